@@ -1,0 +1,60 @@
+"""What a client is given for one trial: everything it needs to connect, log in and do one thing."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.canary import Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The settings of one trial, as a user would type them into a mail client.
+
+    Attributes:
+        protocol: ``smtp``, ``pop3`` or ``imap``.
+        security: ``implicit``, ``starttls`` or ``none``. TLS is required for the first two.
+        host: Name to connect to and to verify the certificate against.
+        port: TCP port.
+        username: Login name.
+        password: Password.
+        cafile: Path of the PEM file with the only certificate authority to trust.
+        sender: Envelope sender for SMTP.
+        recipient: Envelope recipient for SMTP.
+        timeout: Seconds after which the client must give up waiting for anything.
+        fallback_port: Another port of the same account, with another mode; only some scenarios have one.
+    """
+
+    protocol: Protocol
+    security: Security
+    host: str
+    port: int
+    username: str
+    password: Secret
+    cafile: str
+    sender: str = "alice@example.test"
+    recipient: str = "bob@example.test"
+    timeout: float = 2.0
+    fallback_port: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def url(self) -> str:
+        """The server as a URL, without credentials: ``smtps://localhost:40465``."""
+        return f"{URL_SCHEMES[self.protocol, self.security]}://{quote(self.host)}:{self.port}"
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a client context that verifies chain and host name against :attr:`cafile` alone."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.cafile)
+        return context
+
+    def report(self, **facts: Any) -> None:
+        """State what the wire cannot show, for example ``case.report(folders=["INBOX"])``."""
+        self.facts.update(facts)

@@ -1,0 +1,77 @@
+"""The closed set of ways in which a server may misbehave on purpose. Each is data; none knows a scenario.
+
+Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered) and ``{next}`` (the tag after it).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_COUNTER = re.compile(rb"\d+$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greet:
+    """Greet with these bytes instead of the honest greeting."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hide:
+    """Leave these capabilities (EHLO keywords, IMAP or POP3 capabilities) out of every list."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announce:
+    """Add these capability lines to the list of one layer, whether or not they are true."""
+
+    lines: tuple[str, ...]
+    over_tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Answer a command with these bytes and do not carry it out."""
+
+    verb: str
+    reply: bytes
+    over_tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """Let these bytes follow the STARTTLS success reply in the same segment, before the handshake."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StayClear:
+    """Give the STARTTLS success reply, answer the ClientHello with these cleartext bytes, and go on in clear."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withhold:
+    """Inside TLS, hold every reply back; after *patience* seconds let out a first piece of it, and no more.
+
+    The piece is the first line of a reply of several lines, or the first byte of a one-line reply.
+    """
+
+    patience: float
+
+
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold
+
+
+def fill(template: bytes, tag: bytes = b"*") -> bytes:
+    """Return *template* with ``{tag}`` and ``{next}`` replaced; *next* counts up the number at the end of *tag*."""
+    if b"{" not in template:
+        return template
+    following = _COUNTER.sub(lambda m: b"%0*d" % (len(m[0]), int(m[0]) + 1), tag)
+    return template.replace(b"{tag}", tag).replace(b"{next}", following)

@@ -1,0 +1,31 @@
+"""Whose fault it is, said by the type.
+
+Four things go wrong in different ways and never share a class: the user's settings, the client under test,
+this host, and this package.
+"""
+
+from __future__ import annotations
+
+
+class MailAuthError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(MailAuthError, ValueError):
+    """The settings make no sense. The user's mistake; the message says what would be accepted."""
+
+
+class ClientViolation(AssertionError):
+    """The client under test broke a rule. Raised by the assertions, with the evidence in its text."""
+
+
+class CannotServe(MailAuthError):
+    """This host cannot serve what was asked (for example TLS 1.0 on a hardened OpenSSL). Nobody's fault."""
+
+
+class ServerFault(MailAuthError):
+    """A fake server failed inside. Our bug: it always fails the test and never blames the client."""
+
+
+class ClientUnusable(MailAuthError):
+    """The client could not be run, or did not log in to the honest server, so nothing can be judged."""

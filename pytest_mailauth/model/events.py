@@ -1,0 +1,144 @@
+"""Observed facts. An engine or the wire states them, a recorder stamps them, rules read them.
+
+A fact says what happened and never what it means. ``shown`` is the form that may be displayed: the parts that
+carry credentials are already replaced, whether or not the credentials are known to us.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.canary import Secret
+    from pytest_mailauth.model.hello import ClientHello
+    from pytest_mailauth.model.terms import HandshakeOutcome, Layer
+
+
+class Opened(NamedTuple):
+    """A client connected."""
+
+    peer: str
+
+
+class Received(NamedTuple):
+    """Bytes came in: in clear as they were, inside TLS as they were decrypted."""
+
+    data: bytes
+
+
+class Sent(NamedTuple):
+    """Bytes were written in one piece: in clear as one segment, inside TLS as one record."""
+
+    data: bytes
+
+
+class Command(NamedTuple):
+    """A complete command line. *verb* is upper case; *argument* is raw and may hold credentials."""
+
+    verb: str
+    argument: bytes
+    shown: str
+    tag: bytes = b""
+
+
+class Response(NamedTuple):
+    """A line or block that answers a server's continuation: a SASL response, a literal, message data."""
+
+    shown: str
+
+
+class Authentication(NamedTuple):
+    """A complete set of credentials was presented."""
+
+    mechanism: str
+    identity: str
+    secret: Secret
+    accepted: bool
+    authorization: str = ""
+
+
+class Stored(NamedTuple):
+    """A message was taken over from the client."""
+
+    size: int
+    recipients: tuple[str, ...]
+
+
+class Malformed(NamedTuple):
+    """The client broke the protocol's syntax or limits; the session goes on or is closed by the engine."""
+
+    reason: str
+
+
+class Deviated(NamedTuple):
+    """The server did what a deviation told it to do: the trigger of a scenario fired."""
+
+    kind: str
+    verb: str
+    data: bytes
+
+
+class HelloSeen(NamedTuple):
+    """A complete ClientHello arrived."""
+
+    hello: ClientHello
+
+
+class HandshakeEnded(NamedTuple):
+    """The handshake is over. *alert* is set for a client's alert, *reason* for our refusal."""
+
+    outcome: HandshakeOutcome
+    version: str | None = None
+    cipher: str | None = None
+    alert: str | None = None
+    reason: str | None = None
+
+
+class AlertReceived(NamedTuple):
+    """A fatal alert arrived after the handshake had finished for this side (usual with TLS 1.3)."""
+
+    alert: str
+
+
+class Closed(NamedTuple):
+    """The connection ended: *by* ``"client"`` or ``"server"``, *how* ``"close"``, ``"reset"`` or ``"abort"``."""
+
+    by: str
+    how: str
+
+
+class Overdue(NamedTuple):
+    """The client was still connected when its declared limit had passed, and was disconnected."""
+
+
+class Failed(NamedTuple):
+    """This package failed inside; *error* is the traceback."""
+
+    error: str
+
+
+Fact = (
+    Opened
+    | Received
+    | Sent
+    | Command
+    | Response
+    | Authentication
+    | Stored
+    | Malformed
+    | Deviated
+    | HelloSeen
+    | HandshakeEnded
+    | AlertReceived
+    | Closed
+    | Overdue
+    | Failed
+)
+
+
+class Entry(NamedTuple):
+    """A fact with its time (seconds on the monotonic clock) and the layer it happened on."""
+
+    at: float
+    layer: Layer
+    fact: Fact

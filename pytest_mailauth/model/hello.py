@@ -1,0 +1,42 @@
+"""A ClientHello as the client wrote it (RFC 8446 section 4.1.2). The parser lives with the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ClientHello:
+    """What a client offered. GREASE values (RFC 8701) are left out of every list.
+
+    Attributes:
+        legacy_version: The version field of the hello, for example ``"1.2"``; only a maximum.
+        versions: The versions that the client states it accepts (``supported_versions``), newest first.
+            Empty when the client did not state any: an old hello shows only its maximum.
+        ciphers: Cipher suite code points in the client's order.
+        server_name: The SNI host name, or None (RFC 6066 section 3).
+        alpn: ALPN protocol names (RFC 7301).
+        groups: Code points of the named groups.
+        signature_algorithms: Code points of the signature schemes.
+        compression: Code points of the compression methods.
+        extensions: Code points of all extensions in the client's order.
+        sslv2: True when the hello came in SSLv2 format (RFC 5246 appendix E.2).
+        raw: The handshake message itself.
+    """
+
+    legacy_version: str
+    versions: tuple[str, ...] = ()
+    ciphers: tuple[int, ...] = ()
+    server_name: str | None = None
+    alpn: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    signature_algorithms: tuple[int, ...] = ()
+    compression: tuple[int, ...] = ()
+    extensions: tuple[int, ...] = ()
+    sslv2: bool = False
+    raw: bytes = field(default=b"", repr=False)
+
+    @property
+    def offered(self) -> str:
+        """The newest version the client offered."""
+        return max(self.versions, default=self.legacy_version)

@@ -1,0 +1,146 @@
+"""The field's words as enumerations, spelled as the standards spell them.
+
+Every enumeration is a ``StrEnum``: users may write the plain string wherever a member is expected.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Protocol(StrEnum):
+    """A mail protocol: submission (SMTP, RFC 6409) or access (POP3, RFC 1939; IMAP, RFC 9051)."""
+
+    SMTP = "smtp"
+    POP3 = "pop3"
+    IMAP = "imap"
+
+
+class Security(StrEnum):
+    """How a connection becomes secure (RFC 8314 section 3; S10)."""
+
+    IMPLICIT = "implicit"
+    """TLS is negotiated immediately, before the greeting."""
+    STARTTLS = "starttls"
+    """TLS is negotiated on the open connection, by STARTTLS (POP3: STLS)."""
+    NONE = "none"
+    """No TLS at all."""
+
+
+class Layer(StrEnum):
+    """The layer on which bytes travelled."""
+
+    CLEAR = "clear"
+    TLS = "tls"
+
+
+class Verdict(StrEnum):
+    """What a rule, a scenario or a client earned. There is no default to PASS."""
+
+    PASS = "PASS"
+    """The trigger fired, the client could have broken the rule, and did not."""
+    VIOLATION = "VIOLATION"
+    """The rule was broken; the evidence says where."""
+    NOTE = "NOTE"
+    """Worth knowing, and allowed by what the client declared."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """Silence that proves nothing: the trigger did not fire, or the control failed."""
+    NOT_APPLICABLE = "NOT-APPLICABLE"
+    """The rule does not speak to this client as it was declared."""
+    ERROR = "ERROR"
+    """The harness contradicted itself or failed; never the client's fault."""
+
+
+SEVERITY: Final = (
+    Verdict.ERROR,
+    Verdict.VIOLATION,
+    Verdict.INCONCLUSIVE,
+    Verdict.NOTE,
+    Verdict.PASS,
+    Verdict.NOT_APPLICABLE,
+)
+"""Worst first: a row of several rules is as good as its worst one."""
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict that speaks for all of *verdicts*; NOT-APPLICABLE when there are none."""
+    return min(verdicts, key=SEVERITY.index, default=Verdict.NOT_APPLICABLE)
+
+
+class HandshakeOutcome(StrEnum):
+    """How a TLS handshake ended, as the server saw it."""
+
+    COMPLETED = "completed"
+    """Finished, and the client went on to send data inside TLS, or is still connected."""
+    CLIENT_ALERT = "client-alert"
+    """The client sent a fatal alert; ``TLSFacts.alert`` names it (RFC 8446 section 6.2)."""
+    CLIENT_LEFT_DURING = "client-left-during"
+    """The client closed before the handshake was over, without an alert."""
+    CLIENT_LEFT_AFTER = "client-left-after"
+    """The handshake finished and the client left without sending one byte of mail protocol."""
+    SERVER_REFUSED = "server-refused"
+    """This server refused what the client offered; ``TLSFacts.reason`` says why."""
+    NOT_TLS = "not-tls"
+    """The client sent something that is not TLS where a ClientHello belongs."""
+
+
+class PortState(StrEnum):
+    """What a connecting client meets on the port."""
+
+    OPEN = "open"
+    """A server answers."""
+    REFUSED = "refused"
+    """Nothing listens: the connection attempt is refused at once."""
+    TIMEOUT = "timeout"
+    """The connection attempt is never answered, as behind a port-blocking provider (S7, S11)."""
+    SILENT = "silent"
+    """The connection is accepted and not one byte is ever sent."""
+    RESET = "reset"
+    """The connection is accepted and then reset before the greeting."""
+
+
+class ClientCertificate(StrEnum):
+    """Whether the server asks the client for a certificate during the handshake."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class Certificate(StrEnum):
+    """The certificate a server shows: a valid one, or one with exactly one fault (badssl's names)."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    WRONG_HOST = "wrong-host"
+    SELF_SIGNED = "self-signed"
+    UNTRUSTED_ROOT = "untrusted-root"
+    INCOMPLETE_CHAIN = "incomplete-chain"
+    WEAK_KEY = "weak-key"
+    SHA1 = "sha1"
+    NO_SAN = "no-san"
+    CLIENT_AUTH_ONLY = "client-auth-only"
+    EXPIRED_INTERMEDIATE = "expired-intermediate"
+
+
+TLS_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
+"""The TLS versions this package can ask OpenSSL for, oldest first."""
+
+STANDARD_PORTS: Final[dict[tuple[Protocol, Security], int]] = {
+    (Protocol.SMTP, Security.STARTTLS): 587,
+    (Protocol.SMTP, Security.IMPLICIT): 465,
+    (Protocol.POP3, Security.STARTTLS): 110,
+    (Protocol.POP3, Security.IMPLICIT): 995,
+    (Protocol.IMAP, Security.STARTTLS): 143,
+    (Protocol.IMAP, Security.IMPLICIT): 993,
+}
+"""The port that stands for each protocol and mode (S6, S9, S13, S14; RFC 8314 section 3)."""
+
+URL_SCHEMES: Final[dict[tuple[Protocol, Security], str]] = {
+    (protocol, security): protocol.value + ("s" if security is Security.IMPLICIT else "")
+    for protocol in Protocol
+    for security in Security
+}
+"""The URL scheme of each protocol and mode: ``smtp``, ``smtps``, ``imap``, ``imaps`` and so on."""

@@ -1,0 +1,1 @@
+"""Fake mail servers: decisions (policy), protocol machines (engines), sockets and TLS (wire), and their union."""

@@ -1,0 +1,105 @@
+"""Decisions: what to advertise now, who may log in how, what to answer instead. Pure; engines ask, never decide.
+
+What is advertised is derived from what is accepted, so that the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide
+from pytest_mailauth.model.terms import Security
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from pytest_mailauth.model.canary import Account
+    from pytest_mailauth.model.config import ServerConfig
+
+    _D = TypeVar("_D", bound=Deviation)
+
+
+class Policy:
+    """The decisions of one server.
+
+    Args:
+        config: The server's settings.
+        accounts: Who may log in.
+    """
+
+    def __init__(self, config: ServerConfig, accounts: tuple[Account, ...]) -> None:
+        self.config = config
+        self.accounts = accounts
+        self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
+        self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
+
+    def all(self, kind: type[_D]) -> tuple[_D, ...]:
+        """Return the deviations of one kind."""
+        return tuple(d for d in self.config.deviations if isinstance(d, kind))
+
+    def one(self, kind: type[_D]) -> _D | None:
+        """Return the deviation of one kind, or None."""
+        return next(iter(self.all(kind)), None)
+
+    def answer_instead(self, verb: str, *, over_tls: bool) -> Answer | None:
+        """Return what to answer to *verb* instead of carrying it out, or None for the honest way."""
+        return self._answers.get((verb, over_tls)) if self._answers else None
+
+    @property
+    def greeting(self) -> bytes | None:
+        """The greeting to send instead of the honest one, or None."""
+        greet = self.one(Greet)
+        return greet.data if greet else None
+
+    def advertised(self, names: tuple[str, ...], *, over_tls: bool) -> tuple[str, ...]:
+        """Return the honest capability lines *names* as this server announces them on one layer.
+
+        A line is hidden by its first word (``"AUTH PLAIN LOGIN"`` by ``"AUTH"``).
+        """
+        if not self.config.deviations:
+            return names
+        kept = tuple(name for name in names if name.split()[0] not in self._hidden)
+        added = tuple(x for d in self.all(Announce) if d.over_tls is over_tls for x in d.lines)
+        return kept + added
+
+    def may_start_tls(self, *, over_tls: bool) -> bool:
+        """True when STARTTLS is offered: the server wants it and TLS is not active yet."""
+        return self.config.security is Security.STARTTLS and not over_tls
+
+    def mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the SASL mechanisms that are accepted on this layer."""
+        auth = self.config.auth
+        return auth.mechanisms if over_tls else auth.before_tls
+
+    def announced_mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the SASL mechanisms that are announced on this layer: the accepted ones, or none."""
+        return self.mechanisms(over_tls=over_tls) if self.config.auth.advertised else ()
+
+    def may_authenticate(self, mechanism: str, *, over_tls: bool) -> bool:
+        """True when this mechanism (any case) is accepted on this layer."""
+        return mechanism.upper() in self.mechanisms(over_tls=over_tls)
+
+    def needs_tls_first(self, *, over_tls: bool) -> bool:
+        """True when authentication is refused only because TLS is not active (538, PRIVACYREQUIRED)."""
+        return not over_tls and bool(self.config.auth.mechanisms)
+
+    def may_use_password_command(self, *, over_tls: bool) -> bool:
+        """True when IMAP LOGIN and POP3 USER/PASS are accepted on this layer."""
+        where = self.config.auth.password_commands
+        return where == "always" or (where == "tls" and over_tls)
+
+    def check_password(self, username: str, password: str) -> Account | None:
+        """Return the account with these credentials, or None. The login name may also be the mail address."""
+        for account in self.accounts:
+            named = username in (account.username, account.address)
+            given = password.encode("utf-8", "surrogateescape")
+            if named and hmac.compare_digest(given, account.password.encode()):
+                return account
+        return None
+
+    def may_relay(self, recipient: str, *, authenticated: bool) -> bool:
+        """True when mail to *recipient* is taken: local domains always, others from authenticated clients (S3)."""
+        if authenticated or not self.config.auth.required:
+            return True
+        return recipient.rpartition("@")[2].lower() in self.config.local_domains

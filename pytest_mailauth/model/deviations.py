@@ -66,7 +66,14 @@ class Withhold:
     patience: float
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold
+@dataclass(frozen=True, kw_only=True)
+class Slow:
+    """Let every reply wait *delay* seconds, then send it byte by byte, each in a segment of its own."""
+
+    delay: float
+
+
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow
 
 
 def fill(template: bytes, tag: bytes = b"*") -> bytes:

@@ -70,3 +70,8 @@ def decode_response(line: bytes) -> bytes:
         return base64.b64decode(line, validate=True)
     except binascii.Error as error:
         raise SaslError("the response is not base64") from error
+
+
+def encode_challenge(challenge: bytes) -> bytes:
+    """Return *challenge* as the base64 line that follows the protocol's continuation marker."""
+    return base64.b64encode(challenge)

@@ -1,0 +1,168 @@
+"""One client in one scenario, as a rule sees it: what was declared, served, observed, and returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.terms import TLS_VERSIONS, Layer, Protocol, Security, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_mailauth.model.canary import Account
+    from pytest_mailauth.model.config import ServerConfig
+    from pytest_mailauth.model.events import Entry
+    from pytest_mailauth.model.record import SessionRecord
+
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "starttls": ("required", "opportunistic"),
+    "verify": ("full", "none"),
+    "min_tls": TLS_VERSIONS,
+    "role": ("mua", "mta", "library"),
+    "fallback": ("none", "other-port"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What a client is declared to do. It decides what counts as a violation.
+
+    Attributes:
+        starttls: Whether STARTTLS is ``"required"`` (default) or ``"opportunistic"``.
+        verify: ``"full"`` (default: chain and host name, RFC 8314 section 5.3) or ``"none"``.
+        min_tls: Oldest TLS version the client means to accept. Default ``"1.2"`` (S5, S9).
+        role: ``"mua"`` (default), ``"mta"`` or ``"library"``.
+        allow_insecure_auth: Whether the user allowed passwords in clear where TLS is not required. Default False.
+        fallback: Whether the client knows another port of its account: ``"none"`` (default) or ``"other-port"``.
+        timeout: Seconds after which the client gives up waiting. Default 2.
+
+    Raises:
+        ConfigError: A value is not known.
+    """
+
+    starttls: str = "required"
+    verify: str = "full"
+    min_tls: str = "1.2"
+    role: str = "mua"
+    allow_insecure_auth: bool = False
+    fallback: str = "none"
+    timeout: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"declaration {name}={getattr(self, name)!r} is not known; "
+                    f"use one of {', '.join(map(repr, allowed))}"
+                )
+        if not 0 < self.timeout <= 600:
+            raise ConfigError(f"declaration timeout={self.timeout!r} must be seconds between 0 and 600")
+
+    @classmethod
+    def parse(cls, pairs: Mapping[str, str]) -> Declaration:
+        """Return the declaration behind text such as ``{"verify": "none", "timeout": "5"}``.
+
+        Raises:
+            ConfigError: A name or a value is not known.
+        """
+        known = {item.name for item in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, text in pairs.items():
+            key = name.replace("-", "_")
+            if key not in known:
+                raise ConfigError(f"declaration {name!r} is not known; use one of {', '.join(sorted(known))}")
+            values[key] = _parsed(key, text)
+        return cls(**values)
+
+
+def _parsed(key: str, text: str) -> Any:
+    if key == "timeout":
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"declaration timeout={text!r} must be a number of seconds") from None
+    if key == "allow_insecure_auth":
+        if text not in ("yes", "no"):
+            raise ConfigError(f"declaration allow_insecure_auth={text!r} must be 'yes' or 'no'")
+        return text == "yes"
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How the client's run ended, as far as it can be seen from outside.
+
+    Attributes:
+        error: What it raised or printed on failure, secrets hidden; None when it ended as though all was well.
+        hung: True when it had not ended at the limit and had to be stopped.
+        seconds: How long it ran.
+        facts: What the client reported by itself.
+    """
+
+    error: str | None = None
+    hung: bool = False
+    seconds: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Everything a rule may look at.
+
+    Attributes:
+        protocol: The protocol that was spoken.
+        security: What the client was told to use.
+        declared: What the client was declared to do.
+        served: The settings of the main server.
+        account: The credentials made for this trial alone.
+        sessions: Every connection on every listener, in order of their opening.
+        outcome: How the client's run ended.
+        control: The same client on the same server without the deviation under test, or None.
+        may_switch: Whether the client was told of another port.
+    """
+
+    protocol: Protocol
+    security: Security
+    declared: Declaration
+    served: ServerConfig
+    account: Account
+    sessions: tuple[SessionRecord, ...]
+    outcome: Outcome
+    control: Trial | None = None
+    may_switch: bool = False
+
+    @property
+    def requires_tls(self) -> bool:
+        """True when the client was told to use TLS and was not declared opportunistic."""
+        if self.security is Security.STARTTLS:
+            return self.declared.starttls == "required"
+        return self.security is Security.IMPLICIT
+
+    def entries(self) -> Iterator[tuple[SessionRecord, Entry]]:
+        """Yield every fact of every session, in order of time."""
+        pairs = [(session, entry) for session in self.sessions for entry in session.entries]
+        return iter(sorted(pairs, key=lambda pair: pair[1].at))
+
+    def logged_in(self, layer: Layer) -> bool:
+        """Return whether the client logged in with this trial's password on *layer*."""
+        return any(
+            fact.accepted and fact.secret == self.account.password
+            for session in self.sessions
+            for fact in session.auth
+            if fact in tuple(x.fact for x in session.entries if x.layer is layer)
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found.
+
+    Attributes:
+        verdict: The verdict.
+        evidence: One or two sentences that say what was seen.
+    """
+
+    verdict: Verdict
+    evidence: str

@@ -1,0 +1,370 @@
+"""The SMTP engine: aiosmtpd's command grammar, run without its event loop. The only module that imports aiosmtpd.
+
+aiosmtpd writes each command as a coroutine that awaits a reader and pushes replies. Here the reader waits by
+yielding to :meth:`SmtpEngine.receive` and ``push`` collects bytes, so the same grammar becomes a machine without
+socket, task or clock, and meets the contract that POP3 and IMAP meet. Ours are the session loop, EHLO, AUTH,
+STARTTLS and QUIT, where aiosmtpd ties policy to its own transport.
+
+RFC 5321 (SMTP), 3207 (STARTTLS), 4954 (AUTH), 2034 (enhanced status codes), 6409 (submission).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import types
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiosmtpd.smtp import MISSING, SMTP
+
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.deviations import fill
+from pytest_mailauth.servers import sasl
+from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
+from pytest_mailauth.servers.mailstore import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+
+    from pytest_mailauth.servers.mailstore import MailStore
+    from pytest_mailauth.servers.policy import Policy
+
+IDENT: Final = "pytest-mailauth"
+SIZE_LIMIT: Final = 33_554_432
+LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
+"""Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
+LINE_LIMIT: Final = 512
+"""RFC 5321 section 4.5.3.1.4."""
+DATA_LINE_LIMIT: Final = 1001
+"""RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
+MAX_BAD_COMMANDS: Final = 10
+_VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
+
+
+@types.coroutine
+def _more() -> Generator[None, None, None]:
+    yield
+
+
+class _Feed:
+    """The reader that aiosmtpd's commands await: the two calls of asyncio's StreamReader that they use."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.limit = max(LINE_LIMITS.values())
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        limit = self.limit if separator == b"\n" else DATA_LINE_LIMIT
+        start = 0
+        while (end := self.buffer.find(separator, start)) < 0:
+            start = max(0, len(self.buffer) + 1 - len(separator))
+            if start > limit:
+                raise asyncio.LimitOverrunError("line too long", start)
+            await _more()
+        if end > limit:
+            raise asyncio.LimitOverrunError("line too long", end)
+        return self._take(end + len(separator))
+
+    async def read(self, size: int) -> bytes:
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
+
+class _Loopless:
+    """Stands where aiosmtpd's constructor wants an event loop: nothing here ever waits."""
+
+    def create_future(self) -> _Loopless:
+        return self
+
+    def done(self) -> bool:
+        return False
+
+    def get_debug(self) -> bool:
+        return False
+
+
+class _Handler:
+    """aiosmtpd's hooks: the relay policy and the mail store."""
+
+    async def handle_RCPT(self, core: _Core, session: Any, _envelope: Any, address: str, _options: Any) -> Any:
+        if core.policy.may_relay(address, authenticated=session.authenticated):
+            return MISSING
+        return f"550 5.7.1 <{address}>: relaying denied, authenticate first"
+
+    async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
+        content = bytes(envelope.content)
+        core.store.deliver(
+            Message(
+                content,
+                envelope.mail_from,
+                tuple(envelope.rcpt_tos),
+                authenticated_as=core.login,
+                over_tls=core.over_tls,
+            )
+        )
+        core.out.append(e.Response(f"<message data of {len(content)} bytes>"))
+        core.out.append(e.Stored(len(content), tuple(envelope.rcpt_tos)))
+        return "250 2.0.0 OK: message taken"
+
+
+class _Core(SMTP):
+    """One session of aiosmtpd's grammar. Copied from a template, since its constructor costs more than a session."""
+
+    policy: Policy
+    store: MailStore
+    over_tls: bool
+    out: list[Output]
+    # Ours where aiosmtpd has objects of asyncio.
+    _reader: Any
+    session: Any
+    envelope: Any
+    transport: Any
+
+    def begin(self, policy: Policy, store: MailStore, *, over_tls: bool) -> None:
+        self.policy = policy
+        self.store = store
+        self.over_tls = over_tls
+        self.out = []
+        self.bad_commands = 0
+        self.finished = False
+        self._reader = _Feed()
+        self.transport = self  # aiosmtpd asks only whether there is one
+        self.hostname = policy.config.host
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the client: at the start, and after STARTTLS (RFC 3207 section 4.2)."""
+        self._reader.buffer.clear()
+        self._set_rset_state()
+        self.session = self._create_session()
+        self.login: str | None = None
+        self.session.peer = ("", 0)
+
+    async def push(self, status: str | bytes) -> None:
+        reply = (status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status) + b"\r\n"
+        if self.out and isinstance(self.out[-1], Send):
+            self.out[-1] = Send(self.out[-1].data + reply)
+        else:
+            self.out.append(Send(reply))
+
+    async def converse(self) -> None:
+        if self.policy.greeting is not None:
+            self.out.append(Send(fill(self.policy.greeting)))
+        else:
+            await self.push(f"220 {self.hostname} ESMTP {IDENT}")
+        while not self.finished:
+            try:
+                line = await self._reader.readuntil()
+            except asyncio.LimitOverrunError as error:
+                await self._swallow(error.consumed)
+                await self._reject("a line longer than any SMTP command", "500 5.5.2 Line too long")
+                continue
+            await self._command(line.rstrip(b"\r\n"))
+
+    async def _swallow(self, consumed: int) -> None:
+        while True:
+            await self._reader.read(consumed)
+            try:
+                await self._reader.readuntil()
+            except asyncio.LimitOverrunError as error:
+                consumed = error.consumed
+            else:
+                return
+
+    async def _reject(self, reason: str, reply: str) -> None:
+        self.out.append(e.Malformed(reason))
+        await self.push(reply)
+        self.bad_commands += 1
+        if self.bad_commands >= MAX_BAD_COMMANDS:
+            await self.push("421 4.7.0 Too many errors, closing")
+            self._finish()
+
+    def _finish(self) -> None:
+        self.out.append(Close())
+        self.finished = True
+
+    async def _command(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if not word.isalpha() or any(byte < 32 and byte != 9 for byte in line) or not word.isascii():
+            await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
+            return
+        verb, argument = word.decode().upper(), rest.strip()
+        self.out.append(e.Command(verb, argument, _shown(verb, argument)))
+        if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
+            await self._reject(f"{verb} line of {len(line)} bytes", "500 5.5.2 Line too long")
+            return
+        instead = self.policy.answer_instead(verb, over_tls=self.over_tls)
+        if instead is not None:
+            reply = fill(instead.reply)
+            self.out += [e.Deviated("answer", verb, reply), Send(reply)]
+            return
+        if verb not in _VERBS:
+            await self._reject(f"unknown command {verb}", f'500 5.5.1 Error: command "{verb}" not recognized')
+            return
+        self.bad_commands = 0
+        await getattr(self, f"smtp_{verb}")(argument.decode("utf-8", "surrogateescape") or None)
+
+    async def smtp_EHLO(self, hostname: str | None) -> None:
+        if not hostname:
+            await self.push("501 5.5.4 Syntax: EHLO hostname")
+            return
+        self._set_rset_state()
+        self.session.extended_smtp = True
+        self.session.host_name = hostname
+        lines = [self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls)]
+        for line in lines[:-1]:
+            await self.push(f"250-{line}")
+        await self.push(f"250 {lines[-1]}")
+
+    def _keywords(self) -> tuple[str, ...]:
+        mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
+        offers = [f"SIZE {SIZE_LIMIT}", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES"]
+        if self.policy.may_start_tls(over_tls=self.over_tls):
+            offers.append("STARTTLS")
+        if mechanisms:
+            offers.append(f"AUTH {' '.join(mechanisms)}")
+        return (*offers, "HELP")
+
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        if arg:
+            await self.push("501 5.5.4 Syntax: STARTTLS")
+        elif not self.policy.may_start_tls(over_tls=self.over_tls):
+            await self.push("502 5.5.1 STARTTLS is not offered")
+        else:
+            # What the client sent behind STARTTLS is dropped, never executed (RFC 3207 section 4.2).
+            self._reader.buffer.clear()
+            self.out.append(StartTLS(b"220 2.0.0 Ready to start TLS\r\n"))
+
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        if arg:
+            await self.push("501 5.5.4 Syntax: QUIT")
+            return
+        await self.push("221 2.0.0 Bye")
+        self._finish()
+
+    async def smtp_AUTH(self, arg: str | None) -> None:
+        if not self.session.extended_smtp or self.session.authenticated:
+            await self.push("503 5.5.1 Send EHLO first" if not self.session.extended_smtp else "503 5.5.1 Logged in")
+            return
+        mechanism, _, initial = (arg or "").partition(" ")
+        mechanism = mechanism.upper()
+        if not self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
+            await self._refuse_mechanism(mechanism, initial)
+            return
+        try:
+            credentials = await self._exchange(mechanism, initial)
+        except sasl.SaslError as error:
+            self.out.append(e.Malformed(str(error)))
+            await self.push(f"501 5.5.2 {error}")
+            return
+        if credentials is None:
+            await self.push("501 5.7.0 Authentication cancelled")
+            return
+        account = self.policy.check_password(credentials.identity, credentials.secret)
+        self._presented(mechanism, credentials, accepted=account is not None)
+        if account is None:
+            await self.push("535 5.7.8 Authentication credentials invalid")
+            return
+        self.session.authenticated = True
+        self.login = account.username
+        await self.push("235 2.7.0 Authentication successful")
+
+    async def _refuse_mechanism(self, mechanism: str, initial: str) -> None:
+        if mechanism in sasl.MECHANISMS and initial:
+            try:
+                next(sasl.begin(mechanism, sasl.decode_response(initial.encode())))
+            except StopIteration as done:
+                self._presented(mechanism, done.value, accepted=False)
+            except sasl.SaslError as error:
+                self.out.append(e.Malformed(str(error)))
+        if mechanism in sasl.MECHANISMS and self.policy.needs_tls_first(over_tls=self.over_tls):
+            await self.push("538 5.7.11 Encryption required for requested authentication mechanism")
+        else:
+            await self.push("504 5.5.4 Unrecognized authentication type")
+
+    async def _exchange(self, mechanism: str, initial: str) -> sasl.Credentials | None:
+        exchange = sasl.begin(mechanism, sasl.decode_response(initial.encode()) if initial else None)
+        try:
+            challenge = next(exchange)
+            while True:
+                await self.push(b"334 " + sasl.encode_challenge(challenge))
+                line = (await self._reader.readuntil()).rstrip(b"\r\n")
+                self.out.append(e.Response(f"<response of {len(line)} bytes>"))
+                if line == b"*":
+                    return None
+                challenge = exchange.send(sasl.decode_response(line))
+        except StopIteration as done:
+            credentials: sasl.Credentials = done.value
+            return credentials
+        except asyncio.LimitOverrunError as error:
+            await self._swallow(error.consumed)
+            raise sasl.SaslError("the response is too long") from None
+
+    def _presented(self, mechanism: str, given: sasl.Credentials, *, accepted: bool) -> None:
+        self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))
+
+
+def _shown(verb: str, argument: bytes) -> str:
+    text = argument.decode("utf-8", "backslashreplace")
+    if verb == "AUTH":
+        mechanism, _, initial = text.partition(" ")
+        return f"AUTH {mechanism}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
+    return f"{verb} {text}".rstrip()
+
+
+@functools.cache
+def _template() -> _Core:
+    return _Core(
+        _Handler(),
+        hostname="localhost",
+        ident=IDENT,
+        data_size_limit=SIZE_LIMIT,
+        enable_SMTPUTF8=True,
+        auth_require_tls=False,
+        loop=cast("asyncio.AbstractEventLoop", _Loopless()),
+    )
+
+
+class SmtpEngine:
+    """A submission server's side of SMTP. See :class:`~pytest_mailauth.servers.engines.contract.Engine`."""
+
+    def __init__(self, policy: Policy, store: MailStore, *, over_tls: bool) -> None:
+        self._core = copy.copy(_template())
+        self._core.begin(policy, store, over_tls=over_tls)
+        self._session: Coroutine[Any, Any, None] | None = self._core.converse()
+
+    def greet(self) -> list[Output]:
+        """Return the greeting (RFC 5321 section 3.1)."""
+        return self._step()
+
+    def receive(self, data: bytes) -> list[Output]:
+        """Take bytes from the client and return what follows."""
+        self._core._reader.buffer += data  # noqa: SLF001 - both classes are one engine
+        return self._step()
+
+    def tls_started(self) -> list[Output]:
+        """Forget everything the client said before TLS (RFC 3207 section 4.2)."""
+        self._core.over_tls = True
+        self._core.restart()
+        return []
+
+    def eof(self) -> list[Output]:
+        """End the session's coroutine; nothing more comes."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        return []
+
+    def _step(self) -> list[Output]:
+        if self._session is not None:
+            try:
+                self._session.send(None)
+            except StopIteration:
+                self._session = None
+        out, self._core.out = self._core.out, []
+        return out

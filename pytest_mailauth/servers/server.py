@@ -1,0 +1,246 @@
+"""A mail server as its users hold it, and the environment that makes servers and owns what they share."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from pytest_mailauth.model.canary import Account
+from pytest_mailauth.model.config import ServerConfig, TLSPolicy
+from pytest_mailauth.model.errors import ServerFault
+from pytest_mailauth.model.events import Failed
+from pytest_mailauth.model.record import SessionRecord
+from pytest_mailauth.model.terms import (
+    URL_SCHEMES,
+    Certificate,
+    PortState,
+    Protocol,
+    Security,
+)
+from pytest_mailauth.servers.mailstore import MailStore, Message
+from pytest_mailauth.servers.pki import CertificateAuthority
+from pytest_mailauth.servers.policy import Policy
+from pytest_mailauth.servers.wire.connection import Connection
+from pytest_mailauth.servers.wire.contexts import probe, server_context
+from pytest_mailauth.servers.wire.listener import Listener
+from pytest_mailauth.servers.wire.loop import LoopThread
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from pytest_mailauth.servers.engines.contract import Engine
+
+
+def engine_of(protocol: Protocol) -> Callable[..., Engine]:
+    """Return the engine of a protocol. Imported on first use: aiosmtpd alone costs more than a test."""
+    match protocol:
+        case Protocol.SMTP:
+            from pytest_mailauth.servers.engines.smtp import SmtpEngine as engine
+        case Protocol.POP3:
+            from pytest_mailauth.servers.engines.pop3 import Pop3Engine as engine
+        case Protocol.IMAP:
+            from pytest_mailauth.servers.engines.imap import ImapEngine as engine
+    return engine
+
+
+class MailServer:
+    """One running fake server. Make it with :class:`MailServers` or with the ``mailauth`` fixtures.
+
+    Attributes:
+        config: The settings it was made from.
+        host: The name to connect to, which is also the name on a valid certificate.
+        port: The TCP port, chosen by the system.
+        account: The account that may log in: ``account.username``, ``account.password``, ``account.address``.
+    """
+
+    def __init__(self, config: ServerConfig, shared: MailServers, listener_name: str = "main") -> None:
+        self.config = config
+        self.host = config.host
+        self.account = shared.account
+        self._shared = shared
+        self._name = listener_name
+        self._policy = Policy(config, shared.store.accounts)
+        context = None
+        if config.security is not Security.NONE:
+            certificate = Certificate(config.certificate)
+            context = server_context(config.tls, certificate, shared.ca, config.host)
+            if config.tls != TLSPolicy() or certificate is not Certificate.VALID:
+                probe(context, config.tls)
+        make_engine = engine_of(self.protocol)
+
+        def engine(over_tls: bool) -> Engine:  # noqa: FBT001 - the contract's one argument
+            return make_engine(self._policy, shared.store, over_tls=over_tls)
+
+        def connection(on_end: Callable[[Connection], None]) -> Connection:
+            return Connection(engine, self._policy, context, on_end)
+
+        self._listener = Listener(shared.loop, PortState(config.port_state), connection)
+        self.port = self._listener.port
+
+    def __repr__(self) -> str:
+        return f"<MailServer {self.url} security={self.security.value!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None:
+            self.raise_faults()
+
+    @property
+    def protocol(self) -> Protocol:
+        """``smtp``, ``pop3`` or ``imap``."""
+        return Protocol(self.config.protocol)
+
+    @property
+    def security(self) -> Security:
+        """``starttls``, ``implicit`` or ``none``."""
+        return Security(self.config.security)
+
+    @property
+    def url(self) -> str:
+        """The server as a URL, for example ``"imaps://localhost:40993"``."""
+        return f"{URL_SCHEMES[self.protocol, self.security]}://{self.host}:{self.port}"
+
+    @property
+    def cafile(self) -> str:
+        """Path of a PEM file with the certificate authority that a client has to trust."""
+        return self._shared.ca.cafile
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a client context that verifies the certificate chain and the host name."""
+        return self._shared.ca.ssl_context()
+
+    @property
+    def sessions(self) -> tuple[SessionRecord, ...]:
+        """What was observed, one record a connection, up to this moment."""
+        return self._shared.loop.call(self._records) if self._shared.loop.running else self._records()
+
+    def _records(self) -> tuple[SessionRecord, ...]:
+        return tuple(
+            SessionRecord(
+                number, self.protocol, self.security, self._name, tuple(c.entries), self._shared.store.accounts
+            )
+            for number, c in enumerate(self._listener.connections, 1)
+        )
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages that clients submitted, to this server or to another of the same environment."""
+        if self._shared.loop.running:
+            return self._shared.loop.call(lambda: tuple(self._shared.store.submitted))
+        return tuple(self._shared.store.submitted)
+
+    def transcript(self) -> str:
+        """Return the transcripts of all sessions, secrets hidden."""
+        return "\n\n".join(f"session {s.number}\n{s.transcript()}" for s in self.sessions)
+
+    def idle(self) -> bool:
+        """Return whether no client is connected."""
+        return self._shared.loop.call(lambda: self._listener.live == 0)
+
+    def disconnect(self) -> None:
+        """Cut off every connected client; the record says that it was overdue."""
+        self._shared.loop.call(self._listener.cut)
+
+    def close(self) -> None:
+        """Stop serving and free the port. Records and messages stay readable."""
+        self._listener.close()
+
+    def raise_faults(self) -> None:
+        """Raise the failures that happened inside this server.
+
+        Raises:
+            ServerFault: An engine or the wire failed. Our bug; it never passes as a client's behaviour.
+        """
+        for session in self.sessions:
+            for fact in session.of(Failed):
+                raise ServerFault(f"{self!r} failed inside:\n{fact.error}")
+
+
+class MailServers:
+    """Makes servers that share accounts, messages, one certificate authority and one thread.
+
+    Args:
+        parent: Share thread and certificate authority with these servers; accounts and messages are new.
+
+    Examples:
+        >>> with MailServers() as servers:
+        ...     server = servers.smtp(security="implicit")
+        ...     server.security.value
+        'implicit'
+    """
+
+    def __init__(self, parent: MailServers | None = None) -> None:
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._ca = parent.ca if parent else None
+        self.loop: LoopThread = parent.loop if parent else LoopThread()
+        self.account: Account = Account.fresh()
+        self.store = MailStore((self.account,))
+        self._servers: list[MailServer] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None:
+            self.raise_faults()
+
+    @property
+    def ca(self) -> CertificateAuthority:
+        """The certificate authority that signs the valid certificates."""
+        with self._lock:
+            if self._ca is None:
+                self._ca = CertificateAuthority()
+            return self._ca
+
+    @property
+    def servers(self) -> tuple[MailServer, ...]:
+        """Every server made here, in order."""
+        return tuple(self._servers)
+
+    def environment(self) -> MailServers:
+        """Return an environment with accounts and messages of its own, on the same thread and authority."""
+        return MailServers(self)
+
+    def serve(self, config: ServerConfig, listener_name: str = "main") -> MailServer:
+        """Start a server with these settings."""
+        server = MailServer(config, self, listener_name)
+        self._servers.append(server)
+        return server
+
+    def smtp(self, **settings: Any) -> MailServer:
+        """Start an SMTP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
+        return self.serve(ServerConfig(protocol=Protocol.SMTP, **settings))
+
+    def pop3(self, **settings: Any) -> MailServer:
+        """Start a POP3 server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
+        return self.serve(ServerConfig(protocol=Protocol.POP3, **settings))
+
+    def imap(self, **settings: Any) -> MailServer:
+        """Start an IMAP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
+        return self.serve(ServerConfig(protocol=Protocol.IMAP, **settings))
+
+    def raise_faults(self) -> None:
+        """Raise the failures that happened inside any of the servers."""
+        for server in self._servers:
+            server.raise_faults()
+
+    def close(self) -> None:
+        """Close every server, and thread and authority if they are this environment's own."""
+        for server in self._servers:
+            server.close()
+        if self._parent is None:
+            self.loop.stop()
+            if self._ca is not None:
+                self._ca.close()
+

@@ -1,0 +1,318 @@
+"""One connection of any protocol and mode: the bytes of a socket on one side, an engine on the other.
+
+The asyncio transport underneath never changes; TLS is put in place between it and the engine, so that every
+byte is recorded with the layer it came in on, and the ClientHello is read before OpenSSL sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import traceback
+from enum import Enum, auto
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.servers.wire.hello import HelloParser
+
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.deviations import Slow, StayClear, Trail, Withhold, fill
+from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
+from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
+from pytest_mailauth.servers.wire.tls import TLSChannel
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable
+
+    from pytest_mailauth.servers.engines.contract import Engine, Output
+    from pytest_mailauth.servers.policy import Policy
+
+BYTE_LIMIT: Final = 64 * 2**20
+"""Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class _Mode(Enum):
+    CLEAR = auto()
+    HELLO = auto()
+    TLS = auto()
+    DEAF = auto()
+    """Nothing is answered any more; what still comes is recorded, since it may be a leak."""
+
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    Args:
+        engine: Called for the protocol machine; its argument is whether TLS is active from the start.
+        policy: The server's decisions, of which the wire carries out the ones about bytes and time.
+        context: The TLS context, or None for a server without TLS.
+        on_end: Called once when the connection is over.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[bool], Engine],
+        policy: Policy,
+        context: ssl.SSLContext | None,
+        on_end: Callable[[Connection], None],
+    ) -> None:
+        self.entries: list[e.Entry] = []
+        self._policy = policy
+        self._implicit = policy.config.security is Security.IMPLICIT
+        self._engine = engine(self._implicit)
+        self._context = context
+        self._on_end = on_end
+        self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
+        self._layer = Layer.CLEAR
+        self._channel: TLSChannel | None = None
+        self._hello = HelloParser()
+        self._raw = bytearray()
+        self._received = 0
+        self._end: e.Closed | None = None
+        self._held = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stay_clear: StayClear | None = None
+        self._withhold = policy.one(Withhold)
+        self._slow = policy.one(Slow)
+        self._queue: list[bytes] = []
+        self._close_after_queue = False
+
+    # What the rest of the package asks.
+
+    def abort(self) -> None:
+        """Cut the connection off with a reset."""
+        self._end = self._end or e.Closed("server", "abort")
+        self._reset()
+
+    def overdue(self) -> None:
+        """Note that the client outstayed its time limit, and cut it off."""
+        if self._end is None:
+            self._note(e.Overdue())
+            self.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Meet the client as the port state says."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self._transport = transport
+        self._socket = transport.get_extra_info("socket")
+        peer = transport.get_extra_info("peername")
+        self._note(e.Opened(f"{peer[0]}:{peer[1]}" if peer else "unknown"))
+        match self._policy.config.port_state:
+            case PortState.RESET:
+                self._end = e.Closed("server", "reset")
+                self._reset()
+            case PortState.SILENT:
+                self._mode = _Mode.DEAF
+            case _ if self._mode is _Mode.CLEAR:
+                self._guarded(lambda: self._perform(self._engine.greet()))
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        self._received += len(data)
+        if self._received > BYTE_LIMIT:
+            self._note(e.Malformed(f"more than {BYTE_LIMIT} bytes"))
+            self.abort()
+            return
+        self._guarded(lambda: self._take(data))
+
+    def eof_received(self) -> None:
+        """Take note that the client will send nothing more; the transport closes itself once it has written all."""
+        self._end = self._end or e.Closed("client", "close")
+        self._guarded(lambda: self._perform(self._engine.eof()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Record the end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        how = "reset" if isinstance(exc, ConnectionError) else "close"
+        self._engine.eof()
+        self._note(self._end or e.Closed("client" if exc else "server", how))
+        self._on_end(self)
+
+    # Inside.
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - whatever it is, it is our bug, and the test must hear of it
+            self._note(e.Failed(traceback.format_exc()))
+            self.abort()
+
+    def _note(self, fact: e.Fact) -> None:
+        self.entries.append(e.Entry(monotonic(), self._layer, fact))
+
+    def _take(self, data: bytes) -> None:
+        written = len(self.entries)
+        match self._mode:
+            case _Mode.TLS:
+                self._take_records(data)
+            case _Mode.CLEAR:
+                self._note(e.Received(data))
+                if data[:2] == b"\x16\x03":
+                    self._look_at(data)
+                self._perform(self._engine.receive(data))
+            case _Mode.HELLO:
+                self._take_hello(data)
+            case _Mode.DEAF:
+                self._note(e.Received(data))
+                self._look_at(data)
+        if _QUICKACK is not None and not any(isinstance(x.fact, e.Sent) for x in self.entries[written:]):
+            # A client without TCP_NODELAY holds its next write back until we acknowledge this one, and the kernel
+            # delays an acknowledgement that travels alone by 40 ms. The option is not sticky.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _look_at(self, data: bytes) -> None:
+        """Read a ClientHello where none belongs, for the record only."""
+        if self._hello.hello is None:
+            self._hello.feed(data)
+            if self._hello.hello is not None:
+                self._note(e.HelloSeen(self._hello.hello))
+
+    def _take_hello(self, data: bytes) -> None:
+        self._raw += data
+        self._hello.feed(data)
+        if self._hello.not_tls or self._hello.error:
+            self._note(e.Received(bytes(self._raw)))
+            self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=self._hello.error))
+            self._turn_away()
+        elif self._hello.hello is not None:
+            self._note(e.HelloSeen(self._hello.hello))
+            raw = bytes(self._raw)
+            self._raw.clear()
+            if self._stay_clear is not None:
+                self._mode = _Mode.CLEAR
+                self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
+                self._send(fill(self._stay_clear.data))
+                return
+            assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
+            self._channel = TLSChannel(self._context)
+            self._mode = _Mode.TLS
+            self._take_records(raw)
+
+    def _take_records(self, data: bytes) -> None:
+        channel = self._channel
+        assert channel is not None  # noqa: S101 - the mode says so
+        before = channel.ended
+        plain = channel.feed(data)
+        self._flush(channel)
+        if channel.ended is not None and before is None:
+            self._note(channel.ended)
+            if not channel.established:
+                rest = channel.unread()
+                if rest:
+                    self._note(e.Received(rest))
+                self._turn_away()
+                return
+            self._layer = Layer.TLS
+            self._perform(self._engine.greet() if self._implicit else self._engine.tls_started())
+        if plain:
+            self._note(e.Received(plain))
+            self._perform(self._engine.receive(plain))
+        if channel.alert is not None:
+            self._note(channel.alert)
+        if channel.closed and self._mode is not _Mode.DEAF:
+            self._end = self._end or e.Closed("client", "close" if channel.alert is None else "alert")
+            self._close()
+
+    def _perform(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Send(data=data):
+                    self._hold_back(data) if self._withholds() else self._send(data)
+                case StartTLS():
+                    self._start_tls(output)
+                case Close():
+                    self._end = self._end or e.Closed("server", "close")
+                    self._close()
+                case fact:
+                    self._note(fact)
+
+    def _send(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._note(e.Sent(data))
+        if self._slow is not None:
+            self._queue.append(data)
+            if len(self._queue) == 1:
+                self._timer = asyncio.get_running_loop().call_later(self._slow.delay, self._drip, self._slow.delay)
+        else:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.send(data)
+            self._flush(self._channel)
+        else:
+            self._transport.write(data)
+
+    def _drip(self, delay: float) -> None:
+        for byte in self._queue.pop(0):
+            self._write(bytes((byte,)))
+        if self._queue:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._drip, delay)
+        elif self._close_after_queue:
+            self._close()
+
+    def _flush(self, channel: TLSChannel) -> None:
+        out = channel.take()
+        if out and not self._transport.is_closing():
+            self._transport.write(out)
+
+    def _start_tls(self, start: StartTLS) -> None:
+        trail = self._policy.one(Trail)
+        suffix = fill(trail.data, start.tag) if trail else b""
+        self._stay_clear = self._policy.one(StayClear)
+        # One write is one segment: only so can a client be caught keeping what came behind the reply.
+        self._send(start.reply + suffix)
+        if suffix:
+            self._note(e.Deviated("injected", "STARTTLS", suffix))
+        self._mode = _Mode.HELLO
+        self._hello = HelloParser()
+
+    def _withholds(self) -> bool:
+        return self._withhold is not None and self._layer is Layer.TLS
+
+    def _hold_back(self, data: bytes) -> None:
+        assert self._withhold is not None  # noqa: S101 - asked just before
+        self._note(e.Deviated("reply withheld", "", data))
+        if not self._held:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._withhold.patience, self._let_out_a_piece)
+        self._held += data
+
+    def _let_out_a_piece(self) -> None:
+        line_end = self._held.find(b"\n") + 1
+        several_lines = 0 < line_end < len(self._held)
+        piece = bytes(self._held[: line_end if several_lines else 1])
+        self._note(e.Deviated("first piece let out", "", piece))
+        self._guarded(lambda: self._send(piece))
+
+    def _turn_away(self) -> None:
+        """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
+        self._mode = _Mode.DEAF
+        self._channel = None
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        if self._queue:
+            self._close_after_queue = True
+            return
+        if self._channel is not None:
+            self._channel.close()
+            self._flush(self._channel)
+        self._mode = _Mode.DEAF
+        self._transport.close()
+
+    def _reset(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()

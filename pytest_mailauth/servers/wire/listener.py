@@ -1,0 +1,112 @@
+"""A port in one of its states, on loopback only. Opened in the caller's thread, served on the loop.
+
+The socket listens before the loop knows of it, so opening a server waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.model.errors import CannotServe
+from pytest_mailauth.model.terms import PortState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from pytest_mailauth.servers.wire.connection import Connection
+    from pytest_mailauth.servers.wire.loop import LoopThread
+
+ADDRESS: Final = "127.0.0.1"
+BACKLOG: Final = 128
+
+
+class Listener:
+    """One listening socket and the connections that came in through it.
+
+    Args:
+        loop: The loop that serves.
+        state: What a connecting client meets.
+        make: Makes the connection object for a new client; its argument is called when the connection is over.
+
+    Raises:
+        CannotServe: This system cannot leave a connection attempt unanswered.
+    """
+
+    def __init__(
+        self, loop: LoopThread, state: PortState, make: Callable[[Callable[[Connection], None]], Connection]
+    ) -> None:
+        self.connections: list[Connection] = []
+        """Every connection that ever came in, in order. Only the loop changes it."""
+        self._live: set[Connection] = set()
+        self._loop = loop
+        self._make = make
+        self._filler: socket.socket | None = None
+        self._serving: Future[asyncio.Server] | None = None
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.bind((ADDRESS, 0))
+            self.port: int = self._socket.getsockname()[1]
+            self._open(state)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _open(self, state: PortState) -> None:
+        match state:
+            case PortState.REFUSED:
+                return  # bound and not listening: refused, and the port stays ours
+            case PortState.TIMEOUT:
+                self._fill_the_queue()
+            case _:
+                self._socket.listen(BACKLOG)
+                self._socket.setblocking(False)
+                self._serving = self._loop.submit(self._serve())
+
+    def _fill_the_queue(self) -> None:
+        if not sys.platform.startswith("linux"):
+            raise CannotServe(f"port_state='timeout' needs Linux's accept queue; this is {sys.platform}")
+        # A queue of length 0 holds one connection; with ours in it, Linux answers no further attempt.
+        self._socket.listen(0)
+        self._filler = socket.create_connection((ADDRESS, self.port))
+
+    async def _serve(self) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(self._accept, sock=self._socket, backlog=BACKLOG)
+
+    def _accept(self) -> Connection:
+        connection = self._make(self._live.discard)
+        self.connections.append(connection)
+        self._live.add(connection)
+        return connection
+
+    @property
+    def live(self) -> int:
+        """The number of connections that are not over."""
+        return len(self._live)
+
+    def cut(self) -> None:
+        """Cut off every client as overdue. Call it on the loop."""
+        for connection in tuple(self._live):
+            connection.overdue()
+
+    def close(self) -> None:
+        """Stop listening and cut off whoever is still connected. Nothing is left behind; calling again is harmless."""
+        if self._serving is not None:
+            serving, self._serving = self._serving, None
+            self._loop.run(self._shut(serving))
+        with contextlib.suppress(OSError):
+            self._socket.close()
+        if self._filler is not None:
+            self._filler.close()
+
+    async def _shut(self, serving: Future[asyncio.Server]) -> None:
+        server = await asyncio.wrap_future(serving)
+        server.close()
+        for connection in tuple(self._live):
+            connection.abort()
+        while self._live:
+            await asyncio.sleep(0)

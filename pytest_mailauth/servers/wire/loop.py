@@ -1,0 +1,73 @@
+"""The one background thread that serves every fake server of a process, and the hops into it.
+
+The thread is a daemon, so a test run that is killed never hangs on it; a run that ends properly joins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
+
+_T = TypeVar("_T")
+
+PATIENCE = 30.0
+"""Seconds to wait for the loop to answer a hop before calling it our bug. Nothing on the loop ever blocks."""
+
+PASSES = 6
+"""Passes of the loop after which everything that had arrived is dealt with."""
+
+
+class LoopThread:
+    """An asyncio event loop in a thread of its own, started by the first hop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """True between the first hop and :meth:`stop`."""
+        return self._thread is not None
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="pytest-mailauth", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Run *coroutine* on the loop without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run *coroutine* on the loop and return its result."""
+        return self.submit(coroutine).result(PATIENCE)
+
+    def call(self, function: Callable[[], _T]) -> _T:
+        """Call *function* on the loop once everything that has already arrived was dealt with; return its result."""
+
+        async def settled() -> _T:
+            # A pass reads what the sockets hold; what that sets in motion (accepting is the longest) takes a few more.
+            for _ in range(PASSES):
+                await asyncio.sleep(0)
+            return function()
+
+        return self.run(settled())
+
+    def stop(self) -> None:
+        """Stop the thread and close the loop. A later hop would start a new one."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(PATIENCE)
+            loop.close()

@@ -1,0 +1,163 @@
+"""The server's side of TLS on bytes, and the names of how a handshake can end. No socket is known here.
+
+A client's alert is named from OpenSSL's reason, or from the last cleartext alert record when OpenSSL gives none.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
+from pytest_mailauth.model.terms import HandshakeOutcome
+
+ALERTS: Final[dict[int, str]] = {
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    41: "no_certificate",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    113: "bad_certificate_status_response",
+    115: "unknown_psk_identity",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+"""Alert descriptions by code point (RFC 8446 section 6, RFC 5246 section 7.2; 41 is SSL 3.0's)."""
+
+_PREFIXES: Final = ("SSLV3_", "TLSV1_", "TLSV13_")
+# OpenSSL names these without ALERT_, in the style of its own errors.
+_BARE: Final = frozenset(ALERTS[code] for code in (110, 112, 113))
+_SPOKEN: Final = {
+    "UNSUPPORTED_PROTOCOL": "the client offers no TLS version that this server accepts",
+    "NO_SHARED_CIPHER": "the client offers no cipher suite that this server accepts",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
+    "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not trusted",
+}
+
+
+def alert_name(reason: str | None, raw: bytes = b"") -> str | None:
+    """Return the RFC name of the client's alert behind an ``SSLError.reason``, or None when it was no alert.
+
+    Args:
+        reason: OpenSSL's reason, for example ``"TLSV1_ALERT_UNKNOWN_CA"``.
+        raw: The last bytes read from the client, used when OpenSSL knows no reason.
+    """
+    for prefix in _PREFIXES:
+        if reason and reason.startswith(prefix):
+            bare = reason.removeprefix(prefix)
+            name = bare.removeprefix("ALERT_").lower()
+            if name in ALERTS.values() and (bare.startswith("ALERT_") or name in _BARE):
+                return name
+    if reason is None and len(raw) >= 7 and raw[-7] == 0x15 and raw[-4:-2] == b"\x00\x02":
+        return ALERTS.get(raw[-1], f"alert {raw[-1]}")
+    return None
+
+
+class TLSChannel:
+    """One TLS connection as two byte streams: feed it what came from the socket, write out what it gives back.
+
+    Attributes:
+        established: True once the handshake has finished.
+        ended: The fact that tells how the handshake ended, or None while it goes on.
+        alert: The fact of a fatal alert after the handshake, or None.
+        closed: True when the peer said close_notify, or when the channel broke.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.established = False
+        self.ended: HandshakeEnded | None = None
+        self.alert: AlertReceived | None = None
+        self.closed = False
+
+    def feed(self, raw: bytes) -> bytes:
+        """Take bytes from the socket; return what they decrypt to, empty during the handshake."""
+        self._incoming.write(raw)
+        if not self.established and not self._handshake(raw):
+            return b""
+        return self._read(raw)
+
+    def _handshake(self, raw: bytes) -> bool:
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            self.closed = True
+            self.ended = self._failure(error, raw)
+            return False
+        self.established = True
+        cipher = self._ssl.cipher()
+        version = (self._ssl.version() or "").removeprefix("TLSv")
+        self.ended = HandshakeEnded(
+            HandshakeOutcome.COMPLETED, "1.0" if version == "1" else version, cipher[0] if cipher else None
+        )
+        return True
+
+    @staticmethod
+    def _failure(error: ssl.SSLError, raw: bytes) -> HandshakeEnded:
+        alert = alert_name(error.reason, raw)
+        if alert is not None:
+            return HandshakeEnded(HandshakeOutcome.CLIENT_ALERT, alert=alert)
+        reason = error.reason or str(error)
+        return HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=_SPOKEN.get(reason, reason))
+
+    def _read(self, raw: bytes) -> bytes:
+        pieces: list[bytes] = []
+        while not self.closed:
+            try:
+                piece = self._ssl.read(65_536)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLZeroReturnError:
+                self.closed = True
+            except ssl.SSLError as error:
+                self.closed = True
+                name = alert_name(error.reason, raw)
+                self.alert = AlertReceived(name or f"broken record ({error.reason})")
+            else:
+                pieces.append(piece)
+                if not piece:
+                    self.closed = True
+        return b"".join(pieces)
+
+    def unread(self) -> bytes:
+        """Return the bytes that OpenSSL has not looked at, after a handshake that failed."""
+        return self._incoming.read()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt *data*; it is part of the next :meth:`take`."""
+        self._ssl.write(data)
+
+    def take(self) -> bytes:
+        """Return what has to go to the socket now."""
+        return self._outgoing.read()
+
+    def close(self) -> None:
+        """Say close_notify (RFC 8446 section 6.1), if the handshake got that far."""
+        if self.established:
+            try:
+                self._ssl.unwrap()
+            except ssl.SSLError:
+                # Either the peer has not answered yet, which we do not wait for, or the channel is broken.
+                return

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+from pytest_mailauth.model.terms import TLS_VERSIONS
+
+VERSIONS: Final = ("SSL 2.0", "SSL 3.0", *TLS_VERSIONS)
+"""The versions that a hello can name, oldest first. Compare them by :func:`rank`: as strings they do not sort."""
+
+
+def rank(version: str) -> int:
+    """Return the place of *version* in :data:`VERSIONS`, or -1 for a version that is none of them.
+
+    Examples:
+        >>> rank("SSL 3.0") < rank("1.0") < rank("1.3")
+        True
+    """
+    return VERSIONS.index(version) if version in VERSIONS else -1
 
 
 @dataclass(frozen=True)
@@ -10,10 +26,12 @@ class ClientHello:
     """What a client offered. GREASE values (RFC 8701) are left out of every list.
 
     Attributes:
-        legacy_version: The version field of the hello, for example ``"1.2"``; only a maximum.
+        legacy_version: The version field of the hello, for example ``"1.2"`` or ``"SSL 3.0"``; only a maximum.
         versions: The versions that the client states it accepts (``supported_versions``), newest first.
-            Empty when the client did not state any: an old hello shows only its maximum.
-        ciphers: Cipher suite code points in the client's order.
+            Empty when the client did not state any: an old hello shows only its maximum. A version without a name
+            is written as its code point, for example ``"0x7f1c"``, and stands last.
+        ciphers: Cipher suite code points in the client's order. In SSLv2 format they have three bytes, and those
+            above 0xffff are SSL 2.0's own.
         server_name: The SNI host name, or None (RFC 6066 section 3).
         alpn: ALPN protocol names (RFC 7301).
         groups: Code points of the named groups.
@@ -39,4 +57,4 @@ class ClientHello:
     @property
     def offered(self) -> str:
         """The newest version the client offered."""
-        return max(self.versions, default=self.legacy_version)
+        return max(self.versions, key=rank, default=self.legacy_version)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.terms import TLS_VERSIONS, Layer, Protocol, Security, Verdict
 
 if TYPE_CHECKING:
@@ -150,8 +151,7 @@ class Trial:
         return any(
             fact.accepted and fact.secret == self.account.password
             for session in self.sessions
-            for fact in session.auth
-            if fact in tuple(x.fact for x in session.entries if x.layer is layer)
+            for fact in session.of(Authentication, layer)
         )
 
 

@@ -37,12 +37,17 @@ def engine_of(protocol: Protocol) -> Callable[..., Engine]:
     """Return the engine of a protocol. Imported on first use: aiosmtpd alone costs more than a test."""
     match protocol:
         case Protocol.SMTP:
-            from pytest_mailauth.servers.engines.smtp import SmtpEngine as engine
+            from pytest_mailauth.servers.engines.smtp import SmtpEngine
+
+            return SmtpEngine
         case Protocol.POP3:
-            from pytest_mailauth.servers.engines.pop3 import Pop3Engine as engine
+            from pytest_mailauth.servers.engines.pop3 import Pop3Engine
+
+            return Pop3Engine
         case Protocol.IMAP:
-            from pytest_mailauth.servers.engines.imap import ImapEngine as engine
-    return engine
+            from pytest_mailauth.servers.engines.imap import ImapEngine
+
+            return ImapEngine
 
 
 class MailServer:
@@ -140,9 +145,10 @@ class MailServer:
         """Return the transcripts of all sessions, secrets hidden."""
         return "\n\n".join(f"session {s.number}\n{s.transcript()}" for s in self.sessions)
 
-    def idle(self) -> bool:
-        """Return whether no client is connected."""
-        return self._shared.loop.call(lambda: self._listener.live == 0)
+    def drain(self, timeout: float) -> None:
+        """Wait until no client is connected, for at most *timeout* seconds."""
+        if self._shared.loop.running:
+            self._shared.loop.run(self._listener.drained(timeout))
 
     def disconnect(self) -> None:
         """Cut off every connected client; the record says that it was overdue."""
@@ -243,4 +249,3 @@ class MailServers:
             self.loop.stop()
             if self._ca is not None:
                 self._ca.close()
-

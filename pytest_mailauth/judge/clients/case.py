@@ -28,7 +28,7 @@ class Case:
         sender: Envelope sender for SMTP.
         recipient: Envelope recipient for SMTP.
         timeout: Seconds after which the client must give up waiting for anything.
-        fallback_port: Another port of the same account, with another mode; only some scenarios have one.
+        other_port: Another port of the same account, with another mode, or None. Read :attr:`fallback_port`.
     """
 
     protocol: Protocol
@@ -41,8 +41,22 @@ class Case:
     sender: str = "alice@example.test"
     recipient: str = "bob@example.test"
     timeout: float = 2.0
-    fallback_port: int | None = None
+    other_port: int | None = field(default=None, repr=False)
     facts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def fallback_port(self) -> int | None:
+        """Another port of the same account, without TLS from the start; only some scenarios have one.
+
+        Reading it tells the judge that the client knows of the port: only then can not using it be obedience.
+        """
+        self.facts["asked for the other port"] = True
+        return self.other_port
+
+    @property
+    def asked_for_fallback(self) -> bool:
+        """True once :attr:`fallback_port` was read."""
+        return "asked for the other port" in self.facts
 
     @property
     def url(self) -> str:

@@ -20,6 +20,11 @@ class LineBuffer:
         """The number of bytes that wait for their line end."""
         return len(self._data)
 
+    @property
+    def unfinished(self) -> bool:
+        """True when a line has begun and its end has not come, also when its bytes were swallowed."""
+        return self._overlong or bool(self._data)
+
     def feed(self, data: bytes) -> None:
         """Add bytes."""
         self._data += data

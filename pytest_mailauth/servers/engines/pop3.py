@@ -6,112 +6,74 @@ fact before it is answered, and so are the credentials in it, whether or not any
 
 from __future__ import annotations
 
-import re
-from enum import Enum, auto
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.model.events import Authentication, Command, Deviated, Malformed, Response
 from pytest_mailauth.servers import sasl
+from pytest_mailauth.servers.engines import pop3_syntax as syntax
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
 from pytest_mailauth.servers.engines.lines import LineBuffer
-from pytest_mailauth.servers.mailstore import INBOX
+from pytest_mailauth.servers.engines.maildrop import COMMANDS, Maildrop, MaildropCommand, summary
+from pytest_mailauth.servers.engines.pop3_syntax import err, listing, ok, text
+from pytest_mailauth.servers.mailstore import INBOX, Mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    import re
+    from collections.abc import Callable
 
-    from pytest_mailauth.servers.mailstore import Mailbox, MailStore
+    from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
 
-COMMAND_LIMIT: Final = 255
-"""Longest command in bytes, line end included (RFC 2449 section 4). A longer one is noted and still obeyed."""
-LINE_LIMIT: Final = 12_288
-"""Longest line that is read at all: room for any SASL response. A longer one is swallowed unseen."""
 BAD_COMMANDS: Final = 10
 """How many bad commands in a row are answered; one more ends the connection."""
 
-_KEYWORD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9]{2,3}")
-"""Three or four characters (RFC 2449 section 3); anything longer might be a credential and is never shown."""
-_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-
-_NOTHING: Final = re.compile(rb"() *")
-_TEXT: Final = re.compile(rb"(.+)", re.DOTALL)
-_NUMBER: Final = re.compile(rb"([0-9]{1,9}) *")
-_MAYBE_NUMBER: Final = re.compile(rb"([0-9]{1,9})? *")
-_TWO_NUMBERS: Final = re.compile(rb"([0-9]{1,9} [0-9]{1,9}) *")
-_MECHANISM: Final = re.compile(rb"([!-~]+(?: [!-~]+)?)? *")
-
 
 class _State(Enum):
-    AUTHORIZATION = auto()
-    TRANSACTION = auto()
-    OVER = auto()
+    AUTHORIZATION = "before login"
+    TRANSACTION = "after login"
+    OVER = "any more"
 
 
-class _Held(NamedTuple):
-    """A message of the maildrop as it was at login, in lines that end with CRLF."""
-
-    uid: int
-    content: bytes
+_BEFORE: Final = (_State.AUTHORIZATION,)
+_AFTER: Final = (_State.TRANSACTION,)
+_BOTH: Final = _BEFORE + _AFTER
 
 
 class _Row(NamedTuple):
-    """One command: where it is allowed, what it takes, how that is explained, and what carries it out."""
+    """One command: where it is allowed, what it takes, how that is explained, and what carries it out.
+
+    *witness* notes the credentials in a command that is not carried out.
+    """
 
     states: tuple[_State, ...]
     syntax: re.Pattern[bytes]
     usage: str
     run: Callable[[Pop3Engine, bytes], list[Output]]
     witness: Callable[[Pop3Engine, bytes], list[Output]] = lambda _engine, _argument: []
-    """What to note of credentials in a command that is not carried out."""
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+def _on_maildrop(command: MaildropCommand) -> Callable[[Pop3Engine, bytes], list[Output]]:
+    return lambda self, argument: [command.answer(self._drop, argument)]
 
 
-def _ok(text: str) -> Send:
-    return Send(f"+OK {text}\r\n".encode())
-
-
-def _err(text: str) -> Send:
-    return Send(f"-ERR {text}\r\n".encode())
-
-
-def _multi_line(text: str, content: bytes) -> Send:
-    """A response of several lines: *content* with its dots stuffed, then the lone dot (RFC 1939 section 3)."""
-    stuffed = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")
-    return Send(b"+OK " + text.encode() + stuffed + b".\r\n")
-
-
-def _listing(text: str, lines: Iterable[str]) -> Send:
-    return _multi_line(text, b"".join(line.encode("utf-8", "backslashreplace") + b"\r\n" for line in lines))
-
-
-def _in_lines(content: bytes) -> bytes:
-    """Return *content* with every line ending in CRLF, so that its length is the size a client will count."""
-    lines = content.replace(b"\r\n", b"\n").split(b"\n")
-    if lines[-1]:
-        lines.append(b"")
-    return b"\r\n".join(lines)
-
-
-def _top(content: bytes, count: int) -> bytes:
-    """Return the header, the blank line and the first *count* lines of the body (RFC 1939 section 7)."""
-    header, blank, body = (b"\r\n" + content).partition(b"\r\n\r\n")
-    lines = body.split(b"\r\n", count)
-    if len(lines) <= count:
-        return content
-    return (header + blank)[2:] + b"".join(line + b"\r\n" for line in lines[:count])
+def _step(exchange: sasl.Exchange, response: bytes | None) -> bytes | sasl.Credentials:
+    """Take an exchange one step on: the next challenge, or the credentials at its end. None begins it."""
+    try:
+        return next(exchange) if response is None else exchange.send(response)
+    except StopIteration as end:
+        credentials: sasl.Credentials = end.value
+        return credentials
 
 
 class Pop3Engine:
-    """The server side of one POP3 session.
+    """The server side of one POP3 session. See :class:`~pytest_mailauth.servers.engines.contract.Engine`.
 
     Args:
         policy: The decisions of the server.
-        store: Where the maildrops are. A maildrop is the INBOX as it was at login; QUIT deletes from the INBOX.
+        store: Where the mailboxes are; the maildrop of an account is its INBOX.
         over_tls: Whether TLS is active before the greeting.
     """
 
@@ -119,7 +81,7 @@ class Pop3Engine:
         self._policy = policy
         self._store = store
         self._over_tls = over_tls
-        self._lines = LineBuffer(LINE_LIMIT)
+        self._lines = LineBuffer(syntax.LINE_LIMIT)
         self._begin()
 
     def _begin(self) -> None:
@@ -127,15 +89,13 @@ class Pop3Engine:
         self._state = _State.AUTHORIZATION
         self._name: str | None = None
         self._sasl: tuple[str, sasl.Exchange] | None = None
-        self._mailbox: Mailbox | None = None
-        self._drop: dict[int, _Held] = {}
-        self._deleted: set[int] = set()
+        self._drop = Maildrop(Mailbox(INBOX))
         self._bad = 0
 
     def greet(self) -> list[Output]:
         """Return the greeting. It carries no timestamp, since there is no APOP (RFC 1939 section 7)."""
         greeting = self._policy.greeting
-        return [_ok("POP3 server ready") if greeting is None else Send(fill(greeting))]
+        return [ok("POP3 server ready") if greeting is None else Send(fill(greeting))]
 
     def receive(self, data: bytes) -> list[Output]:
         """Take the next bytes and return what follows from them."""
@@ -151,6 +111,7 @@ class Pop3Engine:
             if self._bad == bad:
                 self._bad = 0
             if isinstance(outputs[-1], StartTLS):
+                # Dropped, never executed: what came in clear must not be taken for something said inside TLS.
                 self._lines.clear()
                 break
         return outputs
@@ -171,16 +132,17 @@ class Pop3Engine:
 
     def _command(self, line: bytes | None) -> list[Output]:
         if line is None:
-            return [Malformed(f"a line of more than {LINE_LIMIT} bytes"), *self._reject("the line is too long")]
+            return self._malformed(f"a line of more than {syntax.LINE_LIMIT} bytes")
         word, _, argument = line.partition(b" ")
-        if not _KEYWORD.fullmatch(word):
-            unknown = Command("", line, f"<not a command: {len(line)} bytes>")
-            return [unknown, Malformed("no command begins like this"), *self._reject("this is no command")]
+        if not syntax.KEYWORD.fullmatch(word):
+            shown = f"<not a command: {len(line)} bytes>"
+            return [Command("", line, shown), *self._malformed("a line that begins with no command")]
         verb = word.decode().upper()
         row = self._ROWS.get(verb)
-        facts: list[Output] = [Command(verb, argument, f"{verb} {self._shown(verb, argument)}".rstrip())]
-        if len(line) + 2 > COMMAND_LIMIT:
-            facts.append(Malformed(f"a command of more than {COMMAND_LIMIT} bytes (RFC 2449 section 4)"))
+        names = [name for account in self._policy.accounts for name in (account.username, account.address)]
+        facts: list[Output] = [Command(verb, argument, syntax.shown(verb, argument, names))]
+        if len(line) + 2 > syntax.COMMAND_LIMIT:
+            facts.append(Malformed(f"a command of more than {syntax.COMMAND_LIMIT} bytes"))
         instead = self._policy.answer_instead(verb, over_tls=self._over_tls)
         if instead is not None:
             reply = fill(instead.reply)
@@ -188,37 +150,25 @@ class Pop3Engine:
             return [*facts, *witnessed, Deviated("answer", verb, reply), Send(reply)]
         if row is None:
             return [*facts, *self._reject("unknown command")]
-        if _CONTROL.search(line):
-            refusal = [Malformed(f"a control character in {verb}"), *self._reject("control characters are not allowed")]
+        if syntax.CONTROL.search(line):
+            refusal = self._malformed(f"a control character in {verb}")
         elif (match := row.syntax.fullmatch(argument)) is None:
-            refusal = [Malformed(f"{verb} takes: {row.usage}"), *self._reject(f"use: {row.usage}")]
+            refusal = self._malformed(f"{verb} is used like this: {row.usage}")
         elif self._state not in row.states:
-            refusal = self._reject(f"{verb} is not possible {_WHERE[self._state]}")
+            refusal = self._reject(f"{verb} is not possible {self._state.value}")
         else:
             return [*facts, *row.run(self, match[1] or b"")]
         return [*facts, *row.witness(self, argument), *refusal]
 
-    def _shown(self, verb: str, argument: bytes) -> str:
-        """Return the form of *argument* that may be displayed: nothing that might be a credential."""
-        if verb == "PASS":
-            return "<password>"
-        if verb == "USER":
-            known = any(_text(argument) in (account.username, account.address) for account in self._policy.accounts)
-            return _text(argument) if known else f"<unknown name of {len(argument)} bytes>"
-        if verb == "AUTH":
-            mechanism, _, initial = argument.partition(b" ")
-            named = mechanism.decode() if _MECHANISM_NAME.fullmatch(mechanism) else "<unknown mechanism>"
-            return f"{named} <initial response of {len(initial)} bytes>" if initial else named
-        if not argument or (verb in self._ROWS and _NUMBERS.fullmatch(argument)):
-            return argument.decode()
-        return f"<{len(argument)} bytes>"
+    def _malformed(self, reason: str) -> list[Output]:
+        return [Malformed(reason), *self._reject(reason)]
 
-    def _reject(self, text: str) -> list[Output]:
+    def _reject(self, words: str) -> list[Output]:
         """Answer a bad command, or end the connection after too many in a row."""
         self._bad += 1
         if self._bad > BAD_COMMANDS:
-            return [_err("too many bad commands"), self._close()]
-        return [_err(text)]
+            return [err("too many bad commands"), self._close()]
+        return [err(words)]
 
     def _close(self) -> Close:
         self._state = _State.OVER
@@ -228,37 +178,117 @@ class Pop3Engine:
     # Who are you?
 
     def _user(self, argument: bytes) -> list[Output]:
-        self._name = _text(argument)
-        if not self._policy.may_use_password_command(over_tls=self._over_tls):
-            return [self._no_passwords()]
-        return [_ok("send PASS")]
+        self._name = text(argument)
+        allowed = self._policy.may_use_password_command(over_tls=self._over_tls)
+        return [ok("send PASS") if allowed else self._no_passwords()]
+
+    def _witness_user(self, argument: bytes) -> list[Output]:
+        self._name = text(argument)
+        return []
 
     def _pass(self, argument: bytes) -> list[Output]:
         if not self._policy.may_use_password_command(over_tls=self._over_tls):
             return [*self._witness_pass(argument), self._no_passwords()]
         if self._name is None:
             return [*self._witness_pass(argument), *self._reject("USER comes first")]
-        return self._log_in("USER", sasl.Credentials(self._name, Secret(_text(argument))))
+        return self._log_in("USER", sasl.Credentials(self._name, Secret(text(argument))))
+
+    def _witness_pass(self, argument: bytes) -> list[Output]:
+        return [Authentication("USER", self._name or "", Secret(text(argument)), accepted=False)]
 
     def _no_passwords(self) -> Send:
         return self._refusal("USER and PASS are", in_tls=self._policy.may_use_password_command(over_tls=True))
 
-    def _witness_user(self, argument: bytes) -> list[Output]:
-        self._name = _text(argument)
-        return []
-
-    def _witness_pass(self, argument: bytes) -> list[Output]:
-        return [Authentication("USER", self._name or "", Secret(_text(argument)), accepted=False)]
+    def _refusal(self, what: str, *, in_tls: bool) -> Send:
+        tls_is_missing = in_tls and not self._over_tls
+        return err("[AUTH] TLS is needed before you log in" if tls_is_missing else f"{what} not offered here")
 
     def _auth(self, argument: bytes) -> list[Output]:
         if not argument:
-            mechanisms = self._policy.announced_mechanisms(over_tls=self._over_tls)
-            return [_listing("these mechanisms", mechanisms)]
-        mechanism = _mechanism(argument)
-        if mechanism not in sasl.MECHANISMS or not self._policy.may_authenticate(mechanism, over_tls=self._over_tls):
+            return [listing("mechanisms:", self._policy.announced_mechanisms(over_tls=self._over_tls))]
+        mechanism, initial = syntax.mechanism_of(argument)
+        if not self._policy.may_authenticate(mechanism, over_tls=self._over_tls):
             in_tls = self._policy.may_authenticate(mechanism, over_tls=True)
             return [*self._witness_auth(argument), self._refusal("this mechanism is", in_tls=in_tls)]
-        return self._advance(mechanism, *_begin(argument))
+        try:
+            exchange = sasl.begin(mechanism, sasl.decode_response(initial) if initial else None)
+            return self._go_on(mechanism, exchange, None)
+        except sasl.SaslError as error:
+            return self._malformed(str(error))
 
     def _witness_auth(self, argument: bytes) -> list[Output]:
-        ...
+        mechanism, initial = syntax.mechanism_of(argument)
+        if mechanism not in sasl.MECHANISMS or not initial:
+            return []
+        try:
+            step = _step(sasl.begin(mechanism, sasl.decode_response(initial)), None)
+        except sasl.SaslError as error:
+            return [Malformed(str(error))]
+        if not isinstance(step, sasl.Credentials):
+            return []
+        return [Authentication(mechanism, step.identity, step.secret, accepted=False, authorization=step.authorization)]
+
+    def _response(self, line: bytes | None, mechanism: str, exchange: sasl.Exchange) -> list[Output]:
+        self._sasl = None
+        if line is None:
+            return self._malformed(f"a response of more than {syntax.LINE_LIMIT} bytes")
+        if line == b"*":
+            return [Response("*"), err("authentication cancelled")]
+        shown = Response(f"<response of {len(line)} bytes>")
+        try:
+            return [shown, *self._go_on(mechanism, exchange, sasl.decode_response(line))]
+        except sasl.SaslError as error:
+            return [shown, *self._malformed(str(error))]
+
+    def _go_on(self, mechanism: str, exchange: sasl.Exchange, response: bytes | None) -> list[Output]:
+        step = _step(exchange, response)
+        if isinstance(step, sasl.Credentials):
+            return self._log_in(mechanism, step)
+        self._sasl = (mechanism, exchange)
+        return [Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
+
+    def _log_in(self, mechanism: str, given: sasl.Credentials) -> list[Output]:
+        account = self._policy.check_password(given.identity, given.secret)
+        seen = Authentication(mechanism, given.identity, given.secret, account is not None, given.authorization)
+        if account is None:
+            return [seen, err("[AUTH] wrong user name or password")]
+        self._drop = Maildrop(self._store.mailboxes(account)[INBOX])
+        self._state = _State.TRANSACTION
+        return [seen, summary(self._drop)]
+
+    # What else there is.
+
+    def _stls(self, _argument: bytes) -> list[Output]:
+        if self._policy.may_start_tls(over_tls=self._over_tls):
+            return [StartTLS(b"+OK begin TLS negotiation\r\n")]
+        return [err("TLS is active already" if self._over_tls else "STLS is not offered here")]
+
+    def _capa(self, _argument: bytes) -> list[Output]:
+        return [listing("capabilities:", self._policy.advertised(self._capabilities(), over_tls=self._over_tls))]
+
+    def _capabilities(self) -> tuple[str, ...]:
+        """What is possible now; the ways to log in are announced until one was taken."""
+        always = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING")
+        if self._state is _State.TRANSACTION:
+            return always
+        mechanisms = self._policy.announced_mechanisms(over_tls=self._over_tls)
+        sometimes = {
+            "USER": self._policy.may_use_password_command(over_tls=self._over_tls),
+            " ".join(("SASL", *mechanisms)): bool(mechanisms),
+            "STLS": self._policy.may_start_tls(over_tls=self._over_tls),
+        }
+        return (*always, *(name for name, now in sometimes.items() if now))
+
+    def _quit(self, _argument: bytes) -> list[Output]:
+        self._drop.update()
+        return [ok("goodbye"), self._close()]
+
+    _ROWS: ClassVar[dict[str, _Row]] = {
+        "USER": _Row(_BEFORE, syntax.TEXT, "USER name", _user, _witness_user),
+        "PASS": _Row(_BEFORE, syntax.TEXT, "PASS password", _pass, _witness_pass),
+        "AUTH": _Row(_BEFORE, syntax.MAYBE_MECHANISM, "AUTH mechanism [initial-response]", _auth, _witness_auth),
+        "STLS": _Row(_BEFORE, syntax.NOTHING, "STLS", _stls),
+        "CAPA": _Row(_BOTH, syntax.NOTHING, "CAPA", _capa),
+        "QUIT": _Row(_BOTH, syntax.NOTHING, "QUIT", _quit),
+        **{verb: _Row(_AFTER, does.syntax, does.usage, _on_maildrop(does)) for verb, does in COMMANDS.items()},
+    }

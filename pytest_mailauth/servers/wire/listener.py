@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.terms import PortState
+from pytest_mailauth.servers.wire.loop import PASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,8 @@ class Listener:
         self.connections: list[Connection] = []
         """Every connection that ever came in, in order. Only the loop changes it."""
         self._live: set[Connection] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._loop = loop
         self._make = make
         self._filler: socket.socket | None = None
@@ -78,15 +81,23 @@ class Listener:
         return await asyncio.get_running_loop().create_server(self._accept, sock=self._socket, backlog=BACKLOG)
 
     def _accept(self) -> Connection:
-        connection = self._make(self._live.discard)
+        self._idle.clear()
+        connection = self._make(self._ended)
         self.connections.append(connection)
         self._live.add(connection)
         return connection
 
-    @property
-    def live(self) -> int:
-        """The number of connections that are not over."""
-        return len(self._live)
+    def _ended(self, connection: Connection) -> None:
+        self._live.discard(connection)
+        if not self._live:
+            self._idle.set()
+
+    async def drained(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline is what the caller has
+        """Wait until no connection is open, for at most *timeout* seconds. Await it on the loop."""
+        for _ in range(PASSES):
+            await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout)
 
     def cut(self) -> None:
         """Cut off every client as overdue. Call it on the loop."""
@@ -108,5 +119,4 @@ class Listener:
         server.close()
         for connection in tuple(self._live):
             connection.abort()
-        while self._live:
-            await asyncio.sleep(0)
+        await self._idle.wait()

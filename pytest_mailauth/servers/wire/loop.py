@@ -29,6 +29,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     @property
     def running(self) -> bool:
@@ -37,6 +38,8 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            if self._stopped:
+                raise RuntimeError("the servers are closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="pytest-mailauth", daemon=True)
@@ -45,7 +48,11 @@ class LoopThread:
 
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run *coroutine* on the loop without waiting for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        except RuntimeError:
+            coroutine.close()
+            raise
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run *coroutine* on the loop and return its result."""
@@ -63,8 +70,9 @@ class LoopThread:
         return self.run(settled())
 
     def stop(self) -> None:
-        """Stop the thread and close the loop. A later hop would start a new one."""
+        """Stop the thread and close the loop, for good."""
         with self._lock:
+            self._stopped = True
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:

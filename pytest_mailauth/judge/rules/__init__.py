@@ -1,0 +1,8 @@
+"""All rules, one family a module. Importing this package fills the register."""
+
+from __future__ import annotations
+
+from pytest_mailauth.judge.rules import credentials, ports, starttls, tls
+from pytest_mailauth.judge.rules.registry import RULES, Rule
+
+__all__ = ["RULES", "Rule", "credentials", "ports", "starttls", "tls"]

@@ -1,0 +1,118 @@
+"""Rules about when a password may cross: never in clear, and never to a peer that was not verified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, Security, Verdict
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.trial import Trial
+
+
+@rule(
+    "no-cleartext-credentials",
+    requirement="A password never crosses unless TLS is active on that connection.",
+    sources=("S2", "S9", "S12", "RFC 8314 section 5.2", "RFC 4954 section 4", "RFC 2595 section 2.3"),
+    severity="critical",
+    advice="Start TLS before logging in, and refuse to log in without it.",
+)
+def no_cleartext_credentials(trial: Trial) -> Finding:
+    """Look for the password in everything that came in outside TLS."""
+    found = leak(trial, Layer.CLEAR)
+    if found is None:
+        if not any(session.commands or session.of(e.HelloSeen) for session in trial.sessions):
+            return Finding(Verdict.INCONCLUSIVE, "the client connected to nothing that could have taken a password")
+        return Finding(Verdict.PASS, "no password in any cleartext byte, neither parsed nor by search")
+    if found.verdict is Verdict.VIOLATION and not trial.requires_tls and trial.declared.allow_insecure_auth:
+        return Finding(Verdict.NOTE, f"{found.evidence}; the client was declared to allow that")
+    return found
+
+
+@rule(
+    "respect-logindisabled",
+    requirement="IMAP LOGIN is never sent while the server announces LOGINDISABLED.",
+    sources=("RFC 9051 section 6.2.3", "RFC 2595 section 3.2"),
+    severity="critical",
+    advice="Look for LOGINDISABLED in the capabilities before LOGIN; use AUTHENTICATE or give up.",
+)
+def respect_logindisabled(trial: Trial) -> Finding:
+    """Look for LOGIN in clear on a server that announced LOGINDISABLED in clear."""
+    announced = [session for session in trial.sessions if b"LOGINDISABLED" in session.clear_out]
+    if not announced:
+        return Finding(Verdict.INCONCLUSIVE, "LOGINDISABLED never reached the client")
+    sent = [c for session in announced for c in session.of(e.Command, Layer.CLEAR) if c.verb == "LOGIN"]
+    if sent:
+        return Finding(Verdict.VIOLATION, f"LOGINDISABLED was announced, and the client sent {spoken(sent)}")
+    return Finding(Verdict.PASS, "LOGINDISABLED was announced, and LOGIN was not sent")
+
+
+_ADVISORY: Final[dict[Certificate, str]] = {
+    Certificate.INCOMPLETE_CHAIN: "an honest client may fetch or remember the missing intermediate",
+    Certificate.NO_SAN: "RFC 7817 allows the CN, RFC 9525 forbids it",
+    Certificate.WEAK_KEY: "RFC 9325 section 4.5 binds the server; for the client it is advice",
+    Certificate.SHA1: "RFC 9325 section 4.5 binds the server; for the client it is advice",
+}
+"""Faults that an honest client may accept, each with the reason: accepting them is a NOTE."""
+
+_REFUSALS: Final = {
+    HandshakeOutcome.CLIENT_ALERT: "refused with the alert {alert}",
+    HandshakeOutcome.CLIENT_LEFT_DURING: "left during the handshake",
+    HandshakeOutcome.CLIENT_LEFT_AFTER: "left after the handshake without sending anything",
+}
+
+
+@rule(
+    "verify-before-credentials",
+    requirement="A password goes only to a server whose certificate chain and host name were verified.",
+    sources=("S9", "RFC 8314 section 5.3", "RFC 7817 section 3", "RFC 4954 section 14"),
+    severity="critical",
+    advice="Use a verifying TLS context with the host name (in Python: ssl.create_default_context()).",
+)
+def verify_before_credentials(trial: Trial) -> Finding:
+    """Look for the password or an operation inside TLS after a certificate with a fault."""
+    fault = Certificate(trial.served.certificate)
+    if fault is Certificate.VALID:
+        return Finding(Verdict.NOT_APPLICABLE, "the certificate has no fault")
+    tried = handshakes(trial)
+    if not tried:
+        return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so it never saw the certificate")
+    found = leak(trial, Layer.TLS)
+    done = operations(trial, Layer.TLS)
+    if found is not None or done:
+        evidence = found.evidence if found else f"the client went on inside TLS with {spoken(done)}"
+        verdict = found.verdict if found else Verdict.VIOLATION
+        if verdict is Verdict.VIOLATION and trial.declared.verify == "none":
+            return Finding(Verdict.NOTE, f"{fault}: {evidence}; the client was declared not to verify")
+        if verdict is Verdict.VIOLATION and fault in _ADVISORY:
+            return Finding(Verdict.NOTE, f"{fault}: {evidence}; {_ADVISORY[fault]}")
+        return Finding(verdict, f"the certificate was {fault}, and {evidence}")
+    facts = tried[-1].tls
+    if facts is not None and facts.outcome in _REFUSALS:
+        return Finding(Verdict.PASS, f"{fault}: {_REFUSALS[facts.outcome].format(alert=facts.alert)}")
+    if facts is not None and facts.outcome is HandshakeOutcome.COMPLETED and tried[-1].closed:
+        said = ", ".join(tried[-1].verbs(Layer.TLS))
+        return Finding(Verdict.PASS, f"{fault}: said only {said} inside TLS, and left")
+    why = facts.reason if facts else "it had not ended"
+    return Finding(Verdict.INCONCLUSIVE, f"{fault}: the handshake failed for another reason ({why})")
+
+
+@rule(
+    "control",
+    requirement="The client logs in to an honest server in the way it was told to.",
+    sources=("S1",),
+    severity="info",
+    advice="Make the client work with this server first: nothing else can be judged before that.",
+)
+def control(trial: Trial) -> Finding:
+    """Look for a login with this trial's password on the right layer. Not a rule: the ground the others stand on."""
+    layer = Layer.CLEAR if trial.security is Security.NONE else Layer.TLS
+    if trial.logged_in(layer):
+        return Finding(Verdict.PASS, f"logged in {'in clear' if layer is Layer.CLEAR else 'inside TLS'}")
+    reason = "it connected and did not log in" if connected(trial) else "it never connected"
+    said = f"; it said: {trial.outcome.error}" if trial.outcome.error else ""
+    return Finding(Verdict.INCONCLUSIVE, f"the client did not log in to the honest server: {reason}{said}")

@@ -1,0 +1,102 @@
+"""The questions that rules ask of a trial, each asked in one place. Answers are sentences or lists, never verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.terms import Layer, Protocol, Verdict
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.trial import Trial
+
+DISCOVERY: Final[dict[Protocol, frozenset[str]]] = {
+    Protocol.SMTP: frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT", "HELP"}),
+    Protocol.POP3: frozenset({"CAPA", "STLS", "QUIT"}),
+    # ID is sent in clear by honest clients; what it tells is another rule's matter.
+    Protocol.IMAP: frozenset({"CAPABILITY", "STARTTLS", "NOOP", "LOGOUT", "ID"}),
+}
+"""Commands that reveal and change nothing: allowed in clear even where TLS is required (RFC 8314 section 5.2)."""
+
+LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
+
+
+def is_operation(protocol: Protocol, command: e.Command) -> bool:
+    """Return whether *command* does more than discover, secure or leave. POP3 ``AUTH`` alone only lists."""
+    if protocol is Protocol.POP3 and command.verb == "AUTH" and not command.argument:
+        return False
+    return command.verb not in DISCOVERY[protocol]
+
+
+def operations(trial: Trial, layer: Layer, *, after: float = 0.0) -> list[e.Command]:
+    """Return the commands on *layer* that are operations, in order, from the moment *after* on."""
+    return [
+        entry.fact
+        for _, entry in trial.entries()
+        if isinstance(entry.fact, e.Command)
+        and entry.layer is layer
+        and entry.at >= after
+        and is_operation(trial.protocol, entry.fact)
+    ]
+
+
+def spoken(commands: Iterable[e.Command]) -> str:
+    """Return the commands as evidence: ``"AUTH PLAIN <initial response of 40 bytes>", "MAIL FROM:<a@b>"``."""
+    shown = [f'"{command.shown}"' for command in commands]
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+def fired(trial: Trial, kind: str, verb: str | None = None) -> float | None:
+    """Return when a deviation of this kind was first carried out, or None."""
+    for _, entry in trial.entries():
+        fact = entry.fact
+        if isinstance(fact, e.Deviated) and fact.kind == kind and verb in (None, fact.verb):
+            return entry.at
+    return None
+
+
+def connected(trial: Trial) -> bool:
+    """Return whether the client opened at least one connection."""
+    return any(session.of(e.Opened) for session in trial.sessions)
+
+
+def leak(trial: Trial, layer: Layer) -> Finding | None:
+    """Return an account of this trial's password crossing on *layer*, or None when it did not.
+
+    Two witnesses are heard: the engine's parser, and a search of the raw bytes for the canary. What the parser
+    saw and the search cannot find is our contradiction (ERROR). What the search finds and the parser did not
+    recognise is still a leak: the canary cannot be guessed.
+    """
+    for session in trial.sessions:
+        data = session.clear_in if layer is Layer.CLEAR else session.tls_in
+        encoding = find(trial.account.password, data)
+        parsed = [fact for fact in session.of(e.Authentication, layer) if fact.secret == trial.account.password]
+        where = "in clear" if layer is Layer.CLEAR else "inside TLS"
+        if parsed and encoding is None:
+            return Finding(
+                Verdict.ERROR,
+                f"session {session.number}: the parser saw the password {where}, the search of the bytes did not",
+            )
+        if parsed:
+            return Finding(
+                Verdict.VIOLATION,
+                f"session {session.number} on the {session.listener} port: the password crossed {where} with "
+                f"{parsed[0].mechanism} (found {encoding})",
+            )
+        if encoding is not None:
+            return Finding(
+                Verdict.VIOLATION,
+                f"session {session.number} on the {session.listener} port: the password crossed {where} "
+                f"outside any login command (found {encoding})",
+            )
+    return None
+
+
+def handshakes(trial: Trial) -> list[SessionRecord]:
+    """Return the sessions in which a TLS handshake was begun."""
+    return [session for session in trial.sessions if session.of(e.HelloSeen)]

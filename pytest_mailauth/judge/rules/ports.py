@@ -1,0 +1,84 @@
+"""Rules about ports that do not answer as they should: say what is wrong, in time, and do not sneak elsewhere."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.rules.evidence import leak, operations, spoken
+from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.model.terms import Layer, PortState, Verdict
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.trial import Trial
+
+_CREDENTIALS: Final = re.compile(r"passw|credential|authenticat|log ?in\b|user ?name", re.IGNORECASE)
+_NETWORK: Final = re.compile(
+    r"refus|time[ds]?[ -]?out|unreach|\breset|clos|connect|\beof\b|end of file|no answer|no greeting|not respond|"
+    r"disconnect|abort|broken pipe|network",
+    re.IGNORECASE,
+)
+
+
+@rule(
+    "blocked-port-diagnosed",
+    requirement="On a blocked port the client gives up within its time-out and says so, naming host and port.",
+    sources=("S1", "S7", "S11"),
+    severity="medium",
+    advice="Set a time-out on connecting and reading, and put host and port into the error, not the password.",
+)
+def blocked_port_diagnosed(trial: Trial) -> Finding:
+    """Look at how long the client took and at what it said."""
+    state = PortState(trial.served.port_state)
+    if state is PortState.OPEN:
+        return Finding(Verdict.NOT_APPLICABLE, "the port was open")
+    if trial.outcome.hung:
+        return Finding(
+            Verdict.VIOLATION,
+            f"the port was {state}, and after {trial.outcome.seconds:.1f} s the client had not given up "
+            f"(declared time-out: {trial.declared.timeout:g} s)",
+        )
+    said = trial.outcome.facts.get("error", trial.outcome.error)
+    if not said:
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            f"the port was {state}, the client ended in time and said nothing; "
+            "let it raise, print, or call case.report(error=...)",
+        )
+    if state in (PortState.SILENT, PortState.RESET) and not trial.sessions:
+        return Finding(Verdict.INCONCLUSIVE, f"the client never reached the port; it said: {said}")
+    if _CREDENTIALS.search(said):
+        return Finding(Verdict.VIOLATION, f"the port was {state}, and the client blames the credentials: {said}")
+    if not _NETWORK.search(said):
+        return Finding(Verdict.INCONCLUSIVE, f"the port was {state}; what the client said tells nothing: {said}")
+    named = trial.served.host in said and re.search(r"\d{2,5}", said)
+    if not named:
+        return Finding(Verdict.NOTE, f"gave up in time, but names neither host nor port: {said}")
+    return Finding(Verdict.PASS, f"gave up after {trial.outcome.seconds:.1f} s and said: {said}")
+
+
+@rule(
+    "no-silent-port-switch",
+    requirement="When a port is blocked, the client does not try another one with less security on its own.",
+    sources=("S7", "S11", "RFC 8314 section 5.2"),
+    severity="critical",
+    advice="Report the blocked port; a weaker port is the user's decision, never a fallback.",
+)
+def no_silent_port_switch(trial: Trial) -> Finding:
+    """Look for the client on the other port of the account, where STARTTLS is not offered."""
+    elsewhere = [session for session in trial.sessions if session.listener != "main"]
+    if not elsewhere:
+        if not trial.may_switch:
+            return Finding(
+                Verdict.NOT_APPLICABLE,
+                "this client knows one port only; if it can use another, give it {fallback_port} or case.fallback_port",
+            )
+        return Finding(Verdict.PASS, "the other, weaker port was known to the client and was not tried")
+    found = leak(trial, Layer.CLEAR)
+    done = operations(trial, Layer.CLEAR)
+    if found is not None or done:
+        what = found.evidence if found else f"went on with {spoken(done)}"
+        verdict = found.verdict if found else Verdict.VIOLATION
+        return Finding(verdict, f"the port was blocked; the client turned to a weaker one and {what}")
+    return Finding(Verdict.NOTE, "the port was blocked; the client tried the weaker one and left without using it")

@@ -1,0 +1,56 @@
+"""Rules about the parameters of TLS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_mailauth.judge.rules.evidence import handshakes
+from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Verdict
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.trial import Trial
+
+
+@rule(
+    "tls12-or-newer",
+    requirement="The client negotiates TLS 1.2 or newer, and nothing older.",
+    sources=("S2", "S5", "S9", "S12", "RFC 8996 section 4", "RFC 8997", "RFC 9325 section 3.1.1"),
+    severity="high",
+    advice="Set the minimum TLS version to 1.2; allow 1.3.",
+)
+def tls12_or_newer(trial: Trial) -> Finding:
+    """Look at what the client did on a server that speaks a single version."""
+    version = trial.served.tls.max_version or trial.served.tls.min_version
+    tried = handshakes(trial)
+    if not tried:
+        return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake")
+    facts = next((s.tls for s in reversed(tried) if s.tls is not None), None)
+    if facts is None:
+        return Finding(Verdict.INCONCLUSIVE, "the handshake had not ended")
+    if trial.served.tls.is_legacy:
+        return _old(trial, version)
+    if trial.logged_in(Layer.TLS):
+        return Finding(Verdict.PASS, f"logged in over TLS {version}")
+    if version < trial.declared.min_tls:
+        return Finding(Verdict.PASS, f"refused TLS {version}, as declared")
+    if version == "1.3":
+        return Finding(Verdict.NOTE, f"does not speak TLS 1.3: {facts.reason or facts.alert or facts.outcome}")
+    return Finding(Verdict.VIOLATION, f"does not speak TLS {version}: {facts.reason or facts.alert or facts.outcome}")
+
+
+def _old(trial: Trial, version: str) -> Finding:
+    for session in handshakes(trial):
+        facts = session.tls
+        if facts is None or facts.outcome is not HandshakeOutcome.COMPLETED:
+            continue
+        if not session.tls_in:
+            return Finding(Verdict.INCONCLUSIVE, f"the TLS {version} handshake finished, and the client stayed silent")
+        said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
+        evidence = f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
+        if version >= trial.declared.min_tls:
+            return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
+        return Finding(Verdict.VIOLATION, evidence)
+    last = next(s.tls for s in reversed(handshakes(trial)) if s.tls is not None)
+    return Finding(Verdict.PASS, f"TLS {version} was refused: {last.alert or last.reason or last.outcome}")

@@ -1,0 +1,33 @@
+"""All scenarios, one family a module, and their expansion over protocols and modes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.scenarios import baselines, certificates, ports, starttls, versions
+from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.terms import Protocol, Security
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    row.name: row for table in (baselines, ports, starttls, versions, certificates) for row in table.ROWS
+}
+"""Every scenario by name."""
+
+
+def settings_for(protocol: Protocol, security: Security) -> tuple[Setting, ...]:
+    """Return every scenario that exists for this protocol and mode."""
+    return tuple(
+        Setting(row, protocol, security)
+        for row in SCENARIOS.values()
+        if protocol in row.protocols and security in row.modes
+    )
+
+
+def baseline(protocol: Protocol, security: Security) -> Setting:
+    """Return the scenario whose success every other verdict of this protocol and mode stands on."""
+    return Setting(SCENARIOS[baselines.CONTROLS[security]], protocol, security)
+
+
+__all__ = ["SCENARIOS", "Scenario", "Setting", "baseline", "settings_for"]

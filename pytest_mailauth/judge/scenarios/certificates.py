@@ -1,0 +1,35 @@
+"""Class M: one certificate fault at a time, in both TLS modes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pytest_mailauth.judge.scenarios.scenario import Scenario
+from pytest_mailauth.model.terms import Certificate
+
+_FAULTS: Final = (
+    ("cert-self-signed", Certificate.SELF_SIGNED, "critical", "RFC 8314 section 5.3"),
+    ("cert-unknown-ca", Certificate.UNTRUSTED_ROOT, "critical", "RFC 8314 section 5.3"),
+    ("cert-wrong-host", Certificate.WRONG_HOST, "critical", "RFC 7817 section 3"),
+    ("cert-expired", Certificate.EXPIRED, "high", "RFC 5280 section 6"),
+    ("cert-not-yet-valid", Certificate.NOT_YET_VALID, "high", "RFC 5280 section 6"),
+    ("cert-expired-intermediate", Certificate.EXPIRED_INTERMEDIATE, "medium", "RFC 5280 section 6"),
+    ("cert-missing-intermediate", Certificate.INCOMPLETE_CHAIN, "info", "RFC 5280 section 6"),
+    ("cert-eku-client-only", Certificate.CLIENT_AUTH_ONLY, "medium", "RFC 5280 section 4.2.1.12"),
+    ("cert-rsa-1024", Certificate.WEAK_KEY, "medium", "RFC 9325 section 4.5"),
+    ("cert-sha1-signature", Certificate.SHA1, "medium", "RFC 9155"),
+    ("cert-cn-only", Certificate.NO_SAN, "info", "RFC 9525 section 6.3"),
+)
+
+ROWS: Final = tuple(
+    Scenario(
+        name=name,
+        family="M",
+        summary=f"The server shows a certificate with one fault: {fault}.",
+        rules=("verify-before-credentials",),
+        severity=severity,
+        sources=("S4", source) if fault is Certificate.WRONG_HOST else (source,),
+        settings={"certificate": fault},
+    )
+    for name, fault, severity, source in _FAULTS
+)

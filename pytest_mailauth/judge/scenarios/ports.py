@@ -1,0 +1,54 @@
+"""Class C: ports that are blocked, silent or cut off."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pytest_mailauth.judge.scenarios.scenario import Scenario
+from pytest_mailauth.model.terms import PortState, Protocol, Security
+
+
+def _blocked(name: str, state: PortState, summary: str, *, waits: bool) -> Scenario:
+    return Scenario(
+        name=name,
+        family="C",
+        summary=summary,
+        rules=("blocked-port-diagnosed",),
+        severity="medium",
+        sources=("S7", "S11"),
+        settings={"port_state": state},
+        waits=waits,
+    )
+
+
+def _switched(name: str, protocols: tuple[Protocol, ...], summary: str) -> Scenario:
+    return Scenario(
+        name=name,
+        family="C",
+        summary=summary,
+        rules=("no-silent-port-switch",),
+        severity="critical",
+        sources=("S11", "S13", "S14"),
+        protocols=protocols,
+        modes=(Security.IMPLICIT,),
+        settings={"port_state": PortState.REFUSED},
+        other_port=True,
+    )
+
+
+ROWS: Final = (
+    _blocked("port-refuse", PortState.REFUSED, "Nothing listens on the port.", waits=False),
+    _blocked("port-drop", PortState.TIMEOUT, "The connection attempt is never answered.", waits=True),
+    _blocked("port-tarpit", PortState.SILENT, "The connection is accepted, and nothing is ever sent.", waits=True),
+    _blocked("port-accept-then-rst", PortState.RESET, "The connection is accepted and reset at once.", waits=False),
+    _switched(
+        "port-465-blocked-587-clear",
+        (Protocol.SMTP,),
+        "The implicit TLS port is refused; the other port of the account offers no STARTTLS.",
+    ),
+    _switched(
+        "port-993-blocked-143-clear",
+        (Protocol.IMAP, Protocol.POP3),
+        "The implicit TLS port (993, or 995) is refused; the other port of the account offers no STARTTLS.",
+    ),
+)

@@ -1,0 +1,89 @@
+"""What a scenario is: a row of data that sets up one server, and the rules that look at what a client did with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_mailauth.model.config import ServerConfig
+from pytest_mailauth.model.deviations import Deviation
+from pytest_mailauth.model.terms import Protocol, Security
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVERY = tuple(Protocol)
+BOTH = (Security.STARTTLS, Security.IMPLICIT)
+
+Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
+"""Makes the deviations for one protocol; the number is the client's time-out in seconds."""
+
+
+def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A row of the scenario tables.
+
+    Attributes:
+        name: Its name in the catalogue of scenarios.
+        family: Its class in the catalogue, a letter.
+        summary: What the server does, in one sentence.
+        rules: The rules that look at it; all must be registered.
+        severity: How bad a violation is.
+        sources: Where it comes from.
+        protocols: The protocols it exists for.
+        modes: The client's security settings it exists for.
+        settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
+        server_security: The server's mode when it is not the client's.
+        deviations: Makes the deviations.
+        control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        other_port: Whether the account has a second, weaker port.
+        repeat: How often it is run, for clients that are racy.
+        waits: Whether an obedient client waits for its time-out.
+        patience: The limit of a run in multiples of the client's time-out.
+    """
+
+    name: str
+    family: str
+    summary: str
+    rules: tuple[str, ...]
+    severity: str
+    sources: tuple[str, ...]
+    protocols: tuple[Protocol, ...] = EVERY
+    modes: tuple[Security, ...] = BOTH
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    server_security: Security | None = None
+    deviations: Deviations = _none
+    control: Deviations | None = None
+    other_port: bool = False
+    repeat: int = 1
+    waits: bool = False
+    patience: float = 2.5
+
+    def config(self, protocol: Protocol, mode: Security, timeout: float, *, control: bool = False) -> ServerConfig:
+        """Return the server's settings for one protocol and mode, or those of its control."""
+        make = self.control if control and self.control else self.deviations
+        return ServerConfig(
+            protocol=protocol,
+            security=self.server_security or mode,
+            deviations=make(protocol, timeout),
+            **self.settings,
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A scenario for one protocol and one mode: what a client is run against."""
+
+    scenario: Scenario
+    protocol: Protocol
+    security: Security
+
+    @property
+    def id(self) -> str:
+        """The stable identifier, for example ``"smtp-starttls-starttls-offered-454"``."""
+        return f"{self.protocol}-{self.security}-{self.scenario.name}"

@@ -1,0 +1,174 @@
+"""One trial from end to end: start the servers, run the client, see that it ends, and freeze what was observed."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
+from pytest_mailauth.model.deviations import Hide
+from pytest_mailauth.model.terms import Security
+from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.model.trial import Outcome, Trial
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.servers.server import MailServers
+
+SLACK: Final = 1.0
+"""Seconds added to every limit, for a busy machine."""
+GRACE: Final = 6.0
+"""Seconds a client may take to notice that it was cut off: a connection attempt notices at its next retry."""
+DRAIN: Final = 0.5
+"""Seconds that connections may outlive a client that has ended, before they are cut."""
+
+
+class TrialRun:
+    """A trial whose servers are up and whose client has not run yet.
+
+    Args:
+        servers: Whose thread and certificate authority to use; accounts and messages are made for this trial.
+        declared: What the client is declared to do.
+        setting: The scenario for one protocol and mode.
+        control: Set up the scenario's control instead.
+        slowdown: Seconds the client took on the honest server; they lengthen the limit.
+
+    Attributes:
+        case: What the client is given.
+        limit: Seconds after which the client has to be stopped.
+
+    Raises:
+        CannotServe: This host cannot serve what the scenario needs.
+    """
+
+    def __init__(
+        self,
+        servers: MailServers,
+        declared: Declaration,
+        setting: Setting,
+        *,
+        control: bool = False,
+        slowdown: float = 0.0,
+    ) -> None:
+        self._declared = declared
+        self._setting = setting
+        self._environment = environment = servers.environment()
+        self._started = monotonic()
+        self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
+        self._config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
+        try:
+            server = environment.serve(self._config)
+            other = environment.serve(_weaker(self._config), "other") if setting.scenario.other_port else None
+        except BaseException:
+            environment.close()
+            raise
+        self.case = Case(
+            protocol=setting.protocol,
+            security=setting.security,
+            host=server.host,
+            port=server.port,
+            username=environment.account.username,
+            password=environment.account.password,
+            cafile=environment.ca.cafile,
+            timeout=declared.timeout,
+            other_port=other.port if other else None,
+        )
+
+    def cut(self) -> None:
+        """Cut the client off: it has outlasted its limit."""
+        for server in self._environment.servers:
+            server.disconnect()
+            server.close()
+
+    def abandon(self) -> None:
+        """Close everything without a record."""
+        self._environment.close()
+
+    def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
+        """Close everything and return what was observed.
+
+        Args:
+            error: What the client raised, or None.
+            hung: Whether the client had to be cut off.
+            may_switch: Whether the client was declared to know another port.
+
+        Raises:
+            ServerFault: A fake server failed inside.
+        """
+        seconds = monotonic() - self._started
+        environment = self._environment
+        try:
+            for server in environment.servers:
+                server.drain(DRAIN)
+        finally:
+            environment.close()
+        environment.raise_faults()
+        sessions = tuple(session for server in environment.servers for session in server.sessions)
+        hidden = hidden_values(environment.store.accounts)
+        said = None if error is None else redact(f"{type(error).__name__}: {error}", hidden)
+        return Trial(
+            protocol=self._setting.protocol,
+            security=self._setting.security,
+            declared=self._declared,
+            served=self._config,
+            account=environment.account,
+            sessions=sessions,
+            outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=dict(self.case.facts)),
+            may_switch=may_switch or self.case.asked_for_fallback,
+        )
+
+
+def _weaker(config: ServerConfig) -> ServerConfig:
+    """Return the other port of the same account: explicit TLS, STARTTLS stripped, passwords taken in clear."""
+    names = ("STARTTLS", "STLS")
+    return ServerConfig(
+        protocol=config.protocol, security=Security.STARTTLS, auth=IN_CLEAR, deviations=(Hide(names=names),)
+    )
+
+
+def run_trial(
+    servers: MailServers, client: Client, setting: Setting, *, control: bool = False, slowdown: float = 0.0
+) -> Trial:
+    """Run *client* once in *setting* and return what was observed. See :class:`TrialRun` for the arguments.
+
+    Raises:
+        CannotServe: This host cannot serve what the scenario needs.
+        ServerFault: A fake server failed inside.
+    """
+    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown)
+    ended: list[BaseException | None] = []
+
+    def call() -> None:
+        try:
+            client.run(run.case)
+        except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
+            ended.append(error)
+        else:
+            ended.append(None)
+
+    thread = threading.Thread(target=call, name=f"client {client.name}", daemon=True)
+    thread.start()
+    thread.join(run.limit)
+    hung = thread.is_alive()
+    if hung:
+        run.cut()
+        if client.stop is not None:
+            client.stop(run.case)
+        thread.join(GRACE)
+    return run.finish(ended[0] if ended else None, hung=hung, may_switch=client.may_switch)
+
+
+def describe(trial: Trial) -> str:
+    """Return the transcripts of a trial, one after another, with a heading for each connection."""
+    if not trial.sessions:
+        return "(the client opened no connection that this server could see)"
+    return "\n\n".join(
+        f"connection {session.number} to the {session.listener} port ({session.protocol}, {session.security})\n"
+        f"{session.transcript()}"
+        for session in trial.sessions
+    )

@@ -1,0 +1,92 @@
+"""How findings become the verdict of a row, and rows the verdict of a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.model.terms import Protocol, Security, Verdict, worst
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.trial import Trial
+
+NET: Final = ("no-cleartext-credentials", "no-operation-before-required-tls")
+"""Rules that are asked in every scenario when its own rules found no violation: no leak passes unseen because the
+scenario was about something else. A leak is reported once, under the rule that explains it best."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one rule said about one trial."""
+
+    rule: str
+    finding: Finding
+
+    @property
+    def requirement(self) -> str:
+        """What the rule demands."""
+        return RULES[self.rule].requirement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The verdict on one client in one scenario.
+
+    Attributes:
+        client: The client's name.
+        setting: The scenario, protocol and mode.
+        judgements: What each rule said.
+        transcript: What was said on the wire, secrets hidden.
+        seconds: How long the client ran.
+    """
+
+    client: str
+    setting: Setting
+    judgements: tuple[Judgement, ...]
+    transcript: str
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of its rules."""
+        return worst([j.finding.verdict for j in self.judgements])
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of the row."""
+        return self.setting.protocol
+
+    @property
+    def security(self) -> Security:
+        """The mode of the row."""
+        return self.setting.security
+
+
+def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
+    """Ask *rules* about a trial, and the safety net if none of them found a violation."""
+    asked = [Judgement(name, RULES[name].check(trial)) for name in rules]
+    if not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
+        for name in NET:
+            if name not in rules:
+                caught = Judgement(name, RULES[name].check(trial))
+                if caught.finding.verdict in (Verdict.VIOLATION, Verdict.ERROR):
+                    asked.append(caught)
+                    break
+    return tuple(asked)
+
+
+def combine(runs: list[tuple[Judgement, ...]]) -> tuple[Judgement, ...]:
+    """Return the judgements of a scenario that was run several times: the worst run speaks, and the share is said."""
+    if len(runs) == 1:
+        return runs[0]
+    verdicts = [worst([j.finding.verdict for j in run]) for run in runs]
+    overall = worst(verdicts)
+    chosen = runs[verdicts.index(overall)]
+    count = verdicts.count(overall)
+    if count == len(runs):
+        return chosen
+    share = f" ({count} of {len(runs)} runs)"
+    return tuple(Judgement(j.rule, Finding(j.finding.verdict, j.finding.evidence + share)) for j in chosen)

@@ -1,0 +1,183 @@
+"""Handlers for any state and for the not authenticated state: greeting the client, STARTTLS and logging in.
+
+Credentials become a fact whenever they are complete, accepted or not; :func:`witness_login` and
+:func:`witness_authenticate` do that for commands that are not carried out.
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.model import events
+from pytest_mailauth.model.canary import Secret
+from pytest_mailauth.servers import sasl
+from pytest_mailauth.servers.engines.imap.parse import ParseError
+from pytest_mailauth.servers.engines.imap.session import Continue, Refused, Reply, State
+
+if TYPE_CHECKING:
+    from pytest_mailauth.servers.engines.imap.parse import Arguments
+    from pytest_mailauth.servers.engines.imap.session import Session
+
+LOGIN_COMMAND: Final = "LOGIN-COMMAND"
+"""The mechanism of the LOGIN command in an ``Authentication``; ``LOGIN`` is the SASL mechanism."""
+
+
+def capability(session: Session, args: Arguments) -> Reply:
+    """CAPABILITY (RFC 3501 section 6.1.1)."""
+    args.end()
+    listed = " ".join(("CAPABILITY", *session.capabilities()))
+    return Reply("CAPABILITY completed", untagged=(listed.encode(),))
+
+
+def noop(session: Session, args: Arguments) -> Reply:
+    """NOOP (RFC 3501 section 6.1.2) and CHECK (section 6.4.1): news of the mailbox come with every reply."""
+    args.end()
+    return Reply("completed")
+
+
+def logout(session: Session, args: Arguments) -> Reply:
+    """LOGOUT (RFC 3501 section 6.1.3)."""
+    args.end()
+    session.state = State.LOGOUT
+    return Reply("LOGOUT completed", untagged=(b"BYE logging out",))
+
+
+def identify(session: Session, args: Arguments) -> Reply:
+    """ID (RFC 2971): the client says what it is, and so do we."""
+    args.space()
+    if not args.skip(b"NIL"):
+        args.expect(b"(", "NIL or a list")
+        while not args.skip(b")"):
+            if not args.skip(b"NIL"):
+                args.string()
+            args.skip(b" ")
+    args.end()
+    return Reply("ID completed", untagged=(b'ID ("name" "pytest-mailauth")',))
+
+
+def starttls(session: Session, args: Arguments) -> Reply:
+    """STARTTLS (RFC 3501 section 6.2.1). No capabilities in the reply: they would be about the layer that ends."""
+    args.end()
+    if not session.policy.may_start_tls(over_tls=session.over_tls):
+        raise Refused("STARTTLS is not available", status="BAD")
+    return Reply("begin TLS negotiation now", start_tls=True)
+
+
+def login(session: Session, args: Arguments) -> Reply:
+    """LOGIN (RFC 3501 section 6.2.3)."""
+    credentials = _login_arguments(args)
+    policy = session.policy
+    if not policy.may_use_password_command(over_tls=session.over_tls):
+        _state(session, LOGIN_COMMAND, credentials, accepted=False)
+        curable = not session.over_tls and policy.may_use_password_command(over_tls=True)
+        raise _forbidden("LOGIN is disabled", curable=curable)
+    return _judge(session, LOGIN_COMMAND, credentials)
+
+
+def _login_arguments(args: Arguments) -> sasl.Credentials:
+    args.space()
+    username = args.astring()
+    args.space()
+    password = args.astring()
+    args.end()
+    return sasl.Credentials(_text(username), Secret(_text(password)))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def witness_login(session: Session, args: Arguments) -> None:
+    """State the credentials of a LOGIN that is not carried out, if they are there."""
+    _state(session, LOGIN_COMMAND, _login_arguments(args), accepted=False)
+
+
+def authenticate(session: Session, args: Arguments) -> Reply | Continue:
+    """AUTHENTICATE (RFC 3501 section 6.2.2), with initial response (RFC 4959)."""
+    mechanism, initial = _authenticate_arguments(args)
+    if mechanism not in sasl.MECHANISMS:
+        raise Refused("no such authentication mechanism")
+    exchange = sasl.begin(mechanism, _decoded(initial))
+    policy = session.policy
+    if not policy.may_authenticate(mechanism, over_tls=session.over_tls):
+        _witness(session, mechanism, exchange)
+        curable = not session.over_tls and policy.may_authenticate(mechanism, over_tls=True)
+        raise _forbidden("this mechanism is disabled", curable=curable)
+    return _advance(session, mechanism, exchange, None)
+
+
+def _authenticate_arguments(args: Arguments) -> tuple[str, bytes | None]:
+    args.space()
+    mechanism = args.atom().decode("ascii").upper()
+    initial = None
+    if not args.at_end:
+        args.space()
+        initial = args.word()
+        args.end()
+    return mechanism, initial
+
+
+def _decoded(response: bytes | None) -> bytes | None:
+    try:
+        return None if response is None else sasl.decode_response(response)
+    except sasl.SaslError as error:
+        raise ParseError(str(error)) from None
+
+
+def witness_authenticate(session: Session, args: Arguments) -> None:
+    """State the credentials in the initial response of an AUTHENTICATE that is not carried out, if they are there."""
+    mechanism, initial = _authenticate_arguments(args)
+    if mechanism in sasl.MECHANISMS:
+        _witness(session, mechanism, sasl.begin(mechanism, _decoded(initial)))
+
+
+def _witness(session: Session, mechanism: str, exchange: sasl.Exchange) -> None:
+    try:
+        next(exchange)
+    except StopIteration as done:
+        _state(session, mechanism, done.value, accepted=False)
+    except sasl.SaslError as error:
+        session.facts.append(events.Malformed(str(error)))
+
+
+def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response: bytes | None) -> Reply | Continue:
+    """Go on with an exchange until it has the credentials or wants another response."""
+    try:
+        challenge = next(exchange) if response is None else exchange.send(response)
+    except StopIteration as done:
+        return _judge(session, mechanism, done.value)
+    except sasl.SaslError as error:
+        raise ParseError(str(error)) from None
+    return Continue(base64.b64encode(challenge), partial(_respond, session, mechanism, exchange))
+
+
+def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: bytes | None) -> Reply | Continue:
+    if line is None:
+        raise ParseError("the response is not a line")
+    if line == b"*":
+        session.facts.append(events.Response("*"))
+        raise Refused("authentication cancelled", status="BAD")
+    session.facts.append(events.Response(f"<response of {len(line)} bytes>"))
+    return _advance(session, mechanism, exchange, _decoded(line))
+
+
+def _judge(session: Session, mechanism: str, credentials: sasl.Credentials) -> Reply:
+    account = session.policy.check_password(credentials.identity, credentials.secret)
+    _state(session, mechanism, credentials, accepted=account is not None)
+    if account is None:
+        # RFC 5530: one code for a wrong name and a wrong password, so that names cannot be found out.
+        raise Refused("authentication failed", code="AUTHENTICATIONFAILED")
+    session.enter(account)
+    return Reply("logged in", code=session.capability_code())
+
+
+def _state(session: Session, mechanism: str, credentials: sasl.Credentials, *, accepted: bool) -> None:
+    identity, secret, authorization = credentials
+    session.facts.append(events.Authentication(mechanism, identity, secret, accepted, authorization))
+
+
+def _forbidden(text: str, *, curable: bool) -> Refused:
+    """Return the refusal of a way to log in; PRIVACYREQUIRED when TLS would allow it (RFC 5530)."""
+    return Refused(f"{text} before TLS", code="PRIVACYREQUIRED") if curable else Refused(text)

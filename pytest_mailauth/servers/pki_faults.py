@@ -1,0 +1,260 @@
+"""The certificate faults as a table: one row a member of ``Certificate``, each one property away from the valid one.
+
+A row takes the valid leaf, whoever signed it, and returns the leaf to be shown. Faults are made by signing the
+valid certificate again with one thing changed, so nothing else can differ. No file, no ``ssl``, no cache here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.terms import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+# The valid certificate is good from 2000 to 2999, so every clock that is off by years sees the same fault.
+LONG_AGO: Final = datetime(2010, 1, 1, tzinfo=UTC)
+FAR_AHEAD: Final = datetime(2200, 1, 1, tzinfo=UTC)
+WRONG_HOST: Final = "wrong.host.test"
+WEAK_BITS: Final = 1024
+
+
+class Pair(NamedTuple):
+    """A certificate with its private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+class Leaf(NamedTuple):
+    """A server's certificate and key, and what is sent after the certificate (RFC 8446 section 4.4.2)."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+    above: tuple[x509.Certificate, ...] = ()
+
+
+class Fault(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        description: What is wrong, as a person would say it.
+        differs: The one property in which the certificate differs from the valid one.
+        source: What a client breaks by accepting it.
+        make: Takes the valid leaf and the authority that signed it, and returns the faulty leaf.
+        weak: True when OpenSSL shows it at security level 0 only.
+    """
+
+    description: str
+    differs: str
+    source: str
+    make: Callable[[Leaf, Pair], Leaf]
+    weak: bool = False
+
+
+def read(certificate: trustme.Blob, key: trustme.Blob) -> Pair:
+    """Return what trustme made as objects. Its keys are EC keys on P-256."""
+    loaded = serialization.load_pem_private_key(key.bytes(), None)
+    return Pair(x509.load_pem_x509_certificate(certificate.bytes()), cast("ec.EllipticCurvePrivateKey", loaded))
+
+
+def sign_again(
+    template: x509.Certificate,
+    signer: Pair,
+    *,
+    subject: x509.Name | None = None,
+    key: PrivateKey | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    extensions: Mapping[type[x509.ExtensionType], x509.ExtensionType | None] | None = None,
+) -> x509.Certificate:
+    """Return *template* signed by *signer*, with what is named changed and everything else as it was.
+
+    Args:
+        template: The certificate to copy. Only the serial number is always new.
+        signer: Who signs; its subject becomes the issuer. The key identifiers follow.
+        subject: Another subject.
+        key: Another key to certify.
+        not_before: Another start of validity.
+        not_after: Another end of validity.
+        extensions: Extensions to replace, and None for those to leave out.
+    """
+    public = key.public_key() if key else template.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject or template.subject)
+        .issuer_name(signer.certificate.subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or template.not_valid_before_utc)
+        .not_valid_after(not_after or template.not_valid_after_utc)
+    )
+    above = signer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    wanted: dict[Any, tuple[x509.ExtensionType | None, bool]] = {
+        type(extension.value): (extension.value, extension.critical) for extension in template.extensions
+    }
+    wanted[x509.AuthorityKeyIdentifier] = (
+        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above),
+        False,
+    )
+    if key:
+        wanted[x509.SubjectKeyIdentifier] = (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    for kind, value in (extensions or {}).items():
+        wanted[kind] = (value, wanted[kind][1])
+    for value, critical in wanted.values():
+        if value is not None:
+            builder = builder.add_extension(value, critical)
+    return builder.sign(signer.key, hashes.SHA256())
+
+
+def _intermediate(root: Pair, not_after: datetime | None = None) -> Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "Testing intermediate CA")])
+    return Pair(sign_again(root.certificate, root, subject=subject, key=key, not_after=not_after), key)
+
+
+def host_names(certificate: x509.Certificate) -> list[str]:
+    """Return the names in the certificate's subjectAltName, the configured host first."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
+
+
+def _valid(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # the table calls every row alike
+    return leaf
+
+
+def _expired(leaf: Leaf, root: Pair) -> Leaf:
+    return leaf._replace(certificate=sign_again(leaf.certificate, root, not_after=LONG_AGO))
+
+
+def _not_yet_valid(leaf: Leaf, root: Pair) -> Leaf:
+    return leaf._replace(certificate=sign_again(leaf.certificate, root, not_before=FAR_AHEAD))
+
+
+def _wrong_host(leaf: Leaf, root: Pair) -> Leaf:
+    if WRONG_HOST in host_names(leaf.certificate):
+        raise ConfigError(f"host={WRONG_HOST!r} is the name that a wrong-host certificate carries; use another one")
+    names = x509.SubjectAlternativeName([x509.DNSName(WRONG_HOST)])
+    return leaf._replace(certificate=sign_again(leaf.certificate, root, extensions={type(names): names}))
+
+
+def _self_signed(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # signed by nobody else: that is the fault
+    return leaf._replace(certificate=sign_again(leaf.certificate, Pair(leaf.certificate, leaf.key)))
+
+
+def _untrusted_root(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # another root signs: that is the fault
+    stranger = trustme.CA()
+    other = read(stranger.cert_pem, stranger.private_key_pem)
+    # The root is sent as well: without it a client can't tell this from an incomplete chain.
+    return leaf._replace(certificate=sign_again(leaf.certificate, other), above=(other.certificate,))
+
+
+def _incomplete_chain(leaf: Leaf, root: Pair) -> Leaf:
+    return leaf._replace(certificate=sign_again(leaf.certificate, _intermediate(root)))
+
+
+def _expired_intermediate(leaf: Leaf, root: Pair) -> Leaf:
+    middle = _intermediate(root, not_after=LONG_AGO)
+    return leaf._replace(certificate=sign_again(leaf.certificate, middle), above=(middle.certificate,))
+
+
+def _weak_key(leaf: Leaf, root: Pair) -> Leaf:
+    key = rsa.generate_private_key(65537, WEAK_BITS)
+    return Leaf(sign_again(leaf.certificate, root, key=key), key)
+
+
+def _no_san(leaf: Leaf, root: Pair) -> Leaf:
+    host = host_names(leaf.certificate)[0]
+    try:
+        subject = x509.Name([*leaf.certificate.subject, x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    except ValueError:
+        raise ConfigError(f"host={host!r} does not fit a common name, which a no-san certificate needs") from None
+    without = sign_again(leaf.certificate, root, subject=subject, extensions={x509.SubjectAlternativeName: None})
+    return leaf._replace(certificate=without)
+
+
+def _client_auth_only(leaf: Leaf, root: Pair) -> Leaf:
+    return leaf._replace(certificate=for_client(leaf.certificate, root))
+
+
+def for_client(certificate: x509.Certificate, root: Pair, **changes: Any) -> x509.Certificate:
+    """Return *certificate* for the purpose clientAuth alone; *changes* as in :func:`sign_again`."""
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    extensions = {x509.ExtendedKeyUsage: usage, **changes.pop("extensions", {})}
+    return sign_again(certificate, root, extensions=extensions, **changes)
+
+
+# AlgorithmIdentifiers (RFC 5758 section 3.2, RFC 3279 section 2.2.3): ecdsa-with-SHA256 and ecdsa-with-SHA1.
+_ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_ECDSA_SHA1: Final = bytes.fromhex("300906072a8648ce3d0401")
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """Return one DER element (X.690 section 8.1)."""
+    size = len(content)
+    if size < 128:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def _der_content(element: bytes) -> bytes:
+    return element[2 + (element[1] & 0x7F if element[1] & 0x80 else 0) :]
+
+
+def _sha1(leaf: Leaf, root: Pair) -> Leaf:
+    # cryptography refuses to sign a certificate with SHA-1, though not to sign bytes with it. So the algorithm's
+    # name is changed inside a certificate that it did sign, and the signature is put on again.
+    signed = _der_content(sign_again(leaf.certificate, root).tbs_certificate_bytes)
+    body = _der(0x30, signed.replace(_ECDSA_SHA256, _ECDSA_SHA1, 1))
+    key = cast("ec.EllipticCurvePrivateKey", root.key)
+    signature = key.sign(body, ec.ECDSA(hashes.SHA1()))  # noqa: S303  # the weak digest is what the row is for
+    whole = _der(0x30, body + _ECDSA_SHA1 + _der(0x03, b"\0" + signature))
+    return leaf._replace(certificate=x509.load_der_x509_certificate(whole))
+
+
+TABLE: Final[dict[Certificate, Fault]] = {
+    Certificate.VALID: Fault("nothing is wrong", "nothing", "RFC 5280 section 6", _valid),
+    Certificate.EXPIRED: Fault("it ran out in 2010", "notAfter", "RFC 5280 section 4.1.2.5", _expired),
+    Certificate.NOT_YET_VALID: Fault(
+        "it is not valid before 2200", "notBefore", "RFC 5280 section 4.1.2.5", _not_yet_valid
+    ),
+    Certificate.WRONG_HOST: Fault(f"it is for {WRONG_HOST}", "subjectAltName", "RFC 9525 section 6", _wrong_host),
+    Certificate.SELF_SIGNED: Fault("it is signed with its own key", "issuer", "RFC 5280 section 6", _self_signed),
+    Certificate.UNTRUSTED_ROOT: Fault(
+        "its root, sent along, is one the client was not given", "issuer", "RFC 5280 section 6", _untrusted_root
+    ),
+    Certificate.INCOMPLETE_CHAIN: Fault(
+        "its intermediate is not sent", "chain", "RFC 8446 section 4.4.2", _incomplete_chain
+    ),
+    Certificate.WEAK_KEY: Fault(
+        f"its RSA key has {WEAK_BITS} bits", "key", "RFC 9325 section 4.5", _weak_key, weak=True
+    ),
+    Certificate.SHA1: Fault(
+        "its signature is made with SHA-1", "signature algorithm", "RFC 9325 section 4.5", _sha1, weak=True
+    ),
+    Certificate.NO_SAN: Fault(
+        "the host name is its common name, and there is no subjectAltName",
+        "subjectAltName",
+        "RFC 9525 section 6",
+        _no_san,
+    ),
+    Certificate.CLIENT_AUTH_ONLY: Fault(
+        "its only purpose is clientAuth", "extendedKeyUsage", "RFC 5280 section 4.2.1.12", _client_auth_only
+    ),
+    Certificate.EXPIRED_INTERMEDIATE: Fault(
+        "its intermediate ran out in 2010", "chain", "RFC 5280 section 4.1.2.5", _expired_intermediate
+    ),
+}
+"""Every certificate that a server can show."""

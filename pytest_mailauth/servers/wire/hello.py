@@ -1,0 +1,178 @@
+"""The ClientHello, read from the bytes before OpenSSL sees them. Sans-I/O; pieces of any size give the same hello.
+
+Whatever a client sends ends in a hello, in an error or in "this is not TLS", never in an exception, and takes no
+more memory than the longest hello that is read.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_mailauth.model.hello import ClientHello, rank
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT: Final = 65_536
+"""Longest hello in bytes, header included. Real ones are shorter than 4 KiB."""
+RECORD_LIMIT: Final = 16_384
+"""Longest fragment of one record (RFC 8446 section 5.1)."""
+GREASE: Final = frozenset(0x0A0A + 0x1010 * n for n in range(16))
+"""Values without meaning that clients mix in to keep servers tolerant (RFC 8701 section 2)."""
+VERSION_NAMES: Final = {
+    0x0002: "SSL 2.0",
+    0x0300: "SSL 3.0",
+    0x0301: "1.0",
+    0x0302: "1.1",
+    0x0303: "1.2",
+    0x0304: "1.3",
+}
+
+_GREASE_NAMES: Final = frozenset(value.to_bytes(2, "big") for value in GREASE)
+_HANDSHAKE: Final = 22
+_CONTENT_TYPES: Final = range(20, 25)
+_CLIENT_HELLO: Final = 1
+_HEADER: Final = 4
+_RANDOM: Final = 32
+
+
+class _Broken(Exception):
+    """The hello breaks its syntax; the text says where."""
+
+
+def _version(code: int) -> str:
+    return VERSION_NAMES.get(code, f"0x{code:04x}")
+
+
+def _vector(data: bytes, at: int, width: int, what: str) -> tuple[bytes, int]:
+    """Return the vector at *at*, whose length is written in *width* bytes, and the place behind it."""
+    start = at + width
+    end = start + int.from_bytes(data[at:start], "big")
+    if end > len(data):
+        raise _Broken(f"{what} is cut off")
+    return data[start:end], end
+
+
+def _only_vector(data: bytes, width: int, what: str) -> bytes:
+    inner, end = _vector(data, 0, width, what)
+    if end != len(data):
+        raise _Broken(f"{what} has bytes behind its end")
+    return inner
+
+
+def _numbers(data: bytes, what: str) -> tuple[int, ...]:
+    if len(data) % 2:
+        raise _Broken(f"{what} is no list of two-byte numbers")
+    codes = struct.unpack(f">{len(data) // 2}H", data)
+    return codes if GREASE.isdisjoint(codes) else tuple(code for code in codes if code not in GREASE)
+
+
+def _server_name(data: bytes) -> str | None:
+    """RFC 6066 section 3."""
+    names, at = _only_vector(data, 2, "server_name"), 0
+    while at < len(names):
+        kind = names[at]
+        name, at = _vector(names, at + 1, 2, "server_name")
+        if kind == 0:
+            return name.decode("ascii", "backslashreplace")
+    return None
+
+
+def _alpn(data: bytes) -> tuple[str, ...]:
+    """RFC 7301 section 3.1."""
+    names, at, found = _only_vector(data, 2, "ALPN"), 0, []
+    while at < len(names):
+        name, at = _vector(names, at, 1, "ALPN")
+        if name not in _GREASE_NAMES:
+            found.append(name.decode("ascii", "backslashreplace"))
+    return tuple(found)
+
+
+def _supported_versions(data: bytes) -> tuple[str, ...]:
+    """RFC 8446 section 4.2.1."""
+    codes = _numbers(_only_vector(data, 1, "supported_versions"), "supported_versions")
+    return tuple(sorted(map(_version, codes), key=rank, reverse=True))
+
+
+_EXTENSIONS: Final[dict[int, tuple[str, Callable[[bytes], Any]]]] = {
+    0: ("server_name", _server_name),
+    10: ("groups", lambda data: _numbers(_only_vector(data, 2, "supported_groups"), "supported_groups")),
+    13: (
+        "signature_algorithms",
+        lambda data: _numbers(_only_vector(data, 2, "signature_algorithms"), "signature_algorithms"),
+    ),
+    16: ("alpn", _alpn),
+    43: ("versions", _supported_versions),
+}
+"""Extension code point to the field it fills and its reader (RFC 8446 section 4.2)."""
+
+
+def _extensions(data: bytes) -> dict[str, Any]:
+    codes, fields, at = [], {}, 0
+    while at < len(data):
+        code = int.from_bytes(data[at : at + 2], "big")
+        content, at = _vector(data, at + 2, 2, f"extension {code}")
+        if code in codes:
+            raise _Broken(f"extension {code} comes twice")
+        codes.append(code)
+        if code in _EXTENSIONS:
+            name, read = _EXTENSIONS[code]
+            fields[name] = read(content)
+    return {"extensions": tuple(code for code in codes if code not in GREASE), **fields}
+
+
+def _client_hello(raw: bytes) -> ClientHello:
+    """Read a handshake message, header included (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2)."""
+    _session_id, at = _vector(raw, _HEADER + 2 + _RANDOM, 1, "the session id")
+    ciphers, at = _vector(raw, at, 2, "the list of cipher suites")
+    compression, at = _vector(raw, at, 1, "the list of compression methods")
+    # A hello may end here: extensions came with TLS 1.2 and RFC 3546.
+    extensions = _only_vector(raw[at:], 2, "the list of extensions") if at < len(raw) else b""
+    return ClientHello(
+        _version(int.from_bytes(raw[_HEADER : _HEADER + 2], "big")),
+        ciphers=_numbers(ciphers, "the list of cipher suites"),
+        compression=tuple(compression),
+        raw=raw,
+        **_extensions(extensions),
+    )
+
+
+def _sslv2_hello(raw: bytes) -> ClientHello:
+    """Read a message in SSLv2 format (RFC 5246 appendix E.2)."""
+    if len(raw) < 9:  # noqa: PLR2004
+        raise _Broken("the hello in SSLv2 format is too short")
+    _type, version, ciphers, session_id, challenge = struct.unpack_from(">BHHHH", raw)
+    if ciphers % 3 or 9 + ciphers + session_id + challenge != len(raw):
+        raise _Broken("the lengths in the hello in SSLv2 format do not add up")
+    codes = (int.from_bytes(raw[at : at + 3], "big") for at in range(9, 9 + ciphers, 3))
+    return ClientHello(_version(version), ciphers=tuple(c for c in codes if c not in GREASE), sslv2=True, raw=raw)
+
+
+class HelloParser:
+    """Reads one ClientHello. Once :attr:`done`, what is fed is ignored.
+
+    Attributes:
+        hello: The hello once it has come completely, or None.
+        not_tls: True when the first bytes begin neither a TLS record nor a hello in SSLv2 format.
+        error: What is wrong with a thing that began like TLS, or None.
+    """
+
+    def __init__(self) -> None:
+        self.hello: ClientHello | None = None
+        self.not_tls = False
+        self.error: str | None = None
+        self._head = bytearray()
+        self._message = bytearray()
+        self._fragment_left = 0
+        self._wanted = 0
+        self._sslv2 = False
+
+    @property
+    def done(self) -> bool:
+        """True when nothing that follows can change the outcome."""
+        return self.hello is not None or self.not_tls or self.error is not None
+
+    def __len__(self) -> int:
+        """The number of bytes that are kept."""
+        return len(self._head) + len(self._message)

@@ -1,0 +1,254 @@
+"""Every situation a reference client may meet: what the peer does, and which faulty clients must show in it, and how.
+
+A fault that is not named in a row must make no difference there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from scripted_peer import Answers, Script
+
+from pytest_mailauth.model.terms import Protocol, Security
+
+SMTP, POP3, IMAP = Protocol
+IMPLICIT, STARTTLS, NONE = Security
+BOTH: Final = ("PLAIN", "LOGIN")
+
+WORKING: Final[dict[Protocol, Answers]] = {
+    SMTP: {
+        "AUTH PLAIN": (b"235 2.7.0 in\r\n",),
+        "AUTH LOGIN": (b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n", b"235 2.7.0 in\r\n"),
+        "HELO": (b"250 mail.test\r\n",),
+        "MAIL": (b"250 ok\r\n",),
+        "RCPT": (b"250 ok\r\n",),
+        "RSET": (b"250 ok\r\n",),
+        "DATA": (b"354 send it\r\n", b"250 taken\r\n"),
+        "QUIT": (b"221 bye\r\n",),
+    },
+    POP3: {
+        "AUTH PLAIN": (b"+OK in\r\n",),
+        "AUTH LOGIN": (b"+ VXNlcm5hbWU6\r\n", b"+ UGFzc3dvcmQ6\r\n", b"+OK in\r\n"),
+        "USER": (b"+OK\r\n",),
+        "PASS": (b"+OK in\r\n",),
+        "STAT": (b"+OK 1 12\r\n",),
+        "RETR": (b"+OK\r\nSubject: a\r\n\r\n..\r\n.\r\n",),
+        "QUIT": (b"+OK bye\r\n",),
+    },
+    IMAP: {
+        "AUTHENTICATE PLAIN": (b"+ \r\n", b"{tag} OK in\r\n"),
+        "AUTHENTICATE LOGIN": (b"+ VXNlcm5hbWU6\r\n", b"+ UGFzc3dvcmQ6\r\n", b"{tag} OK in\r\n"),
+        "LOGIN": (b"{tag} OK in\r\n",),
+        "SELECT": (b"* 1 EXISTS\r\n{tag} OK [READ-WRITE] selected\r\n",),
+        "SEARCH": (b"* SEARCH 1\r\n{tag} OK found\r\n",),
+        "LOGOUT": (b"* BYE bye\r\n{tag} OK bye\r\n",),
+    },
+}
+GREETING: Final = {SMTP: b"220 mail.test ESMTP\r\n", POP3: b"+OK ready\r\n", IMAP: b"* OK ready\r\n"}
+UNKNOWN: Final = {SMTP: b"502 unknown\r\n", POP3: b"-ERR unknown\r\n", IMAP: b"{tag} BAD unknown\r\n"}
+LIST_VERB: Final = {SMTP: "EHLO", POP3: "CAPA", IMAP: "CAPABILITY"}
+TLS_VERB: Final = {SMTP: "STARTTLS", POP3: "STLS", IMAP: "STARTTLS"}
+LOGIN_VERBS: Final = ("AUTH PLAIN", "AUTHENTICATE PLAIN", "PASS", "LOGIN")
+TLS_REPLY: Final[dict[str, dict[Protocol, bytes]]] = {
+    "success": {SMTP: b"220 go\r\n", POP3: b"+OK go\r\n", IMAP: b"{tag} OK go\r\n"},
+    "refusal": {SMTP: b"454 not now\r\n", POP3: b"-ERR not now\r\n", IMAP: b"{tag} NO not now\r\n"},
+    "lookalike": {SMTP: b"250 fine\r\n", POP3: b"+OKAY\r\n", IMAP: b"{tag} XYZZY fine\r\n"},
+}
+REFUSED: Final = {SMTP: b"535 no\r\n", POP3: b"-ERR no\r\n", IMAP: b"{tag} NO no\r\n"}
+TRAIL: Final[dict[str, dict[Protocol, bytes]]] = {
+    "": dict.fromkeys(Protocol, b""),
+    "lines": {
+        SMTP: b"250-x\r\n250 AUTH LOGIN\r\n",
+        POP3: b"+OK\r\nSASL LOGIN\r\n.\r\n",
+        IMAP: b"* CAPABILITY IMAP4rev1 AUTH=LOGIN\r\n{next} OK done\r\n",
+    },
+    "partial": {SMTP: b"250-AUTH PLAIN ", POP3: b"-ERR ", IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN "},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a list announces."""
+
+    tls: bool = False
+    mechanisms: tuple[str, ...] = ()
+    password_command: bool = False
+    exists: bool = True
+
+    def answer(self, protocol: Protocol) -> bytes:
+        """Return the answer to the command that asks for the list."""
+        if not self.exists:
+            return UNKNOWN[protocol]
+        if protocol is IMAP:
+            words = ["IMAP4rev1", *(["STARTTLS"] if self.tls else []), *(f"AUTH={name}" for name in self.mechanisms)]
+            words += [] if self.password_command else ["LOGINDISABLED"]
+            return b"* CAPABILITY %b\r\n{tag} OK listed\r\n" % " ".join(words).encode()
+        word = {SMTP: "AUTH", POP3: "SASL"}[protocol]
+        lines = [TLS_VERB[protocol]] if self.tls else []
+        lines += [" ".join((word, *self.mechanisms))] if self.mechanisms else []
+        if protocol is POP3:
+            lines += ["USER"] if self.password_command else []
+            return "\r\n".join(["+OK", *lines, ".", ""]).encode()
+        *first, last = ["mail.test", *lines]
+        return "".join([*(f"250-{line}\r\n" for line in first), f"250 {last}\r\n"]).encode()
+
+
+FORBIDDING: Final = Offer(tls=True)
+INVITING: Final = Offer(tls=True, mechanisms=BOTH, password_command=True)
+STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
+SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
+
+EARLY: Final = {"operation-before-starttls": "operation-clear"}
+WAITING: Final = {"no-timeout": "outcome", "blames-password": "blame"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """One row. *shows* maps a faulty client to what tells it from the honest one."""
+
+    shows: dict[str, str]
+    security: Security = STARTTLS
+    protocols: tuple[Protocol, ...] = tuple(Protocol)
+    clear: Offer = FORBIDDING
+    inside: Offer = SECURED
+    reply: str = "success"
+    trail: str = ""
+    hold: str | None = None
+    stays_clear: bool = False
+    preauth: bool = False
+    refuses_login: bool = False
+    certificate: str = "valid"
+    port: str = "open"
+    fallback: bool = False
+    timeout: float = 5.0
+    aborts: bool = True
+    extra: dict[Protocol, bytes] = field(default_factory=dict)
+
+    def script(self, protocol: Protocol) -> Script:
+        """Return what the peer recites; the TLS context is filled in by the test."""
+        working = dict(WORKING[protocol])
+        if self.refuses_login:
+            working |= {verb: (*working[verb][:-1], REFUSED[protocol]) for verb in LOGIN_VERBS if verb in working}
+        listed = self.clear.answer(protocol) + self.extra.get(protocol, b"")
+        clear = working | {LIST_VERB[protocol]: (listed,)}
+        if self.clear.tls:
+            clear[TLS_VERB[protocol]] = (TLS_REPLY[self.reply][protocol],)
+        inside = working | {LIST_VERB[protocol]: (self.inside.answer(protocol),)}
+        reply = inside[LIST_VERB[protocol]][0]
+        return Script(
+            greeting=b"* PREAUTH ready\r\n" if self.preauth else GREETING[protocol],
+            clear=clear,
+            inside=inside,
+            unknown=UNKNOWN[protocol],
+            implicit=self.security is IMPLICIT,
+            trail=TRAIL[self.trail][protocol],
+            stay_clear=b"250-mail.test\r\n250 AUTH PLAIN\r\n" if self.stays_clear else None,
+            hold={None: None, "all": b"", "but-first": reply[:1]}[self.hold],
+            port=self.port,
+        )
+
+
+SITUATIONS: Final[dict[str, Situation]] = {
+    "starttls": Situation(shows=EARLY),
+    "implicit": Situation(shows={}, security=IMPLICIT),
+    "none": Situation(shows={}, security=NONE, clear=STRIPPED),
+    "password-command-only": Situation(shows={}, security=NONE, clear=Offer(password_command=True)),
+    "login-disabled": Situation(
+        shows={"login-despite-logindisabled": "login-command"},
+        security=NONE,
+        protocols=(IMAP,),
+        clear=Offer(mechanisms=BOTH),
+    ),
+    "login-disabled-and-nothing-else": Situation(
+        shows={"login-despite-logindisabled": "credential-clear"},
+        security=NONE,
+        protocols=(IMAP,),
+        clear=Offer(),
+    ),
+    "login-disabled-and-starttls-refused": Situation(
+        shows=EARLY | {"ignores-starttls-reply": "operation-clear"}, protocols=(IMAP,), reply="refusal"
+    ),
+    "login-offered-with-starttls": Situation(
+        shows=EARLY | {"password-before-starttls": "credential-clear"}, clear=INVITING
+    ),
+    "starttls-not-offered": Situation(shows={"clear-when-starttls-missing": "credential-clear"}, clear=STRIPPED),
+    "nothing-offered": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer()),
+    "no-list": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer(exists=False)),
+    "starttls-refused": Situation(
+        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        clear=INVITING,
+        reply="refusal",
+    ),
+    "starttls-lookalike": Situation(shows=EARLY | {"ignores-starttls-reply": "operation-clear"}, reply="lookalike"),
+    "reply-before-starttls": Situation(
+        shows=EARLY, extra={SMTP: b"220 go\r\n", POP3: b"+OK go\r\n", IMAP: b"A002 OK go\r\n"}
+    ),
+    "starttls-then-clear": Situation(
+        shows=EARLY | {"clear-after-failed-handshake": "operation-clear"}, stays_clear=True
+    ),
+    "lines-injected-and-nothing-else": Situation(
+        shows=EARLY | WAITING | {"keeps-buffer-over-starttls": "login-tls"},
+        trail="lines",
+        hold="all",
+        timeout=0.4,
+        aborts=False,
+    ),
+    "lines-injected-before-first-byte": Situation(
+        shows=EARLY
+        | WAITING
+        | {"keeps-buffer-over-starttls": "login-tls", "keeps-buffer-until-real-reply": "login-tls"},
+        trail="lines",
+        hold="but-first",
+        timeout=0.4,
+        aborts=False,
+    ),
+    "partial-line-injected": Situation(
+        shows=EARLY | {"keeps-partial-line": "not-login-mechanism"},
+        inside=Offer(mechanisms=("LOGIN",)),
+        trail="partial",
+        aborts=False,
+    ),
+    "lines-injected-and-aborted": Situation(
+        shows=EARLY | {"keeps-buffer-over-starttls": "outcome", "keeps-buffer-until-real-reply": "outcome"},
+        trail="lines",
+    ),
+    "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
+    "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
+    "login-refused": Situation(shows={}, security=IMPLICIT, refuses_login=True),
+    "untrusted": Situation(
+        shows={"no-chain-check": "credential-tls", "checks-after-login": "credential-tls"},
+        security=IMPLICIT,
+        certificate="untrusted",
+    ),
+    "wrong-host": Situation(
+        shows=EARLY | {"no-name-check": "credential-tls", "checks-after-login": "credential-tls"},
+        certificate="wrong-host",
+    ),
+    "expired": Situation(
+        shows=dict.fromkeys(("no-chain-check", "ignores-expiry", "checks-after-login"), "credential-tls"),
+        security=IMPLICIT,
+        certificate="expired",
+    ),
+    "old-tls": Situation(shows={"accepts-old-tls": "credential-tls"}, security=IMPLICIT, certificate="old"),
+    "weak-key": Situation(
+        shows=dict.fromkeys(("no-chain-check", "checks-after-login"), "credential-tls"),
+        security=IMPLICIT,
+        certificate="weak-key",
+    ),
+    "weak-suite": Situation(shows={}, security=IMPLICIT, certificate="weak-suite"),
+    "reset": Situation(
+        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"},
+        security=IMPLICIT,
+        port="reset",
+        fallback=True,
+    ),
+    "reset-before-greeting": Situation(
+        shows={"blames-password": "blame", "switches-port": "fallback"}, port="reset", fallback=True
+    ),
+    "silent": Situation(shows=WAITING | {"switches-port": "fallback"}, port="silent", fallback=True, timeout=0.4),
+    "refused": Situation(
+        shows={"blames-password": "blame", "switches-port": "fallback"}, port="refused", fallback=True
+    ),
+    "refused-and-no-other-port": Situation(shows={"blames-password": "blame"}, security=IMPLICIT, port="refused"),
+}

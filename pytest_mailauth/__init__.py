@@ -1,1 +1,89 @@
-"""Fake SMTP, POP3 and IMAP servers with TLS and authentication policies, and a verdict on mail clients."""
+"""Fake SMTP, POP3 and IMAP servers with TLS and authentication policies, and a verdict on mail clients.
+
+Names are imported when they are first used: pytest imports this package at every start, needed or not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_mailauth.assertions import (
+        assert_no_cleartext_credentials,
+        assert_not_authenticated,
+        assert_obeys,
+        assert_tls,
+    )
+    from pytest_mailauth.conformance import conformance
+    from pytest_mailauth.judge.clients.case import Case
+    from pytest_mailauth.model.canary import Account, Secret
+    from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+    from pytest_mailauth.model.errors import (
+        CannotServe,
+        ClientUnusable,
+        ClientViolation,
+        ConfigError,
+        MailAuthError,
+        ServerFault,
+    )
+    from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
+    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.servers.server import MailServer, MailServers
+
+_HOMES = {
+    "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
+    "conformance": "conformance",
+    "judge.clients.case": "Case",
+    "model.canary": "Account Secret",
+    "model.config": "AuthPolicy ServerConfig TLSPolicy",
+    "model.errors": "CannotServe ClientUnusable ClientViolation ConfigError MailAuthError ServerFault",
+    "model.record": "SessionRecord",
+    "model.terms": "HandshakeOutcome Layer Protocol Security Verdict",
+    "model.trial": "Declaration",
+    "servers.server": "MailServer MailServers",
+}
+_HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [  # noqa: RUF022 - in the order of the table above
+    "assert_no_cleartext_credentials",
+    "assert_not_authenticated",
+    "assert_obeys",
+    "assert_tls",
+    "conformance",
+    "Case",
+    "Account",
+    "Secret",
+    "AuthPolicy",
+    "ServerConfig",
+    "TLSPolicy",
+    "CannotServe",
+    "ClientUnusable",
+    "ClientViolation",
+    "ConfigError",
+    "MailAuthError",
+    "ServerFault",
+    "SessionRecord",
+    "HandshakeOutcome",
+    "Layer",
+    "Protocol",
+    "Security",
+    "Verdict",
+    "Declaration",
+    "MailServer",
+    "MailServers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,171 @@
-"""The pytest plugin: hooks and fixtures, no logic. Nothing heavy is imported before a fixture is used."""
+"""The pytest plugin: hooks and fixtures, no logic. Nothing heavy is imported before a fixture is used.
+
+Fixtures: ``mailauth_smtp``, ``mailauth_pop3``, ``mailauth_imap`` (a ready server each, set up by the marker
+``mailauth``), ``mailauth`` (makes servers), ``mailauth_factory`` (the same for a whole session, for Hypothesis),
+``mailauth_ca`` (the certificate authority) and ``mailauth_case`` (for ``@conformance``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from pytest_mailauth.conformance import Examination
+    from pytest_mailauth.servers.pki import CertificateAuthority
+    from pytest_mailauth.servers.server import MailServer, MailServers
+
+MARKER = (
+    "mailauth(*, security='starttls', tls=TLSPolicy(), certificate='valid', auth=AuthPolicy(), port_state='open', "
+    "host='localhost', local_domains=('example.test',)): settings of the servers behind mailauth_smtp, mailauth_pop3 "
+    "and mailauth_imap."
+)
+_PLAN = "mailauth_conformance"
+_FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
+_servers = pytest.StashKey[list["MailServers"]]()
+_controls = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, so that ``--strict-markers`` and ``pytest --markers`` know it."""
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each scenario of a ``@conformance`` function."""
+    plan = getattr(metafunc.function, _PLAN, None)
+    if plan is not None:
+        ids = [setting.id for setting in plan.settings]
+        metafunc.parametrize("mailauth_case", plan.settings, ids=ids, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Check the arguments of every marker before the first test runs."""
+    for item in items:
+        if next(item.iter_markers("mailauth"), None) is not None:
+            for fixture in _FIXTURES.keys() & set(getattr(item, "fixturenames", ())) or {"mailauth_smtp"}:
+                _settings(item, _FIXTURES[fixture])
+
+
+def _settings(item: pytest.Item, protocol: str) -> dict[str, Any]:
+    """Return the marker's settings for one protocol; the closest marker wins.
+
+    Raises:
+        pytest.UsageError: An argument is unknown, or its value is.
+    """
+    from pytest_mailauth.model.config import ServerConfig
+    from pytest_mailauth.model.errors import ConfigError
+
+    settings: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers("mailauth"))):
+        if marker.args:
+            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth takes keyword arguments only")
+        settings.update(marker.kwargs)
+    try:
+        ServerConfig(protocol=protocol, **settings)
+    except (ConfigError, TypeError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth: {error}") from None
+    return settings
+
+
+@pytest.fixture(scope="session")
+def mailauth_factory() -> Iterator[MailServers]:
+    """Make servers for the whole session, each with accounts and messages of its own. Safe under ``@given``.
+
+    Use each server as a context manager: ``with mailauth_factory.smtp(...) as server:``.
+    """
+    from pytest_mailauth.servers.server import MailServers
+
+    with MailServers(isolated=True) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def mailauth_ca(mailauth_factory: MailServers) -> CertificateAuthority:
+    """The certificate authority behind every valid certificate: ``cafile``, ``ssl_context()``, ``issue(...)``."""
+    return mailauth_factory.ca
+
+
+@pytest.fixture
+def mailauth(mailauth_factory: MailServers, request: pytest.FixtureRequest) -> Iterator[MailServers]:
+    """Make servers for one test: ``mailauth.smtp(...)``, ``.pop3(...)``, ``.imap(...)``.
+
+    They share accounts and messages: what is sent to ``mailauth.account.address`` over SMTP can be read over POP3
+    and IMAP. All are closed when the test ends, and a failure inside one of them fails the test.
+    """
+    with mailauth_factory.environment() as servers:
+        request.node.stash.setdefault(_servers, []).append(servers)
+        yield servers
+
+
+def _ready(servers: MailServers, request: pytest.FixtureRequest, protocol: str) -> MailServer:
+    make = {"smtp": servers.smtp, "pop3": servers.pop3, "imap": servers.imap}[protocol]
+    return make(**_settings(request.node, protocol))
+
+
+@pytest.fixture
+def mailauth_smtp(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
+    """A strict SMTP submission server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
+    return _ready(mailauth, request, "smtp")
+
+
+@pytest.fixture
+def mailauth_pop3(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
+    """A strict POP3 server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
+    return _ready(mailauth, request, "pop3")
+
+
+@pytest.fixture
+def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
+    """A strict IMAP server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
+    return _ready(mailauth, request, "imap")
+
+
+@pytest.fixture
+def mailauth_case(mailauth_factory: MailServers, request: pytest.FixtureRequest) -> Examination:
+    """What a ``@conformance`` test is given to connect with: host, port, security, username, password, cafile."""
+    from pytest_mailauth.conformance import Examination
+
+    plan = getattr(request.function, _PLAN, None)
+    if plan is None:
+        raise pytest.UsageError(f"{request.node.nodeid}: mailauth_case needs the decorator @conformance(...)")
+    passed = request.session.stash.setdefault(_controls, {}).setdefault(request.node.nodeid.partition("[")[0], {})
+    return Examination(mailauth_factory, request.param, plan.declared, passed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Turn what a ``@conformance`` test cannot decide into a skip with its reason, and keep remarks in the report."""
+    if getattr(pyfuncitem.obj, _PLAN, None) is None:
+        return (yield)
+    from pytest_mailauth.model.errors import CannotServe
+
+    examination = cast("Examination", pyfuncitem.funcargs["mailauth_case"])
+    try:
+        result = yield
+    except CannotServe as reason:
+        pytest.skip(str(reason))
+    if examination.remark is not None:
+        pyfuncitem.add_report_section("call", "mailauth", examination.remark)
+        pyfuncitem.user_properties.append(("mailauth", examination.remark))
+    if examination.not_applicable:
+        pytest.skip(f"not applicable: {examination.remark}")
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the transcripts of the test's servers beside a failure."""
+    report = yield
+    # Our own assertions carry the transcript in their text.
+    if report.failed and call.excinfo is not None and call.excinfo.typename != "ClientViolation":
+        for servers in item.stash.get(_servers, []):
+            for server in servers.servers:
+                if server.sessions:
+                    report.sections.append((f"mailauth {server!r}", server.transcript()))
+    return report

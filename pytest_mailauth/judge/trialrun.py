@@ -79,11 +79,14 @@ class TrialRun:
             other_port=other.port if other else None,
         )
 
-    def cut(self) -> None:
-        """Cut the client off: it has outlasted its limit."""
+    def cut_from_loop(self) -> None:
+        """Cut the client off: it has outlasted its limit. Call it on the loop."""
         for server in self._environment.servers:
-            server.disconnect()
-            server.close()
+            server.cut()
+
+    def cut(self) -> None:
+        """Cut the client off, from any other thread."""
+        self._environment.loop.call(self.cut_from_loop)
 
     def abandon(self) -> None:
         """Close everything without a record."""

@@ -58,6 +58,7 @@ class MailServer:
         host: The name to connect to, which is also the name on a valid certificate.
         port: The TCP port, chosen by the system.
         account: The account that may log in: ``account.username``, ``account.password``, ``account.address``.
+        closed: True once it no longer serves.
     """
 
     def __init__(self, config: ServerConfig, shared: MailServers, listener_name: str = "main") -> None:
@@ -81,6 +82,7 @@ class MailServer:
         def connection(on_end: Callable[[Connection], None]) -> Connection:
             return Connection(engine, self._policy, context, on_end)
 
+        self.closed = False
         self._listener = Listener(shared.loop, PortState(config.port_state), connection)
         self.port = self._listener.port
 
@@ -150,13 +152,14 @@ class MailServer:
         if self._shared.loop.running:
             self._shared.loop.run(self._listener.drained(timeout))
 
-    def disconnect(self) -> None:
-        """Cut off every connected client; the record says that it was overdue."""
-        self._shared.loop.call(self._listener.cut)
+    def cut(self) -> None:
+        """Cut off every client as overdue, and leave no attempt waiting. Call it on the loop."""
+        self._listener.cut()
 
     def close(self) -> None:
         """Stop serving and free the port. Records and messages stay readable."""
         self._listener.close()
+        self.closed = True
 
     def raise_faults(self) -> None:
         """Raise the failures that happened inside this server.
@@ -174,6 +177,7 @@ class MailServers:
 
     Args:
         parent: Share thread and certificate authority with these servers; accounts and messages are new.
+        isolated: Give every server accounts and messages of its own.
 
     Examples:
         >>> with MailServers() as servers:
@@ -182,8 +186,9 @@ class MailServers:
         'implicit'
     """
 
-    def __init__(self, parent: MailServers | None = None) -> None:
+    def __init__(self, parent: MailServers | None = None, *, isolated: bool = False) -> None:
         self._parent = parent
+        self._isolated = isolated
         self._lock = threading.Lock()
         self._ca = parent.ca if parent else None
         self.loop: LoopThread = parent.loop if parent else LoopThread()
@@ -220,7 +225,11 @@ class MailServers:
 
     def serve(self, config: ServerConfig, listener_name: str = "main") -> MailServer:
         """Start a server with these settings."""
-        server = MailServer(config, self, listener_name)
+        home = self.environment() if self._isolated else self
+        server = MailServer(config, home, listener_name)
+        if self._isolated:
+            # A session makes thousands of servers under Hypothesis: those that are closed are let go.
+            self._servers = [one for one in self._servers if not one.closed]
         self._servers.append(server)
         return server
 

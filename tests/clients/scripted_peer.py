@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 DEADLINE = 10.0
-PATIENCE = 1.0
+PATIENCE = 0.8
 """Seconds after which a peer that stays silent on purpose closes; longer than the time-out of any patient client."""
 
 Answers = dict[str, tuple[bytes, ...]]

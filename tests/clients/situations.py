@@ -63,7 +63,11 @@ TRAIL: Final[dict[str, dict[Protocol, bytes]]] = {
         POP3: b"+OK\r\nSASL LOGIN\r\n.\r\n",
         IMAP: b"* CAPABILITY IMAP4rev1 AUTH=LOGIN\r\n{next} OK done\r\n",
     },
-    "partial": {SMTP: b"250-AUTH PLAIN ", POP3: b"-ERR ", IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN "},
+    "partial": {
+        SMTP: b"250-AUTH PLAIN ",
+        POP3: b"+OK\r\nSASL PLAIN ",
+        IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN ",
+    },
 }
 
 
@@ -204,8 +208,11 @@ SITUATIONS: Final[dict[str, Situation]] = {
         aborts=False,
     ),
     "partial-line-injected": Situation(
-        shows=EARLY | {"keeps-partial-line": "not-login-mechanism"},
-        inside=Offer(mechanisms=("LOGIN",)),
+        shows=EARLY
+        | dict.fromkeys(
+            ("keeps-partial-line", "keeps-buffer-over-starttls", "keeps-buffer-until-real-reply"), "plain-tls"
+        ),
+        inside=Offer(mechanisms=("LOGIN",), password_command=True),
         trail="partial",
         aborts=False,
     ),

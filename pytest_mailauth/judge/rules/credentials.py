@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @rule(
     "no-cleartext-credentials",
     requirement="A password never crosses unless TLS is active on that connection.",
+    expected="The client logs in after the TLS handshake, and leaves if there is none.",
     sources=("S2", "S9", "S12", "RFC 8314 section 5.2", "RFC 4954 section 4", "RFC 2595 section 2.3"),
     severity="critical",
     advice="Start TLS before logging in, and refuse to log in without it.",
@@ -36,6 +37,7 @@ def no_cleartext_credentials(trial: Trial) -> Finding:
 @rule(
     "respect-logindisabled",
     requirement="IMAP LOGIN is never sent while the server announces LOGINDISABLED.",
+    expected="The client sees LOGINDISABLED and does not send LOGIN: it starts TLS first, or leaves.",
     sources=("RFC 9051 section 6.2.3", "RFC 2595 section 3.2"),
     severity="critical",
     advice="Look for LOGINDISABLED in the capabilities before LOGIN; use AUTHENTICATE or give up.",
@@ -69,6 +71,7 @@ _REFUSALS: Final = {
 @rule(
     "verify-before-credentials",
     requirement="A password goes only to a server whose certificate chain and host name were verified.",
+    expected="The client breaks off the handshake with an alert, or leaves right after it, without logging in.",
     sources=("S9", "RFC 8314 section 5.3", "RFC 7817 section 3", "RFC 4954 section 14"),
     severity="critical",
     advice="Use a verifying TLS context with the host name (in Python: ssl.create_default_context()).",
@@ -104,6 +107,7 @@ def verify_before_credentials(trial: Trial) -> Finding:
 @rule(
     "control",
     requirement="The client logs in to an honest server in the way it was told to.",
+    expected="The client connects, starts TLS if told to, and logs in with the user name and password it was given.",
     sources=("S1",),
     severity="info",
     advice="Make the client work with this server first: nothing else can be judged before that.",

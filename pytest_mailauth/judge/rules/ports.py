@@ -24,6 +24,7 @@ _NETWORK: Final = re.compile(
 @rule(
     "blocked-port-diagnosed",
     requirement="On a blocked port the client gives up within its time-out and says so, naming host and port.",
+    expected="The client ends at its time-out with an error that names host, port and the network as the cause.",
     sources=("S1", "S7", "S11"),
     severity="medium",
     advice="Set a time-out on connecting and reading, and put host and port into the error, not the password.",
@@ -61,6 +62,7 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
 @rule(
     "no-silent-port-switch",
     requirement="When a port is blocked, the client does not try another one with less security on its own.",
+    expected="The client opens no connection to another port, and reports that this one is blocked.",
     sources=("S7", "S11", "RFC 8314 section 5.2"),
     severity="critical",
     advice="Report the blocked port; a weaker port is the user's decision, never a fallback.",

@@ -21,6 +21,7 @@ class Rule:
     Attributes:
         name: Its name in the catalogue of rules.
         requirement: What a client must do, in one sentence.
+        expected: What an obedient client does on the wire, in one sentence.
         sources: Paragraphs of the source document (S-numbers) and sections of RFCs.
         severity: ``"critical"``, ``"high"``, ``"medium"``, ``"low"`` or ``"info"``.
         advice: What the author of a client does about a violation.
@@ -29,6 +30,7 @@ class Rule:
 
     name: str
     requirement: str
+    expected: str
     sources: tuple[str, ...]
     severity: str
     advice: str
@@ -40,7 +42,7 @@ RULES: Final[dict[str, Rule]] = {}
 
 
 def rule(
-    name: str, *, requirement: str, sources: tuple[str, ...], severity: str, advice: str
+    name: str, *, requirement: str, expected: str, sources: tuple[str, ...], severity: str, advice: str
 ) -> Callable[[Callable[[Trial], Finding]], Callable[[Trial], Finding]]:
     """Register the decorated function as the rule *name*."""
 
@@ -48,7 +50,13 @@ def rule(
         if name in RULES:
             raise ValueError(f"two rules are called {name!r}")
         RULES[name] = Rule(
-            name=name, requirement=requirement, sources=sources, severity=severity, advice=advice, check=check
+            name=name,
+            requirement=requirement,
+            expected=expected,
+            sources=sources,
+            severity=severity,
+            advice=advice,
+            check=check,
         )
         return check
 

@@ -53,6 +53,7 @@ def _stray_text(trial: Trial, *, after: float) -> str | None:
 @rule(
     "no-operation-before-required-tls",
     requirement="Where TLS is required, nothing but discovery and STARTTLS happens in clear.",
+    expected="Before the TLS handshake the client only looks around (EHLO, CAPA, CAPABILITY), asks for TLS, or leaves.",
     sources=("RFC 8314 section 5.2", "RFC 2595 section 2.2", "RFC 3207 section 4"),
     severity="high",
     advice="Send no mail, mailbox or user command before the TLS handshake has finished.",
@@ -76,6 +77,7 @@ def no_operation_before_required_tls(trial: Trial) -> Finding:
 @rule(
     "starttls-required-is-required",
     requirement="If STARTTLS is required and the server does not offer it, the client gives up.",
+    expected="The client finds no STARTTLS among the capabilities, leaves, and reports an error.",
     sources=("S9", "RFC 3207 section 6", "RFC 2595 section 2.5", "RFC 9051 section 11.1", "RFC 8314 section 5.2"),
     severity="critical",
     advice="Treat a missing STARTTLS as an error: an attacker can take it out of the server's answer.",
@@ -97,6 +99,7 @@ def starttls_required_is_required(trial: Trial) -> Finding:
 @rule(
     "check-starttls-reply",
     requirement="Only the success reply starts TLS (SMTP 220, POP3 +OK, IMAP tagged OK); any other ends the attempt.",
+    expected="After the refusal the client sends neither a password nor mail; it leaves and reports an error.",
     sources=("RFC 3207 section 4", "RFC 2595 section 4", "RFC 9051 section 6.2.1", "CVE-2016-0772"),
     severity="critical",
     advice="Compare the reply to STARTTLS with the success reply, and stop at anything else.",
@@ -118,6 +121,7 @@ def check_starttls_reply(trial: Trial) -> Finding:
 @rule(
     "tls-really-started",
     requirement="A client that was promised TLS has an encrypted channel or fails; it never goes on in clear.",
+    expected="When the handshake fails, the client closes the connection and sends nothing more in clear.",
     sources=("RFC 3207 section 4", "RFC 9051 section 11.1", "CVE-2020-15954"),
     severity="critical",
     advice="Let a failed handshake end the connection, whatever the reason.",
@@ -134,6 +138,7 @@ def tls_really_started(trial: Trial) -> Finding:
 @rule(
     "preauth-ends-required-starttls",
     requirement="If STARTTLS is required and the IMAP greeting is PREAUTH, the client closes the connection.",
+    expected="The client reads the PREAUTH greeting and closes the connection, at most with LOGOUT.",
     sources=("RFC 9051 section 7.1.4", "CVE-2020-12398", "CVE-2020-14093"),
     severity="high",
     advice="Close on a PREAUTH greeting outside TLS: STARTTLS is not possible any more.",
@@ -151,6 +156,7 @@ def preauth_ends_required_starttls(trial: Trial) -> Finding:
 @rule(
     "discard-pretls-bytes",
     requirement="Bytes that came in clear behind the STARTTLS reply are never used after the handshake.",
+    expected="After the handshake the client waits for a reply that came inside TLS, or it drops the connection.",
     sources=("RFC 3207 section 4.2", "RFC 9051 section 6.2.1", "CVE-2021-38371", "CVE-2020-15685"),
     severity="critical",
     advice="Empty the read buffer, or abort if it is not empty, when TLS starts.",

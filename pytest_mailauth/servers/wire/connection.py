@@ -15,20 +15,19 @@ from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.servers.wire.hello import HelloParser
-
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Slow, StayClear, Trail, Withhold, fill
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
+from pytest_mailauth.servers.wire.hello import HelloParser
 from pytest_mailauth.servers.wire.tls import TLSChannel
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterable
 
     from pytest_mailauth.servers.engines.contract import Engine, Output
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.wire.contexts import ServerContext
 
 BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
@@ -58,7 +57,7 @@ class Connection(asyncio.Protocol):
         self,
         engine: Callable[[bool], Engine],
         policy: Policy,
-        context: ssl.SSLContext | None,
+        context: ServerContext | None,
         on_end: Callable[[Connection], None],
     ) -> None:
         self.entries: list[e.Entry] = []
@@ -193,7 +192,7 @@ class Connection(asyncio.Protocol):
                 self._send(fill(self._stay_clear.data))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._channel = TLSChannel(self._context)
+            self._channel = TLSChannel(self._context.facing(self._hello.hello))
             self._mode = _Mode.TLS
             self._take_records(raw)
 

@@ -32,9 +32,14 @@ VERSION_NAMES: Final = {
 _GREASE_NAMES: Final = frozenset(value.to_bytes(2, "big") for value in GREASE)
 _HANDSHAKE: Final = 22
 _CONTENT_TYPES: Final = range(20, 25)
+_MAJOR: Final = 3
+"""The first byte of the version of every record, from SSL 3.0 to TLS 1.3."""
+_RECORD_HEADER: Final = 5
 _CLIENT_HELLO: Final = 1
 _HEADER: Final = 4
 _RANDOM: Final = 32
+_SSLV2_FIELDS: Final = ">BHHHH"
+"""Type, version, and the lengths of cipher specs, session id and challenge."""
 
 
 class _Broken(Exception):
@@ -109,13 +114,15 @@ _EXTENSIONS: Final[dict[int, tuple[str, Callable[[bytes], Any]]]] = {
 
 
 def _extensions(data: bytes) -> dict[str, Any]:
-    codes, fields, at = [], {}, 0
+    codes: dict[int, None] = {}
+    fields: dict[str, Any] = {}
+    at = 0
     while at < len(data):
         code = int.from_bytes(data[at : at + 2], "big")
         content, at = _vector(data, at + 2, 2, f"extension {code}")
         if code in codes:
             raise _Broken(f"extension {code} comes twice")
-        codes.append(code)
+        codes[code] = None
         if code in _EXTENSIONS:
             name, read = _EXTENSIONS[code]
             fields[name] = read(content)
@@ -127,7 +134,7 @@ def _client_hello(raw: bytes) -> ClientHello:
     _session_id, at = _vector(raw, _HEADER + 2 + _RANDOM, 1, "the session id")
     ciphers, at = _vector(raw, at, 2, "the list of cipher suites")
     compression, at = _vector(raw, at, 1, "the list of compression methods")
-    # A hello may end here: extensions came with TLS 1.2 and RFC 3546.
+    # An old hello ends here: extensions are younger than TLS 1.0 (RFC 3546).
     extensions = _only_vector(raw[at:], 2, "the list of extensions") if at < len(raw) else b""
     return ClientHello(
         _version(int.from_bytes(raw[_HEADER : _HEADER + 2], "big")),
@@ -140,13 +147,23 @@ def _client_hello(raw: bytes) -> ClientHello:
 
 def _sslv2_hello(raw: bytes) -> ClientHello:
     """Read a message in SSLv2 format (RFC 5246 appendix E.2)."""
-    if len(raw) < 9:  # noqa: PLR2004
-        raise _Broken("the hello in SSLv2 format is too short")
-    _type, version, ciphers, session_id, challenge = struct.unpack_from(">BHHHH", raw)
-    if ciphers % 3 or 9 + ciphers + session_id + challenge != len(raw):
+    _type, version, ciphers, session_id, challenge = struct.unpack_from(_SSLV2_FIELDS, raw)
+    begin = struct.calcsize(_SSLV2_FIELDS)
+    if ciphers % 3 or begin + ciphers + session_id + challenge != len(raw):
         raise _Broken("the lengths in the hello in SSLv2 format do not add up")
-    codes = (int.from_bytes(raw[at : at + 3], "big") for at in range(9, 9 + ciphers, 3))
-    return ClientHello(_version(version), ciphers=tuple(c for c in codes if c not in GREASE), sslv2=True, raw=raw)
+    codes = (int.from_bytes(raw[at : at + 3], "big") for at in range(begin, begin + ciphers, 3))
+    return ClientHello(
+        _version(version), ciphers=tuple(code for code in codes if code not in GREASE), sslv2=True, raw=raw
+    )
+
+
+def _may_begin_tls(head: bytes) -> bool:
+    """Tell whether up to five *head* bytes may begin a record or a hello in SSLv2 format, as far as they go."""
+    if head[0] & 0x80:
+        # The version stands behind length and message type: 2.0, or 3.x for a client that knows better.
+        old = head[3:4] == b"\0" and head[4:5] in (b"", b"\2")
+        return head[2:3] in (b"", b"\1") and (old or head[3:4] in (b"", b"\3"))
+    return head[0] in _CONTENT_TYPES and head[1:2] in (b"", b"\3")
 
 
 class HelloParser:
@@ -166,7 +183,7 @@ class HelloParser:
         self._message = bytearray()
         self._fragment_left = 0
         self._wanted = 0
-        self._sslv2 = False
+        self._read = _client_hello
 
     @property
     def done(self) -> bool:
@@ -176,3 +193,65 @@ class HelloParser:
     def __len__(self) -> int:
         """The number of bytes that are kept."""
         return len(self._head) + len(self._message)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the client, of any size."""
+        at = 0
+        try:
+            while at < len(data) and not self.done:
+                at = self._fragment(data, at) if self._fragment_left else self._header(data, at)
+        except _Broken as broken:
+            self.error = str(broken)
+        if self.done:
+            self._head.clear()
+            self._message.clear()
+
+    def _header(self, data: bytes, at: int) -> int:
+        """Collect the five bytes that say what follows: a record header, or the beginning of an SSLv2 hello."""
+        first = not self._message
+        taken = data[at : at + _RECORD_HEADER - len(self._head)]
+        self._head += taken
+        if first and not _may_begin_tls(bytes(self._head)):
+            self.not_tls = True
+        elif len(self._head) == _RECORD_HEADER:
+            if first and self._head[0] & 0x80:
+                self._begin_sslv2()
+            else:
+                self._begin_record()
+            self._head.clear()
+        return at + len(taken)
+
+    def _begin_record(self) -> None:
+        kind, major, _minor, length = struct.unpack(">BBBH", self._head)
+        if kind != _HANDSHAKE or major != _MAJOR:
+            raise _Broken(f"a record of type {kind} where the hello belongs")
+        if not 0 < length <= RECORD_LIMIT:
+            raise _Broken(f"a record of {length} bytes")
+        self._fragment_left = length
+
+    def _begin_sslv2(self) -> None:
+        self._read = _sslv2_hello
+        self._wanted = int.from_bytes(self._head[:2], "big") & 0x7FFF
+        self._message += self._head[2:]
+        if self._wanted < struct.calcsize(_SSLV2_FIELDS):
+            raise _Broken("the hello in SSLv2 format is too short")
+        self._fragment_left = self._wanted - len(self._message)
+
+    def _fragment(self, data: bytes, at: int) -> int:
+        piece = data[at : at + self._fragment_left]
+        self._fragment_left -= len(piece)
+        self._message += piece
+        if not self._wanted:
+            self._measure()
+        if self._wanted and len(self._message) >= self._wanted:
+            self.hello = self._read(bytes(self._message[: self._wanted]))
+        return at + len(piece)
+
+    def _measure(self) -> None:
+        """Learn the length of the hello from its handshake header, once that is complete."""
+        if self._message[0] != _CLIENT_HELLO:
+            raise _Broken(f"a handshake message of type {self._message[0]} where the hello belongs")
+        if len(self._message) >= _HEADER:
+            self._wanted = _HEADER + int.from_bytes(self._message[1:_HEADER], "big")
+            if self._wanted > LIMIT:
+                raise _Broken(f"a hello of {self._wanted} bytes")

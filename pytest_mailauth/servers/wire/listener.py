@@ -67,7 +67,7 @@ class Listener:
                 self._fill_the_queue()
             case _:
                 self._socket.listen(BACKLOG)
-                self._socket.setblocking(False)
+                self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
                 self._serving = self._loop.submit(self._serve())
 
     def _fill_the_queue(self) -> None:
@@ -100,9 +100,12 @@ class Listener:
             await asyncio.wait_for(self._idle.wait(), timeout)
 
     def cut(self) -> None:
-        """Cut off every client as overdue. Call it on the loop."""
+        """Cut off every client as overdue, and answer no further attempt. Call it on the loop."""
         for connection in tuple(self._live):
             connection.overdue()
+        if self._filler is not None:
+            # Without a listener the next retry of a pending attempt is refused.
+            self._socket.close()
 
     def close(self) -> None:
         """Stop listening and cut off whoever is still connected. Nothing is left behind; calling again is harmless."""

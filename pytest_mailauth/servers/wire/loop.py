@@ -69,6 +69,10 @@ class LoopThread:
 
         return self.run(settled())
 
+    def later(self, seconds: float, function: Callable[[], object]) -> Alarm:
+        """Call *function* on the loop after *seconds*, unless the alarm is cancelled before."""
+        return Alarm(self._started(), seconds, function)
+
     def stop(self) -> None:
         """Stop the thread and close the loop, for good."""
         with self._lock:
@@ -79,3 +83,36 @@ class LoopThread:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(PATIENCE)
             loop.close()
+
+
+class Alarm:
+    """A call on the loop that is still to come; :meth:`cancel` takes it back."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]) -> None:
+        self._lock = threading.Lock()
+        self._over = False
+        self._rang = False
+        self._function = function
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        loop.call_soon_threadsafe(self._set, seconds)
+
+    def _set(self, seconds: float) -> None:
+        if not self._over:
+            self._handle = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = self._rang = True
+        self._function()
+
+    def cancel(self) -> bool:
+        """Take the call back. Return False when it has already been made."""
+        with self._lock:
+            self._over = True
+            rang = self._rang
+        if not rang:
+            self._loop.call_soon_threadsafe(lambda: self._handle.cancel() if self._handle else None)
+        return not rang

@@ -6,7 +6,6 @@ Credentials become a fact whenever they are complete, accepted or not; :func:`wi
 
 from __future__ import annotations
 
-import base64
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,7 @@ def capability(session: Session, args: Arguments) -> Reply:
     return Reply("CAPABILITY completed", untagged=(listed.encode(),))
 
 
-def noop(session: Session, args: Arguments) -> Reply:
+def noop(_session: Session, args: Arguments) -> Reply:
     """NOOP (RFC 3501 section 6.1.2) and CHECK (section 6.4.1): news of the mailbox come with every reply."""
     args.end()
     return Reply("completed")
@@ -44,7 +43,7 @@ def logout(session: Session, args: Arguments) -> Reply:
     return Reply("LOGOUT completed", untagged=(b"BYE logging out",))
 
 
-def identify(session: Session, args: Arguments) -> Reply:
+def identify(_session: Session, args: Arguments) -> Reply:
     """ID (RFC 2971): the client says what it is, and so do we."""
     args.space()
     if not args.skip(b"NIL"):
@@ -150,12 +149,12 @@ def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response
         return _judge(session, mechanism, done.value)
     except sasl.SaslError as error:
         raise ParseError(str(error)) from None
-    return Continue(base64.b64encode(challenge), partial(_respond, session, mechanism, exchange))
+    return Continue(sasl.encode_challenge(challenge), partial(_respond, session, mechanism, exchange))
 
 
 def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: bytes | None) -> Reply | Continue:
     if line is None:
-        raise ParseError("the response is not a line")
+        raise Refused("authentication cancelled", status="BAD")
     if line == b"*":
         session.facts.append(events.Response("*"))
         raise Refused("authentication cancelled", status="BAD")

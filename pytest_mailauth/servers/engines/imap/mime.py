@@ -48,11 +48,11 @@ def subset(header: bytes, wanted: Iterable[bytes], *, inverted: bool) -> bytes:
 
 
 def parameters(value: bytes, start: int = 0) -> Parameters:
-    """Return the ``; name=value`` pairs of a structured header field (RFC 2045 section 5.1)."""
+    """Return the ``; name=value`` pairs of a structured header field, names in lower case (RFC 2045 section 5.1)."""
     found = []
     while match := _PARAMETER.match(value, start):
         quoted = match[2]
-        found.append((match[1], match[3] if quoted is None else _ESCAPED.sub(rb"\1", quoted)))
+        found.append((match[1].lower(), match[3] if quoted is None else _ESCAPED.sub(rb"\1", quoted)))
         start = match.end()
     return tuple(found)
 
@@ -113,7 +113,7 @@ class Part:
         kind, subtype = self.media_type
         if kind != b"multipart" or self._depth >= DEEPEST:
             return ()
-        boundary = next((value for name, value in self.parameters if name.lower() == b"boundary"), b"")
+        boundary = dict(self.parameters).get(b"boundary", b"")
         default = (b"message", b"rfc822") if subtype == b"digest" else (b"text", b"plain")
         parts = tuple(Part(piece, self._depth + 1, default) for piece in _pieces(self.body, boundary))
         # A multipart without parts cannot be said in BODYSTRUCTURE: it is given one that is empty.

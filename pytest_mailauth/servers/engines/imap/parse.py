@@ -23,7 +23,7 @@ STAR: Final = 0
 SequenceSet = tuple[tuple[int, int], ...]
 """Pairs of first and last number as the client wrote them; :data:`STAR` may stand in either place."""
 
-SYSTEM_FLAGS: Final = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
+SYSTEM_FLAGS: Final[tuple[str, ...]] = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
 """The flags every mailbox has and a client may change (RFC 3501 section 2.3.2)."""
 
 _CANONICAL: Final = {flag.lower(): flag for flag in SYSTEM_FLAGS}
@@ -128,6 +128,8 @@ class Arguments:
         if not found:
             raise ParseError("a string expected")
         block = self._data[self._pos : self._pos + int(found[1])]
+        if len(block) < int(found[1]):
+            raise ParseError("a literal is cut short")
         if b"\0" in block:
             raise ParseError("a literal must not hold NUL (RFC 3501 section 4.3)")
         self._pos += len(block)

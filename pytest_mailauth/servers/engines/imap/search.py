@@ -6,6 +6,7 @@ Text is compared without regard to case, in headers with encoded words and in bo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
 from functools import cached_property
 from operator import eq, ge, gt, lt
@@ -16,8 +17,6 @@ from pytest_mailauth.servers.engines.imap.parse import MONTHS, SYSTEM_FLAGS, Par
 from pytest_mailauth.servers.engines.imap.session import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_mailauth.servers.engines.imap.parse import Arguments
     from pytest_mailauth.servers.engines.imap.view import View
     from pytest_mailauth.servers.mailstore import StoredMessage
@@ -60,13 +59,17 @@ class Candidate:
     def sent(self) -> date | None:
         """The day of the Date field, without regard to its zone."""
         found = _SENT.search(self.part.fields.get(b"date", b""))
+        if found is None:
+            return None
+        day, month, year = found.groups()
         try:
-            return date(int(found[3]), MONTHS.index(found[2].decode().capitalize()) + 1, int(found[1])) if found else None
+            return date(int(year), MONTHS.index(month.decode().capitalize()) + 1, int(day))
         except ValueError:
             return None
 
 
-Test = "Callable[[Candidate], bool]"
+Test = Callable[[Candidate], bool]
+"""What a search key comes to: is this message meant?"""
 
 
 class Query(NamedTuple):
@@ -81,13 +84,17 @@ class Query(NamedTuple):
         self.args.space()
         return self.args.astring().decode("utf-8", "replace").casefold()
 
-    def key(self) -> Callable[[Candidate], bool]:
+    def key(self) -> Test:
         """Take a search key that stands behind another one."""
         self.args.space()
         return _key(self._replace(depth=self.depth + 1))
 
 
-def parse(args: Arguments, view: View) -> Callable[[Candidate], bool]:
+Row = Callable[[Query], Test]
+"""What reads the arguments of a search key."""
+
+
+def parse(args: Arguments, view: View) -> Test:
     """Take the arguments of SEARCH and return the test they make; several keys must all hold.
 
     Raises:
@@ -101,7 +108,7 @@ def parse(args: Arguments, view: View) -> Callable[[Candidate], bool]:
     return _all(Query(args, view), until_end=True)
 
 
-def _all(query: Query, *, until_end: bool) -> Callable[[Candidate], bool]:
+def _all(query: Query, *, until_end: bool) -> Test:
     """Take keys up to the end, or up to the closing parenthesis."""
     tests = [_key(query)]
     while not (query.args.at_end if until_end else query.args.skip(b")")):
@@ -110,7 +117,7 @@ def _all(query: Query, *, until_end: bool) -> Callable[[Candidate], bool]:
     return tests[0] if len(tests) == 1 else lambda candidate: all(test(candidate) for test in tests)
 
 
-def _key(query: Query) -> Callable[[Candidate], bool]:
+def _key(query: Query) -> Test:
     if query.depth > DEEPEST:
         raise ParseError("search keys are nested too deep")
     args = query.args
@@ -132,36 +139,36 @@ def _known(query: Query, *, by_uid: bool) -> list[tuple[int, StoredMessage]]:
     return query.view.select(query.args.sequence_set(), by_uid=by_uid)
 
 
-def _uid(query: Query) -> Callable[[Candidate], bool]:
+def _uid(query: Query) -> Test:
     query.args.space()
     uids = {message.uid for _, message in _known(query, by_uid=True)}
     return lambda candidate: candidate.message.uid in uids
 
 
-def _everything(_: Query) -> Callable[[Candidate], bool]:
+def _everything(_: Query) -> Test:
     return lambda _: True
 
 
-def _nothing(_: Query) -> Callable[[Candidate], bool]:
+def _nothing(_: Query) -> Test:
     return lambda _: False
 
 
-def _not(query: Query) -> Callable[[Candidate], bool]:
+def _not(query: Query) -> Test:
     test = query.key()
     return lambda candidate: not test(candidate)
 
 
-def _or(query: Query) -> Callable[[Candidate], bool]:
+def _or(query: Query) -> Test:
     first, second = query.key(), query.key()
     return lambda candidate: first(candidate) or second(candidate)
 
 
-def _flag(flag: str, *, wanted: bool) -> Callable[[Query], Callable[[Candidate], bool]]:
+def _flag(flag: str, *, wanted: bool) -> Row:
     return lambda _: lambda candidate: (flag in candidate.message.flags) is wanted
 
 
-def _keyword(*, wanted: bool) -> Callable[[Query], Callable[[Candidate], bool]]:
-    def row(query: Query) -> Callable[[Candidate], bool]:
+def _keyword(*, wanted: bool) -> Row:
+    def row(query: Query) -> Test:
         query.args.space()
         flag = query.args.atom().decode("ascii").lower()
         return lambda candidate: (flag in {has.lower() for has in candidate.message.flags}) is wanted
@@ -169,31 +176,31 @@ def _keyword(*, wanted: bool) -> Callable[[Query], Callable[[Candidate], bool]]:
     return row
 
 
-def _in_field(name: bytes) -> Callable[[Query], Callable[[Candidate], bool]]:
-    def row(query: Query) -> Callable[[Candidate], bool]:
+def _in_field(name: bytes) -> Row:
+    def row(query: Query) -> Test:
         wanted = query.string()
         return lambda candidate: any(wanted in value for value in candidate.field(name))
 
     return row
 
 
-def _header(query: Query) -> Callable[[Candidate], bool]:
+def _header(query: Query) -> Test:
     query.args.space()
     return _in_field(query.args.astring().lower())(query)
 
 
-def _body(query: Query) -> Callable[[Candidate], bool]:
+def _body(query: Query) -> Test:
     wanted = query.string()
     return lambda candidate: wanted in candidate.body_text
 
 
-def _text(query: Query) -> Callable[[Candidate], bool]:
+def _text(query: Query) -> Test:
     wanted = query.string()
     return lambda candidate: wanted in candidate.header_text or wanted in candidate.body_text
 
 
-def _size(compare: Callable[[int, int], bool]) -> Callable[[Query], Callable[[Candidate], bool]]:
-    def row(query: Query) -> Callable[[Candidate], bool]:
+def _size(compare: Callable[[int, int], bool]) -> Row:
+    def row(query: Query) -> Test:
         query.args.space()
         size = query.args.number()
         return lambda candidate: compare(len(candidate.message.content), size)
@@ -201,8 +208,8 @@ def _size(compare: Callable[[int, int], bool]) -> Callable[[Query], Callable[[Ca
     return row
 
 
-def _received(compare: Callable[[date, date], bool]) -> Callable[[Query], Callable[[Candidate], bool]]:
-    def row(query: Query) -> Callable[[Candidate], bool]:
+def _received(compare: Callable[[date, date], bool]) -> Row:
+    def row(query: Query) -> Test:
         query.args.space()
         day = query.args.day()
         return lambda candidate: compare(candidate.message.internal_date.date(), day)
@@ -210,8 +217,8 @@ def _received(compare: Callable[[date, date], bool]) -> Callable[[Query], Callab
     return row
 
 
-def _sent(compare: Callable[[date, date], bool]) -> Callable[[Query], Callable[[Candidate], bool]]:
-    def row(query: Query) -> Callable[[Candidate], bool]:
+def _sent(compare: Callable[[date, date], bool]) -> Row:
+    def row(query: Query) -> Test:
         query.args.space()
         day = query.args.day()
         return lambda candidate: (sent := candidate.sent) is not None and compare(sent, day)
@@ -219,7 +226,7 @@ def _sent(compare: Callable[[date, date], bool]) -> Callable[[Query], Callable[[
     return row
 
 
-def _system_flags() -> dict[bytes, Callable[[Query], Callable[[Candidate], bool]]]:
+def _system_flags() -> dict[bytes, Row]:
     rows = {}
     for flag in SYSTEM_FLAGS:
         name = flag.removeprefix("\\").upper().encode("ascii")
@@ -228,7 +235,7 @@ def _system_flags() -> dict[bytes, Callable[[Query], Callable[[Candidate], bool]
     return rows
 
 
-KEYS: Final[dict[bytes, Callable[[Query], Callable[[Candidate], bool]]]] = {
+KEYS: Final[dict[bytes, Row]] = {
     b"ALL": _everything,
     **_system_flags(),
     # No message is ever recent, so none is new and all are old.

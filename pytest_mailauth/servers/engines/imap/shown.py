@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.servers.engines.imap.commands import COMMANDS
 from pytest_mailauth.servers.engines.imap.parse import LITERAL_END, Arguments, ParseError
 
 if TYPE_CHECKING:
@@ -19,28 +20,37 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.canary import Account
 
 ELSEWHERE: Final = frozenset(
-    (
-        "COMPRESS CONVERT DELETEACL ENABLE GETACL GETMETADATA GETQUOTA GETQUOTAROOT IDLE LISTRIGHTS MOVE MYRIGHTS "
-        "NAMESPACE NOTIFY REPLACE SETACL SETMETADATA SETQUOTA SORT THREAD UNAUTHENTICATE XLIST"
-    ).split()
-) | {"UID MOVE", "UID SORT", "UID THREAD"}
+    {
+        *("COMPRESS", "ENABLE", "IDLE", "NAMESPACE", "NOTIFY", "UNAUTHENTICATE", "XLIST"),
+        *("MOVE", "REPLACE", "SORT", "THREAD", "UID MOVE", "UID SORT", "UID THREAD"),
+        *("GETACL", "SETACL", "DELETEACL", "LISTRIGHTS", "MYRIGHTS"),
+        *("GETQUOTA", "GETQUOTAROOT", "SETQUOTA", "GETMETADATA", "SETMETADATA"),
+    }
+)
 """Commands of extensions this engine does not offer: their names may be shown."""
 
 _MECHANISM: Final = re.compile(rb" ([A-Za-z0-9_-]{1,20})(?: (.*))?", re.DOTALL)
 
 
-def command(tag: bytes, verb: str, tail: bytes, accounts: tuple[Account, ...]) -> str:
-    """Return what may be shown of the first line of a known command; *tail* begins with the space behind the verb."""
+def is_known(verb: str) -> bool:
+    """True for the name of an IMAP command, whether or not it can be carried out."""
+    return verb in COMMANDS or verb in ELSEWHERE
+
+
+def first_line(tag: bytes, verb: str, tail: bytes, accounts: tuple[Account, ...]) -> str:
+    """Return what may be shown of the first line of a command; *tail* begins with the space behind the verb."""
+    if not is_known(verb):
+        return f"<unknown command: {len(tag) + 1 + len(verb) + len(tail)} bytes>"
     hide = _HIDDEN.get(verb)
-    shown = hide(tail) if hide else readable(tail)
-    return redact(f"{readable(tag)} {verb}{shown}", hidden_values(accounts))
+    argument = hide(tail, accounts) if hide else readable(tail)
+    return redact(f"{readable(tag)} {verb}{argument}", hidden_values(accounts))
 
 
-def rest(verb: str, line: bytes, accounts: tuple[Account, ...]) -> str:
-    """Return what may be shown of a line of *verb* that follows a literal."""
-    if verb not in _HIDDEN:
+def later_line(verb: str, line: bytes, accounts: tuple[Account, ...]) -> str:
+    """Return what may be shown of a line of the command *verb* that follows a literal."""
+    if is_known(verb) and (verb not in _HIDDEN or LITERAL_END.fullmatch(line)):
         return redact(readable(line), hidden_values(accounts))
-    return readable(line) if LITERAL_END.fullmatch(line) else f"<{len(line)} bytes>"
+    return f"<{len(line)} bytes>"
 
 
 def readable(data: bytes) -> str:
@@ -48,30 +58,33 @@ def readable(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def _login(tail: bytes) -> str:
-    """The user name may be shown, the password never; either may be a literal that follows."""
+def _login(tail: bytes, accounts: tuple[Account, ...]) -> str:
+    """A user name is shown if it is known: another one might be a password in the wrong place. Both may be literals."""
     announced = LITERAL_END.search(tail)
-    marker = readable(announced[0]) if announced else ""
     args = Arguments(tail[: announced.start()] if announced else tail)
+    words = []
     try:
-        user = password = b""
         if not (announced and args.at_end):
             args.space()
-            user = args.astring()
-        if not announced:
+            words.append(_user(args.astring(), accounts))
+        if announced:
+            words.append(readable(announced[0][1:]))
+        else:
             args.space()
-            password = args.astring()
+            args.astring()
+            words.append("<password>")
         args.end()
     except ParseError:
-        return f" <argument of {len(tail)} bytes>"
-    shown = f" {readable(user)}" if user else ""
-    if password:
-        shown = " <user>" if password in user else shown
-        marker = " <password>"
-    return shown + marker
+        words = [f"<argument of {len(tail)} bytes>"]
+    return "".join(f" {word}" for word in words)
 
 
-def _authenticate(tail: bytes) -> str:
+def _user(name: bytes, accounts: tuple[Account, ...]) -> str:
+    known = {known for account in accounts for known in (account.username, account.address)}
+    return readable(name) if readable(name) in known else f"<unknown name of {len(name)} bytes>"
+
+
+def _authenticate(tail: bytes, _accounts: tuple[Account, ...]) -> str:
     found = _MECHANISM.fullmatch(tail)
     if not found:
         return f" <argument of {len(tail)} bytes>"
@@ -79,5 +92,8 @@ def _authenticate(tail: bytes) -> str:
     return f" {readable(found[1])}{initial}"
 
 
-_HIDDEN: Final[dict[str, Callable[[bytes], str]]] = {"LOGIN": _login, "AUTHENTICATE": _authenticate}
+_HIDDEN: Final[dict[str, Callable[[bytes, tuple[Account, ...]], str]]] = {
+    "LOGIN": _login,
+    "AUTHENTICATE": _authenticate,
+}
 """The commands that carry credentials."""

@@ -51,8 +51,7 @@ def mailbox(name: str) -> bytes:
 def flag_list(flags: Iterable[str]) -> bytes:
     """Return flags in parentheses: the system flags first, then the keywords, each group in a fixed order."""
     present = set(flags)
-    ordered = [flag for flag in SYSTEM_FLAGS if flag in present]
-    ordered += sorted(present.difference(SYSTEM_FLAGS))
+    ordered = [*(flag for flag in SYSTEM_FLAGS if flag in present), *sorted(present.difference(SYSTEM_FLAGS))]
     return b"(" + " ".join(ordered).encode("ascii", "replace") + b")"
 
 

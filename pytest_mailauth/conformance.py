@@ -1,0 +1,220 @@
+"""``@conformance``: a test whose body is the client, run in every scenario, judged from what the servers saw.
+
+The body may raise or return; that is its own affair. First it has to log in to the honest server, then each
+scenario is a test of its own with a stable id.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline, settings_for
+from pytest_mailauth.judge.trialrun import TrialRun, describe
+from pytest_mailauth.judge.verdict import Judgement, combine, judge
+from pytest_mailauth.model.config import choose
+from pytest_mailauth.model.errors import ClientUnusable, ClientViolation, ConfigError, ServerFault
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration, Trial
+from pytest_mailauth.report.text import explain_failure
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.clients.case import Case
+    from pytest_mailauth.servers.server import MailServers
+
+_T = TypeVar("_T", bound=Callable[..., Any])
+
+ATTRIBUTE: Final = "mailauth_conformance"
+"""Where a decorated function keeps its :class:`Plan`."""
+FIXTURE: Final = "mailauth_case"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a decorated test is run against."""
+
+    settings: tuple[Setting, ...]
+    declared: Declaration
+
+
+class Examination:
+    """One scenario for one test body: hands out cases and judges what became of them.
+
+    Args:
+        servers: Whose thread and certificate authority to use.
+        setting: The scenario, protocol and mode.
+        declared: What the client is declared to do.
+        controls: Controls that this test body has already passed, by protocol and mode.
+    """
+
+    def __init__(
+        self,
+        servers: MailServers,
+        setting: Setting,
+        declared: Declaration,
+        controls: dict[tuple[Protocol, Security], Trial],
+    ) -> None:
+        self._servers = servers
+        self._setting = setting
+        self._declared = declared
+        self._controls = controls
+        self._comparison: Trial | None = None
+        self._runs: list[Trial] = []
+        self.remark: str | None = None
+        """What is worth knowing although the test passed, or why it is skipped."""
+        self.not_applicable = False
+        """True when no rule of the scenario speaks to this client."""
+
+    def steps(self) -> Iterable[Step]:
+        """Yield the runs of the body that are needed, one after another. Each has to be finished before the next.
+
+        Raises:
+            ClientUnusable: The body did not log in to the honest server.
+        """
+        key = (self._setting.protocol, self._setting.security)
+        if key not in self._controls:
+            step = self._step(baseline(*key))
+            yield step
+            finding = RULES["control"].check(step.trial)
+            if finding.verdict is not Verdict.PASS:
+                raise ClientUnusable(explain_failure("control", finding, describe(step.trial)))
+            self._controls[key] = step.trial
+        if self._setting.scenario.control is not None:
+            step = self._step(self._setting, control=True)
+            yield step
+            self._comparison = step.trial
+        for _ in range(self._setting.scenario.repeat):
+            step = self._step(self._setting)
+            yield step
+            self._runs.append(step.trial)
+
+    def _step(self, setting: Setting, *, control: bool = False) -> Step:
+        return Step(TrialRun(self._servers, self._declared, setting, control=control), self._servers, self._declared)
+
+    def conclude(self) -> None:
+        """Judge the runs.
+
+        Raises:
+            ClientViolation: A rule was broken, or silence proves nothing.
+            ServerFault: The harness contradicts itself.
+        """
+        control = self._comparison or self._controls[self._setting.protocol, self._setting.security]
+        trials = [replace(run, control=control) for run in self._runs]
+        judgements = combine([judge(trial, self._setting.scenario.rules) for trial in trials])
+        for judgement in judgements:
+            self._react(judgement, trials[0])
+        self.not_applicable = all(j.finding.verdict is Verdict.NOT_APPLICABLE for j in judgements)
+        self.remark = "; ".join(j.finding.evidence for j in judgements if j.finding.verdict is not Verdict.PASS) or None
+
+    @staticmethod
+    def _react(judgement: Judgement, trial: Trial) -> None:
+        text = explain_failure(judgement.rule, judgement.finding, describe(trial))
+        match judgement.finding.verdict:
+            case Verdict.VIOLATION | Verdict.INCONCLUSIVE:
+                raise ClientViolation(text)
+            case Verdict.ERROR:
+                raise ServerFault(text)
+            case _:
+                pass
+
+
+class Step:
+    """One run of the test body, cut off when it outlasts its limit."""
+
+    trial: Trial
+
+    def __init__(self, run: TrialRun, servers: MailServers, declared: Declaration) -> None:
+        self._run = run
+        self._declared = declared
+        self._late = servers.loop.later(run.limit, run.cut_from_loop)
+        self.case: Case = run.case
+
+    def finish(self, error: BaseException | None) -> None:
+        """End the run. *error* is what the body raised, or None."""
+        hung = not self._late.cancel()
+        self.trial = self._run.finish(error, hung=hung, may_switch=self._declared.fallback == "other-port")
+
+
+def conformance(
+    *,
+    protocols: Iterable[str],
+    security: Iterable[str] = ("starttls", "implicit"),
+    scenarios: Iterable[str] | None = None,
+    declared: Declaration | None = None,
+) -> Callable[[_T], _T]:
+    """Make a test function the client under test. It takes a fixture ``mailauth_case``, which is a :class:`Case`.
+
+    Args:
+        protocols: ``"smtp"``, ``"pop3"``, ``"imap"``: what the body speaks, as ``mailauth_case.protocol`` says.
+        security: The modes to judge it in.
+        scenarios: Names of scenarios; None (default) for all.
+        declared: What the client is declared to do; None for one that requires TLS, verifies, and waits 2 seconds.
+
+    Raises:
+        ConfigError: A protocol, mode or scenario does not exist.
+
+    Examples:
+        >>> @conformance(protocols=["smtp"], scenarios=["cert-expired"])
+        ... def test_my_client(mailauth_case): ...
+    """
+    wanted = None if scenarios is None else tuple(scenarios)
+    unknown = [name for name in wanted or () if name not in SCENARIOS]
+    if unknown:
+        raise ConfigError(f"there is no scenario {unknown[0]!r}; `mailauth scenarios` lists them")
+    modes = [choose(Security, mode, "security") for mode in security]
+    settings = tuple(
+        setting
+        for protocol in (choose(Protocol, name, "protocols") for name in protocols)
+        for mode in modes
+        for setting in settings_for(protocol, mode)
+        if wanted is None or setting.scenario.name in wanted
+    )
+    plan = Plan(settings, declared or Declaration())
+
+    def decorate(body: _T) -> _T:
+        wrapper: Any = _asynchronous(body) if inspect.iscoroutinefunction(body) else _synchronous(body)
+        setattr(wrapper, ATTRIBUTE, plan)
+        wrapped: _T = wrapper
+        return wrapped
+
+    return decorate
+
+
+def _synchronous(body: Callable[..., Any]) -> Callable[..., None]:
+    @functools.wraps(body)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        examination: Examination = kwargs[FIXTURE]
+        for step in examination.steps():
+            error: BaseException | None = None
+            try:
+                body(*args, **{**kwargs, FIXTURE: step.case})
+            except Exception as raised:  # noqa: BLE001 - how the client fails is its own affair
+                error = raised
+            finally:
+                step.finish(error)
+        examination.conclude()
+
+    return wrapper
+
+
+def _asynchronous(body: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(body)
+    async def wrapper(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        examination: Examination = kwargs[FIXTURE]
+        for step in examination.steps():
+            error: BaseException | None = None
+            try:
+                await body(*args, **{**kwargs, FIXTURE: step.case})
+            except Exception as raised:  # noqa: BLE001 - how the client fails is its own affair
+                error = raised
+            finally:
+                step.finish(error)
+        examination.conclude()
+
+    return wrapper

@@ -1,0 +1,339 @@
+import gc
+import os
+import ssl
+import stat
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.servers import pki
+from pytest_mailauth.servers.pki import ALWAYS_NAMED, CertificateAuthority
+from pytest_mailauth.servers.pki_faults import TABLE, WRONG_HOST
+from pytest_mailauth.servers.wire.contexts import shake_hands
+
+HOST = "mail.example.test"
+FAULTS = [kind for kind in Certificate if kind is not Certificate.VALID]
+
+# X509_V_ERR_* of OpenSSL, the same in 3.0 and 3.5.
+VERIFY_CODES = {
+    Certificate.EXPIRED: 10,
+    Certificate.NOT_YET_VALID: 9,
+    Certificate.WRONG_HOST: 62,
+    Certificate.SELF_SIGNED: 18,
+    Certificate.UNTRUSTED_ROOT: 19,
+    Certificate.INCOMPLETE_CHAIN: 20,
+    Certificate.WEAK_KEY: 66,
+    Certificate.SHA1: 68,
+    Certificate.NO_SAN: 62,
+    Certificate.CLIENT_AUTH_ONLY: 26,
+    Certificate.EXPIRED_INTERMEDIATE: 10,
+}
+
+# What a person would see in the certificate and in what is sent with it.
+DIFFERENCES = {
+    Certificate.VALID: set(),
+    Certificate.EXPIRED: {"notAfter"},
+    Certificate.NOT_YET_VALID: {"notBefore"},
+    Certificate.WRONG_HOST: {"subjectAltName"},
+    Certificate.SELF_SIGNED: {"issuer"},
+    Certificate.UNTRUSTED_ROOT: {"issuer", "sent"},
+    Certificate.INCOMPLETE_CHAIN: {"issuer"},
+    Certificate.WEAK_KEY: {"key"},
+    Certificate.SHA1: {"digest"},
+    Certificate.NO_SAN: {"subjectAltName", "subject"},
+    Certificate.CLIENT_AUTH_ONLY: {"extendedKeyUsage"},
+    Certificate.EXPIRED_INTERMEDIATE: {"issuer", "sent"},
+}
+
+
+@pytest.fixture(scope="module")
+def ca():
+    with CertificateAuthority() as authority:
+        yield authority
+
+
+def showing(issued):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if issued.weak:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    issued.configure(context)
+    return context
+
+
+def verifying(ca, *, flags=0):
+    """A client that checks all it can."""
+    context = ca.ssl_context()
+    context.hostname_checks_common_name = False
+    context.verify_flags |= flags
+    return context
+
+
+def careless():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def leaf_of(issued):
+    return x509.load_pem_x509_certificates(issued.chain_pem)[0]
+
+
+def extension(certificate, oid):
+    try:
+        return certificate.extensions.get_extension_for_oid(oid).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def properties(issued):
+    leaf, *above = x509.load_pem_x509_certificates(issued.chain_pem)
+    return {
+        "subject": leaf.subject,
+        "issuer": leaf.issuer,
+        "notBefore": leaf.not_valid_before_utc,
+        "notAfter": leaf.not_valid_after_utc,
+        "key": leaf.public_key(),
+        "digest": leaf.signature_hash_algorithm.name,
+        "subjectAltName": extension(leaf, ExtensionOID.SUBJECT_ALTERNATIVE_NAME),
+        "basicConstraints": extension(leaf, ExtensionOID.BASIC_CONSTRAINTS),
+        "keyUsage": extension(leaf, ExtensionOID.KEY_USAGE),
+        "extendedKeyUsage": extension(leaf, ExtensionOID.EXTENDED_KEY_USAGE),
+        "critical": {e.oid for e in leaf.extensions if e.critical} | {ExtensionOID.SUBJECT_ALTERNATIVE_NAME},
+        "sent": len(above),
+    }
+
+
+def test_the_table_has_a_row_for_every_certificate():
+    assert set(TABLE) == set(Certificate)
+    assert len({row.description for row in TABLE.values()}) == len(TABLE)
+    assert all(row.differs and row.source.startswith("RFC ") for row in TABLE.values())
+
+
+@pytest.mark.parametrize("key_type", ["ec", "rsa"])
+@pytest.mark.parametrize("kind", Certificate)
+def test_a_faulty_certificate_is_one_property_away_from_the_valid_one(ca, kind, key_type):
+    valid = properties(ca.issue(host=HOST, key_type=key_type))
+    faulty = properties(ca.issue(kind, host=HOST, key_type=key_type))
+    assert {name for name in valid if valid[name] != faulty[name]} == DIFFERENCES[kind]
+
+
+@pytest.mark.parametrize("flags", [0, ssl.VERIFY_X509_STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_verifying_client_refuses_each_fault_for_its_own_reason(ca, kind, flags):
+    with pytest.raises(ssl.SSLCertVerificationError) as refusal:
+        shake_hands(verifying(ca, flags=flags), showing(ca.issue(kind, host=HOST)), HOST)
+    assert refusal.value.verify_code == VERIFY_CODES[kind]
+
+
+@pytest.mark.parametrize("kind", Certificate)
+def test_a_client_that_verifies_nothing_connects_to_each(ca, kind):
+    assert shake_hands(careless(), showing(ca.issue(kind, host=HOST)))
+
+
+@pytest.mark.parametrize("name", [HOST, *ALWAYS_NAMED])
+@pytest.mark.parametrize("key_type", ["ec", "rsa"])
+def test_the_valid_certificate_passes_strict_verification(ca, name, key_type):
+    server = showing(ca.issue(host=HOST, key_type=key_type))
+    assert shake_hands(verifying(ca, flags=ssl.VERIFY_X509_STRICT), server, name)
+
+
+@pytest.mark.parametrize("name", [HOST, *ALWAYS_NAMED])
+def test_the_wrong_host_is_wrong_under_every_name_of_the_server(ca, name):
+    server = showing(ca.issue("wrong-host", host=HOST))
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        shake_hands(verifying(ca), server, name)
+    assert shake_hands(verifying(ca), server, WRONG_HOST)
+
+
+@pytest.mark.parametrize("kind", ["weak-key", "sha1"])
+def test_a_weak_certificate_is_good_in_every_way_but_its_strength(ca, kind):
+    client = verifying(ca, flags=ssl.VERIFY_X509_STRICT)
+    client.set_ciphers("DEFAULT:@SECLEVEL=0")
+    assert shake_hands(client, showing(ca.issue(kind, host=HOST)), HOST)
+
+
+def test_a_weak_certificate_says_that_it_needs_security_level_0(ca):
+    assert {kind for kind in Certificate if ca.issue(kind).weak} == {Certificate.WEAK_KEY, Certificate.SHA1}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=2")
+    with pytest.raises(ssl.SSLError, match="TOO_SMALL"):
+        ca.issue("weak-key").configure(context)
+
+
+def test_without_a_san_there_is_no_such_extension_and_the_name_is_the_common_name(ca):
+    issued = ca.issue("no-san", host=HOST)
+    assert extension(leaf_of(issued), ExtensionOID.SUBJECT_ALTERNATIVE_NAME) is None
+    # Python's default falls back on the common name: RFC 7817 section 3 let it, RFC 9525 does not.
+    assert shake_hands(ca.ssl_context(), showing(issued), HOST)
+
+
+def test_the_certified_key_is_the_one_that_is_shown(ca):
+    assert isinstance(leaf_of(ca.issue()).public_key(), ec.EllipticCurvePublicKey)
+    strong, weak = (leaf_of(ca.issue(kind, key_type="rsa")).public_key() for kind in ("valid", "weak-key"))
+    assert isinstance(strong, rsa.RSAPublicKey)
+    assert isinstance(weak, rsa.RSAPublicKey)
+    assert (strong.key_size, weak.key_size) == (2048, 1024)
+
+
+def test_one_rsa_key_serves_all_hosts(ca):
+    first, second = (ca.issue(host=host, key_type="rsa") for host in ("a.example.test", "b.example.test"))
+    assert first.key_pem == second.key_pem
+    assert first.chain_pem != second.chain_pem
+
+
+def test_serial_numbers_are_never_used_twice(ca):
+    serials = {leaf_of(ca.issue(kind, host=HOST)).serial_number for kind in Certificate}
+    assert len(serials) == len(Certificate)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("127.0.0.2", "127.0.0.2"), ("bücher.example", "xn--bcher-kva.example"), ("MAIL.example.test", HOST)],
+)
+def test_a_host_may_be_an_address_or_an_international_name(ca, host, name):
+    assert shake_hands(verifying(ca), showing(ca.issue(host=host)), name)
+
+
+def test_the_same_question_gets_the_same_certificate(ca):
+    assert ca.issue("expired", host=HOST) is ca.issue(Certificate.EXPIRED, host=HOST)
+    assert ca.issue("expired", host=HOST) is not ca.issue("expired")
+    assert ca.issue("expired") is not ca.issue("expired", key_type="rsa")
+    assert ca.issue_client("alice") is ca.issue_client("alice")
+
+
+def test_threads_that_ask_at_once_get_the_same_certificate():
+    ca = CertificateAuthority()
+    start = threading.Barrier(8)
+    got = []
+
+    def ask():
+        start.wait(5)
+        got.append(ca.issue("sha1"))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(got) == 8
+    assert len(set(map(id, got))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"certificate": "stale"}, "'expired'"),
+        ({"key_type": "dsa"}, "'ec', 'rsa'"),
+        ({"host": ""}, "can't stand in a certificate"),
+        ({"host": "two words"}, "can't stand in a certificate"),
+        ({"certificate": "wrong-host", "host": WRONG_HOST}, "use another one"),
+        ({"certificate": "no-san", "host": ".".join(["a" * 40] * 2)}, "common name"),
+    ],
+)
+def test_what_makes_no_sense_is_the_users_mistake(ca, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        ca.issue(**arguments)
+
+
+def test_a_client_certificate_is_for_clients_and_in_the_asked_name(ca):
+    leaf = leaf_of(ca.issue_client("alice"))
+    assert leaf.subject.rfc4514_string() == "CN=alice"
+    assert list(extension(leaf, ExtensionOID.EXTENDED_KEY_USAGE)) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+def test_a_server_can_require_a_client_certificate_of_the_same_authority(ca):
+    server = showing(ca.issue(host=HOST))
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.verify_flags |= ssl.VERIFY_X509_STRICT
+    ca.configure_trust(server)
+    client = verifying(ca)
+    ca.issue_client("alice").configure(client)
+    assert shake_hands(client, server, HOST)
+    stranger = verifying(ca)
+    CertificateAuthority().issue_client("alice").configure(stranger)
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        shake_hands(stranger, server, HOST)
+
+
+def test_the_client_context_verifies_and_trusts_this_authority_alone(ca):
+    context = ca.ssl_context()
+    assert context is not ca.ssl_context()
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.get_ca_certs(binary_form=True) == [ssl.PEM_cert_to_DER_cert(ca.cert_pem.decode())]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(context, showing(CertificateAuthority().issue()), "localhost")
+
+
+def test_the_cafile_holds_the_root_and_nothing_else_and_goes_with_the_authority():
+    with CertificateAuthority() as ca:
+        path = Path(ca.cafile)
+        assert path.read_bytes() == ca.cert_pem
+        assert ca.cafile == str(path)
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+        if os.name == "posix":
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert not path.parent.exists()
+    ca.close()
+    with pytest.raises(ConfigError, match="closed"):
+        _ = ca.cafile
+
+
+def test_an_authority_that_was_never_asked_for_its_cafile_writes_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with CertificateAuthority() as ca:
+        ca.issue()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forgotten_authority_leaves_nothing_behind():
+    ca = CertificateAuthority()
+    path = Path(ca.cafile)
+    del ca
+    gc.collect()
+    assert not path.parent.exists()
+
+
+def test_a_forked_child_does_not_remove_the_folder_of_its_parent(tmp_path):
+    pki._remove_folder(str(tmp_path), os.getpid() + 1)
+    assert tmp_path.exists()
+
+
+class Recorder:
+    """Stands in for a context; looks at the file that it is told to load."""
+
+    def load_cert_chain(self, path):
+        self.content = Path(path).read_bytes()
+        self.mode = stat.S_IMODE(Path(path).stat().st_mode)
+
+
+def test_a_key_is_on_disk_only_while_it_is_loaded_and_for_its_owner_alone(ca, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    recorder = Recorder()
+    issued = ca.issue()
+    issued.configure(recorder)
+    assert recorder.content == issued.key_pem + issued.chain_pem
+    if os.name == "posix":
+        assert recorder.mode == 0o600
+    with pytest.raises(AttributeError):
+        issued.configure(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_key_is_ever_shown(ca):
+    issued = ca.issue("valid", host=HOST)
+    assert repr(issued) == "Issued(name='valid for mail.example.test', weak=False)"
+    secret = b"".join(issued.key_pem.splitlines()[1:-1]).decode()
+    for shown in (repr(ca), str(issued), f"{ca!r} {issued!r}", issued.chain_pem.decode().replace("\n", "")):
+        assert "PRIVATE" not in shown
+        assert secret[40:80] not in shown

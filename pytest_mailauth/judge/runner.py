@@ -51,7 +51,7 @@ class Group:
     again: Trial | None = None
     failure: str | None = None
     comparisons: dict[str, Trial] = field(default_factory=dict)
-    runs: dict[str, list[Trial | str]] = field(default_factory=lambda: defaultdict(list))
+    runs: dict[str, list[Trial | MailAuthError]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def unusable(self) -> str | None:
@@ -84,11 +84,12 @@ class Group:
         )
 
     def _judged(self, setting: Setting) -> Result:
+        failures = [run for run in self.runs[setting.id] if isinstance(run, MailAuthError)]
+        if failures:
+            verdict = Verdict.INCONCLUSIVE if isinstance(failures[0], CannotServe) else Verdict.ERROR
+            said = tuple(Judgement(name, Finding(verdict, str(failures[0]))) for name in setting.scenario.rules)
+            return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         trials = [run for run in self.runs[setting.id] if isinstance(run, Trial)]
-        if not trials:
-            reason = str(self.runs[setting.id][0])
-            broken = tuple(Judgement(name, Finding(Verdict.INCONCLUSIVE, reason)) for name in setting.scenario.rules)
-            return Result(client=self.client.name, setting=setting, judgements=broken, transcript="", seconds=0.0)
         control = self.comparisons.get(setting.id, self.control)
         seen = [dataclasses.replace(trial, control=control) for trial in trials]
         verdicts = [judge(trial, setting.scenario.rules) for trial in seen]
@@ -208,15 +209,18 @@ class Runner:
             if scenario.control is not None:
 
                 def compare(setting: Setting = setting) -> None:
-                    group.comparisons[setting.id] = self._trial(group, setting, control=True)
+                    try:
+                        group.comparisons[setting.id] = self._trial(group, setting, control=True)
+                    except MailAuthError as failure:
+                        group.runs[setting.id].insert(0, failure)
 
                 jobs.append(_Job(_label(group, f"{scenario.name} (control)"), compare, scenario.waits))
 
             def once(setting: Setting = setting) -> None:
                 try:
                     group.runs[setting.id].append(self._trial(group, setting))
-                except CannotServe as reason:
-                    group.runs[setting.id].append(str(reason))
+                except MailAuthError as failure:
+                    group.runs[setting.id].append(failure)
 
             jobs += [_Job(_label(group, scenario.name), once, scenario.waits)] * scenario.repeat
         return jobs

@@ -67,7 +67,7 @@ class Result:
 
 def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
     """Ask *rules* about a trial, and the safety net if none of them found a violation."""
-    asked = [Judgement(name, RULES[name].check(trial)) for name in rules]
+    asked = [Judgement(name, _unless_hung(RULES[name].check(trial), trial)) for name in rules]
     if not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
         for name in NET:
             if name not in rules:
@@ -76,6 +76,15 @@ def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
                     asked.append(caught)
                     break
     return tuple(asked)
+
+
+def _unless_hung(finding: Finding, trial: Trial) -> Finding:
+    """A client that had to be cut off has not obeyed; it did not get to the point where it could have failed."""
+    if not trial.outcome.hung or finding.verdict is not Verdict.PASS:
+        return finding
+    return Finding(
+        Verdict.INCONCLUSIVE, f"the client hung and was cut off after {trial.outcome.seconds:.1f} s; {finding.evidence}"
+    )
 
 
 def combine(runs: list[tuple[Judgement, ...]]) -> tuple[Judgement, ...]:

@@ -89,12 +89,16 @@ class Policy:
         where = self.config.auth.password_commands
         return where == "always" or (where == "tls" and over_tls)
 
-    def check_password(self, username: str, password: str) -> Account | None:
-        """Return the account with these credentials, or None. The login name may also be the mail address."""
+    def check_password(self, username: str, password: str, authorization: str = "") -> Account | None:
+        """Return the account with these credentials, or None. The login name may also be the mail address.
+
+        The authorization identity has to be empty or the account's own: nobody acts for somebody else here.
+        """
         for account in self.accounts:
-            named = username in (account.username, account.address)
+            names = (account.username, account.address)
             given = password.encode("utf-8", "surrogateescape")
-            if named and hmac.compare_digest(given, account.password.encode()):
+            right = hmac.compare_digest(given, account.password.encode())
+            if right and username in names and authorization in ("", *names):
                 return account
         return None
 

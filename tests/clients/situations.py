@@ -171,7 +171,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=Offer(),
     ),
     "login-disabled-and-starttls-refused": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "operation-clear"}, protocols=(IMAP,), reply="refusal"
+        shows=EARLY | {"ignores-starttls-reply": "outcome"}, protocols=(IMAP,), reply="refusal"
     ),
     "login-offered-with-starttls": Situation(
         shows=EARLY | {"password-before-starttls": "credential-clear"}, clear=INVITING
@@ -184,12 +184,19 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=INVITING,
         reply="refusal",
     ),
-    "starttls-lookalike": Situation(shows=EARLY | {"ignores-starttls-reply": "operation-clear"}, reply="lookalike"),
+    "starttls-lookalike": Situation(
+        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        clear=INVITING,
+        reply="lookalike",
+    ),
     "reply-before-starttls": Situation(
         shows=EARLY, extra={SMTP: b"220 go\r\n", POP3: b"+OK go\r\n", IMAP: b"A002 OK go\r\n"}
     ),
     "starttls-then-clear": Situation(
-        shows=EARLY | {"clear-after-failed-handshake": "operation-clear"}, stays_clear=True
+        shows=EARLY
+        | {"clear-after-failed-handshake": "credential-clear", "password-before-starttls": "credential-clear"},
+        clear=INVITING,
+        stays_clear=True,
     ),
     "lines-injected-and-nothing-else": Situation(
         shows=EARLY | WAITING | {"keeps-buffer-over-starttls": "login-tls"},

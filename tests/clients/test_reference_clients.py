@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import socket
-import ssl
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from typing import NamedTuple
 
 import pytest
 import trustme
 from clients import (
     FAULTY,
     HONEST,
-    ClientError,
     ConnectionFailed,
     Faults,
-    Habits,
     LoginFailed,
     OperationFailed,
-    make_client,
+    ProtocolError,
+    ServiceRefused,
+    TLSFailed,
 )
+from clients.certificates import check_name, check_path
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from scripted_peer import Peer, verb_of
 from situations import IMAP, IMPLICIT, NONE, POP3, SITUATIONS, SMTP, STARTTLS, STRIPPED, Situation
+from visits import leaks, verbs
 
-from pytest_mailauth.judge.clients.case import Case
-from pytest_mailauth.model.canary import Secret, find
-from pytest_mailauth.model.terms import Protocol
+from pytest_mailauth.model.terms import Certificate, Protocol
+from pytest_mailauth.servers.pki import CertificateAuthority
 
-USERNAME = "alice-0a1b2c3d@example.test"
-PASSWORD = Secret("PwfedcbaAt9876543210")
 OPERATIONS = ("MAIL", "STAT", "SELECT")
 CASES = [
     pytest.param(protocol, name, id=f"{protocol}-{name}")
@@ -42,130 +33,13 @@ CASES = [
     for protocol in situation.protocols
 ]
 
-
-class Seen(NamedTuple):
-    """What one visit came to: the lines the peers wrote down, and what the client raised."""
-
-    log: tuple[str, ...]
-    fallback: tuple[str, ...]
-    error: Exception | None
-
-    @property
-    def key(self):
-        return self.log, self.fallback, type(self.error), "timed out" in str(self.error)
-
-
-class Authority(NamedTuple):
-    cafile: str
-    contexts: dict[str, ssl.SSLContext]
-
-
-def weak_leaf(ca: trustme.CA) -> tuple[bytes, bytes]:
-    """Return a 1024-bit RSA key and its certificate, which is otherwise in order."""
-    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
-    signer = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
-    key = rsa.generate_private_key(65537, 1024)  # noqa: S505
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            ),
-            critical=False,
-        )
-        .sign(signer, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private, certificate.public_bytes(serialization.Encoding.PEM)
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    ca, stranger = trustme.CA(), trustme.CA()
-    long_ago = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
-    leaves = {
-        "valid": ca.issue_cert("localhost", "127.0.0.1"),
-        "chained": ca.create_child_ca().issue_cert("localhost", "127.0.0.1"),
-        "untrusted": stranger.issue_cert("localhost", "127.0.0.1"),
-        "wrong-host": ca.issue_cert("other.test"),
-        "expired": ca.issue_cert("localhost", not_before=long_ago, not_after=long_ago + dt.timedelta(days=1)),
-    }
-    leaves["old"] = leaves["valid"]
-    leaves["weak-suite"] = ca.issue_cert("localhost", key_type=trustme.KeyType.RSA)
-    contexts = {}
-    for name, leaf in leaves.items():
-        contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        leaf.configure_cert(contexts[name])
-    with pytest.deprecated_call():
-        contexts["old"].minimum_version = ssl.TLSVersion.TLSv1
-        contexts["old"].maximum_version = ssl.TLSVersion.TLSv1_1
-    contexts["old"].set_ciphers("ALL:@SECLEVEL=0")
-    contexts["weak-suite"].maximum_version = ssl.TLSVersion.TLSv1_2
-    contexts["weak-suite"].set_ciphers("AES128-SHA:@SECLEVEL=0")
-    contexts["weak-key"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    contexts["weak-key"].set_ciphers("DEFAULT:@SECLEVEL=0")
-    folder = tmp_path_factory.mktemp("authority")
-    (folder / "weak.pem").write_bytes(b"".join(weak_leaf(ca)))
-    contexts["weak-key"].load_cert_chain(folder / "weak.pem")
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    return Authority(str(folder / "ca.pem"), contexts)
-
-
-@pytest.fixture(scope="session")
-def closed_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # and never listens
-        yield bound.getsockname()[1]
-
-
-@pytest.fixture
-def visit(authority, closed_port):
-    """Return a function: one client meets one situation."""
-
-    def run(protocol, situation: Situation, faults=None, habits=None, host="localhost", **changes) -> Seen:
-        habits = habits or Habits(aborts_on_early_bytes=situation.aborts)
-        script = dataclasses.replace(
-            situation.script(protocol), context=authority.contexts[situation.certificate], **changes
-        )
-        other = Situation(shows={}, security=NONE, clear=STRIPPED).script(protocol)
-        error = None
-        with Peer(script) as peer, Peer(other) if situation.fallback else nullcontext() as second:
-            case = Case(
-                protocol=protocol,
-                security=situation.security,
-                host=host,
-                port=closed_port if situation.port == "refused" else peer.port,
-                username=USERNAME,
-                password=PASSWORD,
-                cafile=authority.cafile,
-                timeout=situation.timeout,
-                other_port=second and second.port,
-            )
-            try:
-                make_client(protocol, faults, habits)(case)
-            except ClientError as raised:
-                error = raised
-        return Seen(tuple(peer.log), tuple(second.log) if second else (), error)
-
-    return run
-
-
-def leaks(log, layer):
-    return any(find(PASSWORD, line.encode()) for line in log if line.startswith(layer))
-
-
-def verbs(log, layer=""):
-    return [verb_of(line.partition(" ")[2])[0] for line in log if line.startswith(layer)]
+REQUIRING_TLS = [
+    case
+    for case in CASES
+    # A situation in which everybody waits is tried with one protocol: the waiting is the same in all.
+    if SITUATIONS[case.values[1]].security is not NONE
+    and (SITUATIONS[case.values[1]].timeout > 1 or case.values[0] is IMAP)
+]
 
 
 EVIDENCE = {
@@ -211,18 +85,15 @@ def test_every_honest_way_gives_credentials_to_a_verified_server_only(visit, hab
     assert not leaks(seen.log, "clear")
 
 
-@pytest.mark.parametrize("habit", HONEST)
-@pytest.mark.parametrize(("protocol", "name"), CASES)
-def test_no_honest_way_leaks_in_clear_when_tls_is_required(visit, protocol, name, habit):
-    situation = SITUATIONS[name]
-    if situation.security is NONE:
-        pytest.skip("nothing is required")
-    if situation.timeout < 1:
-        pytest.skip("a wait, tried above")
-    seen = visit(protocol, situation, habits=HONEST[habit])
-    assert not EVIDENCE["credential-clear"](seen)
-    assert not EVIDENCE["operation-clear"](seen)
-    assert not seen.fallback
+@pytest.mark.parametrize(("protocol", "name"), REQUIRING_TLS)
+def test_no_honest_way_leaks_in_clear_when_tls_is_required(visit, protocol, name):
+    with ThreadPoolExecutor(len(HONEST)) as pool:
+        tried = {habit: pool.submit(visit, protocol, SITUATIONS[name], habits=HONEST[habit]) for habit in HONEST}
+    for habit, future in tried.items():
+        seen = future.result()
+        assert not EVIDENCE["credential-clear"](seen), habit
+        assert not EVIDENCE["operation-clear"](seen), habit
+        assert not seen.fallback, habit
 
 
 @pytest.mark.parametrize("protocol", list(Protocol))
@@ -230,6 +101,43 @@ def test_verification_after_the_handshake_knows_addresses_too(visit, protocol):
     situation = Situation(shows={}, security=IMPLICIT)
     habits = HONEST["verifies-after-handshake"]
     assert visit(protocol, situation, habits=habits, host="127.0.0.1").error is None
+
+
+@pytest.mark.parametrize("fault", list(Certificate))
+def test_verification_by_hand_refuses_every_fault_and_nothing_else(fault):
+    with CertificateAuthority() as authority:
+        leaf, *others = x509.load_pem_x509_certificates(authority.issue(fault).chain_pem)
+        anchors = x509.load_pem_x509_certificates(authority.cert_pem)
+
+    def verify():
+        check_path(leaf, others, anchors)
+        check_name(leaf, "localhost")
+
+    if fault is Certificate.VALID:
+        verify()
+    else:
+        with pytest.raises(TLSFailed):
+            verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "good"),
+    [
+        ("*.example.test", "mail.example.test", True),
+        ("Mail.Example.Test", "mail.example.test", True),
+        ("*.example.test", "a.b.example.test", False),
+        ("*.example.test", "example.test", False),
+        ("*.test", "example.test", False),
+        ("m*.example.test", "mail.example.test", False),
+    ],
+)
+def test_a_wildcard_stands_for_one_whole_label(name, host, good):
+    certificate = x509.load_pem_x509_certificate(trustme.CA().issue_cert(name).cert_chain_pems[0].bytes())
+    if good:
+        check_name(certificate, host)
+    else:
+        with pytest.raises(TLSFailed):
+            check_name(certificate, host)
 
 
 ORDER = {
@@ -319,6 +227,38 @@ def test_a_refused_operation_is_no_failed_login(visit, protocol):
     script = situation.script(protocol)
     clear = {verb: replies for verb, replies in script.clear.items() if verb not in OPERATIONS}
     assert isinstance(visit(protocol, situation, clear=clear).error, OperationFailed)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "greeting", "error"),
+    [
+        (SMTP, b"554 5.7.1 this port is blocked\r\n", ServiceRefused),
+        (POP3, b"-ERR no service\r\n", ServiceRefused),
+        (IMAP, b"* BYE no service\r\n", ServiceRefused),
+        (SMTP, b"+OK ready\r\n", ProtocolError),
+        (POP3, b"* OK ready\r\n", ProtocolError),
+        (IMAP, b"220 ready\r\n", ProtocolError),
+        (IMAP, b"HTTP/1.1 400 Bad Request\r\n", ProtocolError),
+        (SMTP, b"220-" * 20000, ProtocolError),
+    ],
+)
+def test_nothing_is_said_after_a_greeting_that_is_none(visit, protocol, greeting, error):
+    seen = visit(protocol, SITUATIONS["starttls"], greeting=greeting)
+    assert type(seen.error) is error
+    assert seen.log == ("connected",)
+
+
+@pytest.mark.parametrize("reply", [b"220 hello\r\n", b"354 go\r\n", b"250-a\r\n251 b\r\n", b"what\r\n"])
+def test_an_introduction_is_answered_with_250(visit, reply):
+    seen = visit(SMTP, SITUATIONS["starttls"], clear={"EHLO": (reply,)})
+    assert isinstance(seen.error, ProtocolError)
+    assert verbs(seen.log[1:]) == ["EHLO"]
+
+
+def test_refused_password_command(visit):
+    situation = SITUATIONS["password-command-only"]
+    clear = situation.script(POP3).clear | {"PASS": (b"-ERR no\r\n",)}
+    assert isinstance(visit(POP3, situation, clear=clear).error, LoginFailed)
 
 
 def test_the_clear_retry_goes_to_the_same_port(visit):

@@ -45,6 +45,7 @@ WORDS = {
     "b64password": b64(PASSWORD),
     "ask_user": b64("Username:"),
     "ask_password": b64("Password:"),
+    "always": "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING",
 }
 
 
@@ -100,11 +101,7 @@ TRANSCRIPTS = {
         S: +OK POP3 server ready
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
         S: STLS
         S: .
         C: AUTH
@@ -128,11 +125,7 @@ TRANSCRIPTS = {
         S: -ERR USER comes first
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
         S: USER
         S: SASL PLAIN LOGIN
         S: .
@@ -144,11 +137,9 @@ TRANSCRIPTS = {
         S: +OK maildrop has 3 messages (105 octets)
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
+        S: USER
+        S: SASL PLAIN LOGIN
         S: .
         C: STLS
         S: -ERR STLS is not possible after login
@@ -323,11 +314,7 @@ TRANSCRIPTS = {
         S: +OK POP3 server ready
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
         S: USER
         S: SASL PLAIN LOGIN
         S: .
@@ -347,11 +334,7 @@ TRANSCRIPTS = {
         S: +OK POP3 server ready
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
         S: .
         C: USER {user}
         S: -ERR USER and PASS are not offered here
@@ -416,11 +399,7 @@ TRANSCRIPTS = {
         S: -ERR go away
         C: CAPA
         S: +OK capabilities:
-        S: TOP
-        S: UIDL
-        S: RESP-CODES
-        S: AUTH-RESP-CODE
-        S: PIPELINING
+        S: {always}
         S: SASL PLAIN
         S: ..dot
         S: .

@@ -27,7 +27,12 @@ LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PAS
 
 
 def is_operation(protocol: Protocol, command: e.Command) -> bool:
-    """Return whether *command* does more than discover, secure or leave. POP3 ``AUTH`` alone only lists."""
+    """Return whether *command* does more than discover, secure or leave. POP3 ``AUTH`` alone only lists.
+
+    A line without a verb is no command: a ClientHello on a cleartext port looks like that.
+    """
+    if not command.verb:
+        return False
     if protocol is Protocol.POP3 and command.verb == "AUTH" and not command.argument:
         return False
     return command.verb not in DISCOVERY[protocol]

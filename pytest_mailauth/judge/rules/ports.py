@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model.terms import Layer, PortState, Verdict
 from pytest_mailauth.model.trial import Finding
@@ -19,6 +19,12 @@ _NETWORK: Final = re.compile(
     r"disconnect|abort|broken pipe|network",
     re.IGNORECASE,
 )
+
+
+def _said(trial: Trial) -> str | None:
+    """Return what the client reported, raised or printed about its failure."""
+    said = trial.outcome.facts.get("error", trial.outcome.error)
+    return None if said is None else str(said)
 
 
 @rule(
@@ -40,7 +46,7 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
             f"the port was {state}, and after {trial.outcome.seconds:.1f} s the client had not given up "
             f"(declared time-out: {trial.declared.timeout:g} s)",
         )
-    said = trial.outcome.facts.get("error", trial.outcome.error)
+    said = _said(trial)
     if not said:
         return Finding(
             Verdict.NOT_APPLICABLE,
@@ -70,17 +76,20 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
 def no_silent_port_switch(trial: Trial) -> Finding:
     """Look for the client on the other port of the account, where STARTTLS is not offered."""
     elsewhere = [session for session in trial.sessions if session.listener != "main"]
-    if not elsewhere:
-        if not trial.may_switch:
-            return Finding(
-                Verdict.NOT_APPLICABLE,
-                "this client knows one port only; if it can use another, give it {fallback_port} or case.fallback_port",
-            )
-        return Finding(Verdict.PASS, "the other, weaker port was known to the client and was not tried")
+    if not elsewhere and not (trial.may_switch or handshakes(trial)):
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            "this client knows one port only; if it can use another, give it {fallback_port} or case.fallback_port",
+        )
     found = leak(trial, Layer.CLEAR)
     done = operations(trial, Layer.CLEAR)
     if found is not None or done:
         what = found.evidence if found else f"went on with {spoken(done)}"
         verdict = found.verdict if found else Verdict.VIOLATION
-        return Finding(verdict, f"the port was blocked; the client turned to a weaker one and {what}")
-    return Finding(Verdict.NOTE, "the port was blocked; the client tried the weaker one and left without using it")
+        return Finding(verdict, f"TLS was not to be had; the client turned to a connection without it and {what}")
+    if not trial.sessions and not _NETWORK.search(_said(trial) or ""):
+        # A refused port sees nothing: only the client can tell that it tried.
+        return Finding(Verdict.INCONCLUSIVE, f"nothing shows that the client tried the port; it said: {_said(trial)}")
+    if elsewhere:
+        return Finding(Verdict.NOTE, "the port was blocked; the client tried the weaker one and left without using it")
+    return Finding(Verdict.PASS, "TLS was not to be had; the client gave up and tried nothing weaker")

@@ -36,9 +36,8 @@ def tls12_or_newer(trial: Trial) -> Finding:
         return Finding(Verdict.PASS, f"logged in over TLS {version}")
     if version < trial.declared.min_tls:
         return Finding(Verdict.PASS, f"refused TLS {version}, as declared")
-    if version == "1.3":
-        return Finding(Verdict.NOTE, f"does not speak TLS 1.3: {facts.reason or facts.alert or facts.outcome}")
-    return Finding(Verdict.VIOLATION, f"does not speak TLS {version}: {facts.reason or facts.alert or facts.outcome}")
+    # One version alone is a legal floor or ceiling: worth knowing, no violation.
+    return Finding(Verdict.NOTE, f"does not speak TLS {version}: {facts.reason or facts.alert or facts.outcome}")
 
 
 def _old(trial: Trial, version: str) -> Finding:

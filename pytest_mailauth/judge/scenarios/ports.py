@@ -1,10 +1,12 @@
-"""Class C: ports that are blocked, silent or cut off."""
+"""Classes B and C: ports that are blocked, silent, cut off, or speak the other mode."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from pytest_mailauth.judge.scenarios.scenario import Scenario
+from pytest_mailauth.model.config import IN_CLEAR
+from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import PortState, Protocol, Security
 
 
@@ -36,6 +38,10 @@ def _switched(name: str, protocols: tuple[Protocol, ...], summary: str) -> Scena
     )
 
 
+def _without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
+
+
 ROWS: Final = (
     _blocked("port-refuse", PortState.REFUSED, "Nothing listens on the port.", waits=False),
     _blocked("port-drop", PortState.TIMEOUT, "The connection attempt is never answered.", waits=True),
@@ -50,5 +56,18 @@ ROWS: Final = (
         "port-993-blocked-143-clear",
         (Protocol.IMAP, Protocol.POP3),
         "The implicit TLS port (993, or 995) is refused; the other port of the account offers no STARTTLS.",
+    ),
+    Scenario(
+        name="implicit-client-on-explicit-server",
+        family="B",
+        summary="The server greets in clear at once and takes passwords in clear; the client was told implicit TLS.",
+        rules=("no-silent-port-switch",),
+        severity="critical",
+        sources=("S10",),
+        modes=(Security.IMPLICIT,),
+        server_security=Security.STARTTLS,
+        settings={"auth": IN_CLEAR},
+        deviations=_without_starttls,
+        waits=True,
     ),
 )

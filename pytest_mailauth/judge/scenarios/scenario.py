@@ -24,9 +24,9 @@ def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Scenario:
-    """A row of the scenario tables.
+    """A row of the scenario tables. There is one object a row, and it equals only itself.
 
     Attributes:
         name: Its name in the catalogue of scenarios.

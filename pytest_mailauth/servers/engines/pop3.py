@@ -248,7 +248,7 @@ class Pop3Engine:
         return [Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
     def _log_in(self, mechanism: str, given: sasl.Credentials) -> list[Output]:
-        account = self._policy.check_password(given.identity, given.secret)
+        account = self._policy.check_password(*given)
         seen = Authentication(mechanism, given.identity, given.secret, account is not None, given.authorization)
         if account is None:
             return [seen, err("[AUTH] wrong user name or password")]
@@ -267,15 +267,14 @@ class Pop3Engine:
         return [listing("capabilities:", self._policy.advertised(self._capabilities(), over_tls=self._over_tls))]
 
     def _capabilities(self) -> tuple[str, ...]:
-        """What is possible now; the ways to log in are announced until one was taken."""
+        """Return what is announced now: ways to log in after the login too (RFC 2449 section 5), STLS not (RFC 2595)."""
         always = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING")
-        if self._state is _State.TRANSACTION:
-            return always
         mechanisms = self._policy.announced_mechanisms(over_tls=self._over_tls)
+        may_start_tls = self._policy.may_start_tls(over_tls=self._over_tls)
         sometimes = {
             "USER": self._policy.may_use_password_command(over_tls=self._over_tls),
             " ".join(("SASL", *mechanisms)): bool(mechanisms),
-            "STLS": self._policy.may_start_tls(over_tls=self._over_tls),
+            "STLS": may_start_tls and self._state is not _State.TRANSACTION,
         }
         return (*always, *(name for name, now in sometimes.items() if now))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import re
 import types
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -40,6 +41,11 @@ DATA_LINE_LIMIT: Final = 1001
 """RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
+_UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
+_DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
+# A comment may follow an address, and is aiosmtpd's to read.
+_PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*", re.ASCII)
+"""A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
 
 
 @types.coroutine
@@ -190,7 +196,7 @@ class _Core(SMTP):
 
     async def _command(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
-        if not word.isalpha() or any(byte < 32 and byte != 9 for byte in line) or not word.isascii():
+        if not word.isalpha() or not word.isascii() or _UNPRINTABLE.search(line):
             await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
             return
         verb, argument = word.decode().upper(), rest.strip()
@@ -204,7 +210,7 @@ class _Core(SMTP):
             self.out += [e.Deviated("answer", verb, reply), Send(reply)]
             return
         if verb not in _VERBS:
-            await self._reject(f"unknown command {verb}", f'500 5.5.1 Error: command "{verb}" not recognized')
+            await self._reject("an unknown command", "500 5.5.1 Command not recognized")
             return
         self.bad_commands = 0
         await getattr(self, f"smtp_{verb}")(argument.decode("utf-8", "surrogateescape") or None)
@@ -217,9 +223,7 @@ class _Core(SMTP):
         self.session.extended_smtp = True
         self.session.host_name = hostname
         lines = [self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls)]
-        for line in lines[:-1]:
-            await self.push(f"250-{line}")
-        await self.push(f"250 {lines[-1]}")
+        await self.push("\r\n".join((*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}")))
 
     def _keywords(self) -> tuple[str, ...]:
         mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
@@ -229,6 +233,14 @@ class _Core(SMTP):
         if mechanisms:
             offers.append(f"AUTH {' '.join(mechanisms)}")
         return (*offers, "HELP")
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """aiosmtpd's, with a shorter way: its own makes a class and two parse trees for every address."""
+        plain = _PLAIN_PATH.match(arg)
+        if plain is not None:
+            return plain[1], arg[plain.end() :]
+        parsed: tuple[str | None, str | None] = super()._getaddr(arg)
+        return parsed
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         if arg:
@@ -265,7 +277,7 @@ class _Core(SMTP):
         if credentials is None:
             await self.push("501 5.7.0 Authentication cancelled")
             return
-        account = self.policy.check_password(credentials.identity, credentials.secret)
+        account = self.policy.check_password(*credentials)
         self._presented(mechanism, credentials, accepted=account is not None)
         if account is None:
             await self.push("535 5.7.8 Authentication credentials invalid")
@@ -310,10 +322,14 @@ class _Core(SMTP):
 
 
 def _shown(verb: str, argument: bytes) -> str:
+    if verb not in _VERBS:
+        # A secret sent in the wrong place looks like an unknown command: nothing of it may be seen.
+        return f"<unknown command of {len(verb) + len(argument)} bytes>"
     text = argument.decode("utf-8", "backslashreplace")
     if verb == "AUTH":
         mechanism, _, initial = text.partition(" ")
-        return f"AUTH {mechanism}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
+        known = mechanism if mechanism.upper() in sasl.MECHANISMS else "<unknown mechanism>"
+        return f"AUTH {known}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
     return f"{verb} {text}".rstrip()
 
 

@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._hello = HelloParser()
         self._raw = bytearray()
         self._received = 0
+        self._answered = False
         self._end: e.Closed | None = None
         self._held = bytearray()
         self._timer: asyncio.TimerHandle | None = None
@@ -148,7 +149,7 @@ class Connection(asyncio.Protocol):
         self.entries.append(e.Entry(monotonic(), self._layer, fact))
 
     def _take(self, data: bytes) -> None:
-        written = len(self.entries)
+        self._answered = False
         match self._mode:
             case _Mode.TLS:
                 self._take_records(data)
@@ -162,7 +163,7 @@ class Connection(asyncio.Protocol):
             case _Mode.DEAF:
                 self._note(e.Received(data))
                 self._look_at(data)
-        if _QUICKACK is not None and not any(isinstance(x.fact, e.Sent) for x in self.entries[written:]):
+        if _QUICKACK is not None and not self._answered:
             # A client without TCP_NODELAY holds its next write back until we acknowledge this one, and the kernel
             # delays an acknowledgement that travels alone by 40 ms. The option is not sticky.
             with contextlib.suppress(OSError):
@@ -171,6 +172,8 @@ class Connection(asyncio.Protocol):
     def _look_at(self, data: bytes) -> None:
         """Read a ClientHello where none belongs, for the record only."""
         if self._hello.hello is None:
+            if self._hello.done:
+                self._hello = HelloParser()  # text came first; this may be a hello all the same
             self._hello.feed(data)
             if self._hello.hello is not None:
                 self._note(e.HelloSeen(self._hello.hello))
@@ -238,6 +241,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._note(e.Sent(data))
+        self._answered = True
         if self._slow is not None:
             self._queue.append(data)
             if len(self._queue) == 1:
@@ -298,8 +302,9 @@ class Connection(asyncio.Protocol):
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
         self._mode = _Mode.DEAF
         self._channel = None
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        if not self._transport.is_closing():
+            with contextlib.suppress(OSError):  # the client may have reset the connection by now
+                self._transport.write_eof()
 
     def _close(self) -> None:
         if self._queue:

@@ -124,7 +124,8 @@ class TLSChannel:
 
     def _read(self, raw: bytes) -> bytes:
         pieces: list[bytes] = []
-        while not self.closed:
+        # Nothing can come of it when both are empty, and OpenSSL says so with an exception.
+        while not self.closed and (self._incoming.pending or self._ssl.pending()):
             try:
                 piece = self._ssl.read(65_536)
             except ssl.SSLWantReadError:

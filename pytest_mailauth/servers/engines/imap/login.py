@@ -163,7 +163,7 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
 
 
 def _judge(session: Session, mechanism: str, credentials: sasl.Credentials) -> Reply:
-    account = session.policy.check_password(credentials.identity, credentials.secret)
+    account = session.policy.check_password(*credentials)
     _state(session, mechanism, credentials, accepted=account is not None)
     if account is None:
         # RFC 5530: one code for a wrong name and a wrong password, so that names cannot be found out.

@@ -1,0 +1,277 @@
+"""Any program as a client under test: placeholders in its arguments, the same values in its environment.
+
+A program runs in a session of its own and is ended with everything it started. Standard input is empty; what it
+prints is kept, up to a limit, because its last lines are all it can say about a failure.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import difflib
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.clients.client import Client, ClientFailedError
+from pytest_mailauth.model.canary import Secret, redact
+from pytest_mailauth.model.errors import ClientUnusable, ConfigError
+from pytest_mailauth.model.trial import Declaration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_mailauth.judge.clients.case import Case
+    from pytest_mailauth.model.terms import Protocol, Security
+
+OUTPUT_LIMIT: Final = 64 * 1024
+"""Bytes of output that are kept; of more, the last ones."""
+LAST_LINES: Final = 4
+"""Lines of output that are quoted when a program fails."""
+LINE_LIMIT: Final = 200
+"""Characters of each of them."""
+
+NO_PORT: Final = "0"
+"""What ``{fallback_port}`` becomes where the account has no other port: a number that no connection goes to."""
+
+PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
+    "host": lambda case: case.host,
+    "port": lambda case: str(case.port),
+    "security": lambda case: case.security.value,
+    "username": lambda case: case.username,
+    "password": lambda case: case.password,
+    "token": lambda _case: f"mailauth-{secrets.token_urlsafe(24)}",
+    "cafile": lambda case: case.cafile,
+    "sender": lambda case: case.sender,
+    "recipient": lambda case: case.recipient,
+    "url": lambda case: case.url,
+    "fallback_port": lambda case: str(case.fallback_port or NO_PORT),
+    "timeout": lambda case: f"{case.timeout:g}",
+}
+"""What may stand in braces in an argument. ``token`` is a bearer token made for the run; no server takes it yet."""
+
+_FALLBACK: Final = "fallback_port"
+# What people write first, because other programs call it so.
+_OTHER_NAMES: Final = {
+    "user": "username",
+    "login": "username",
+    "pass": "password",
+    "passwd": "password",
+    "hostname": "host",
+    "server": "host",
+    "ca": "cafile",
+    "cacert": "cafile",
+    "tls": "security",
+    "from": "sender",
+    "to": "recipient",
+    "rcpt": "recipient",
+}
+# ``${word}`` belongs to a shell and ``%{word}`` to curl's --write-out.
+_BRACED: Final = re.compile(r"(?<![$%])\{([a-z_]+)\}")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def command_client(
+    argv: Sequence[str],
+    protocol: Protocol,
+    securities: tuple[Security, ...],
+    declared: Declaration | None = None,
+    name: str | None = None,
+) -> Client:
+    """Return a client that runs a program.
+
+    Args:
+        argv: The program and its arguments. ``{host}``, ``{port}`` and the other names of :data:`PLACEHOLDERS` are
+            replaced; all other braces stay as they are.
+        protocol: The protocol it speaks.
+        securities: The modes it is judged in.
+        declared: What it is declared to do. A program with ``{fallback_port}`` in its arguments is always one that
+            knows another port.
+        name: What it is called in reports; None for the name of the program.
+
+    Raises:
+        ConfigError: There is no program, or a placeholder is spelt wrong.
+        ClientUnusable: There is no such program on this host.
+    """
+    declared = declared or Declaration()
+    program = Program(argv, may_switch=declared.fallback == "other-port")
+    return Client(
+        name=name or os.path.basename(argv[0]),  # noqa: PTH119 - a program's name is no path yet
+        run=program.run,
+        protocols=(protocol,),
+        securities=securities,
+        declared=declared,
+        stop=program.stop,
+    )
+
+
+class Program:
+    """A program that is run once for each case, several at a time.
+
+    Args:
+        argv: See :func:`command_client`.
+        may_switch: Tell it the other port of the account in ``MAILAUTH_FALLBACK_PORT`` although no argument asks.
+
+    Raises:
+        ConfigError: There is no program, or a placeholder is spelt wrong.
+        ClientUnusable: There is no such program on this host.
+    """
+
+    def __init__(self, argv: Sequence[str], *, may_switch: bool = False) -> None:
+        self._argv = tuple(argv)
+        used = _used(self._argv)
+        self._tells_fallback = may_switch or _FALLBACK in used
+        if not _BRACED.search(self._argv[0]) and shutil.which(self._argv[0]) is None:
+            raise ClientUnusable(f"there is no program {self._argv[0]!r} that could be run")
+        self._lock = threading.Lock()
+        self._running: dict[Case, subprocess.Popen[bytes]] = {}
+        self._stopped: set[Case] = set()
+        self._closed = False
+        # Trials run in threads that nobody waits for after Ctrl-C; their programs must not outlive this one.
+        atexit.register(self.close)
+
+    def run(self, case: Case) -> None:
+        """Run the program once and wait for its end.
+
+        Raises:
+            ClientFailedError: It ended with an error; the text is its exit status and its last lines.
+            ClientUnusable: It could not be started.
+        """
+        values = self._values(case)
+        argv = [_BRACED.sub(lambda match: values.get(match[1], match[0]), part) for part in self._argv]
+        environment = os.environ | {f"MAILAUTH_{name.upper()}": value for name, value in values.items()}
+        reading, writing = os.pipe()
+        output = _Output(reading, writing)
+        try:
+            process = self._start(case, argv, environment, writing)
+            try:
+                status = process.wait()
+            finally:
+                _end(process)
+                self._forget(case)
+        finally:
+            printed = output.finish()
+        hidden = ((case.password, "<password>"), (values["token"], "<token>"))
+        said = redact(_last_lines(printed), hidden)
+        if status:
+            raise ClientFailedError(f"{_status(status)}{f': {said}' if said else ''}")
+        if said:
+            case.report(error=said)
+
+    def stop(self, case: Case) -> None:
+        """End the run of *case*, with everything it started. It need not have begun."""
+        with self._lock:
+            self._stopped.add(case)
+            process = self._running.get(case)
+        if process is not None:
+            _end(process)
+
+    def close(self) -> None:
+        """End every run and begin no other."""
+        with self._lock:
+            self._closed = True
+            running = tuple(self._running.values())
+        for process in running:
+            _end(process)
+
+    def _values(self, case: Case) -> dict[str, str]:
+        names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]
+        values = {name: PLACEHOLDERS[name](case) for name in names}
+        return values | {"token": Secret(values["token"])}
+
+    def _start(
+        self, case: Case, argv: list[str], environment: Mapping[str, str], writing: int
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed or case in self._stopped:
+                raise ClientFailedError("stopped before it was started")
+            try:
+                process = subprocess.Popen(  # noqa: S603 - running the user's program is the purpose
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ClientUnusable(f"{argv[0]!r} could not be started: {error.strerror or error}") from error
+            self._running[case] = process
+            return process
+
+    def _forget(self, case: Case) -> None:
+        with self._lock:
+            del self._running[case]
+            self._stopped.discard(case)
+
+
+class _Output:
+    """What a program prints, read in a thread so that a full pipe never stops the program.
+
+    A program may leave a process behind that holds the pipe open for ever. The end of the output is therefore not
+    waited for but written: a mark of our own, after everything that the program wrote.
+    """
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._kept = b""
+        self._mark = secrets.token_bytes(16)
+        self._thread = threading.Thread(target=self._read, name="mailauth output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while self._mark not in self._kept:
+            self._kept = self._kept[-OUTPUT_LIMIT:] + os.read(self._reading, OUTPUT_LIMIT)
+
+    def finish(self) -> bytes:
+        """Close the pipe and return what was printed, at most the last :data:`OUTPUT_LIMIT` bytes."""
+        os.write(self._writing, self._mark)
+        self._thread.join()
+        os.close(self._reading)
+        os.close(self._writing)
+        return self._kept.partition(self._mark)[0][-OUTPUT_LIMIT:]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the program and every process of its group, and reap it."""
+    if sys.platform == "win32":  # pragma: no cover  # no process groups there
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _used(argv: tuple[str, ...]) -> frozenset[str]:
+    """Return the placeholders in *argv*, and refuse what was meant to be one."""
+    if not argv:
+        raise ConfigError("there is no program to run")
+    words = {word for part in argv for word in _BRACED.findall(part)}
+    for word in sorted(words - PLACEHOLDERS.keys()):
+        near = _OTHER_NAMES.get(word) or next(iter(difflib.get_close_matches(word, PLACEHOLDERS, 1, 0.75)), None)
+        if near is not None:
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            raise ConfigError(f"{{{word}}} is no placeholder; did you mean {{{near}}}? There are {known}")
+    return frozenset(words & PLACEHOLDERS.keys())
+
+
+def _last_lines(printed: bytes) -> str:
+    """Return the last lines of a program's output on one line, without what only a terminal understands."""
+    text = _COLOUR.sub("", printed.decode("utf-8", "replace"))
+    lines = [" ".join(line.split()) for line in re.split(r"[\r\n]+", text)]
+    told = [line[:LINE_LIMIT] for line in lines if line][-LAST_LINES:]
+    return "".join(c if c.isprintable() else "?" for c in " / ".join(told))
+
+
+def _status(status: int) -> str:
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"ended by {signal.Signals(-status).name}"
+    return f"exit status {status}"

@@ -1,0 +1,68 @@
+"""Every reference client against every scenario, run once for the whole matrix: everything that waits, side by side."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from clients import FAULTY, HONEST, make_client
+
+from pytest_mailauth.judge.clients.client import Client
+from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.verdict import Result
+
+TIMEOUT: Final = 1.0
+IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
+TLS: Final = Declaration(timeout=TIMEOUT)
+
+
+def _clients(protocol: Protocol) -> list[Client]:
+    clients = [
+        Client(name=f"honest {name}", run=make_client(protocol, habits=habits), protocols=(protocol,), declared=TLS)
+        for name, habits in HONEST.items()
+    ]
+    clients.append(
+        Client(
+            name="honest in clear",
+            run=make_client(protocol),
+            protocols=(protocol,),
+            securities=(Security.NONE,),
+            declared=IN_CLEAR,
+        )
+    )
+    clients += [
+        Client(
+            name=name,
+            run=make_client(protocol, row.faults),
+            protocols=(protocol,),
+            securities=row.security,
+            declared=IN_CLEAR if row.allow_insecure_auth else TLS,
+        )
+        for name, row in FAULTY.items()
+        if protocol in row.protocols
+    ]
+    return clients
+
+
+@functools.cache
+def matrix(protocol: Protocol) -> dict[str, list[Result]]:
+    """Return the rows of every reference client of *protocol*, by the client's name."""
+    rows: dict[str, list[Result]] = defaultdict(list)
+    for result in Runner(_clients(protocol)).run():
+        rows[result.client].append(result)
+    return rows
+
+
+def broken(results: list[Result]) -> dict[str, list[str]]:
+    """Return the rules that flagged a client, each with the scenarios in which it did."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        for judgement in result.judgements:
+            if judgement.finding.verdict is Verdict.VIOLATION:
+                found[judgement.rule].append(result.setting.id)
+    return found

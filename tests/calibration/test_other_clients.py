@@ -1,0 +1,229 @@
+"""Clients that try to look obedient, and honest ones of another make: verdicts are earned, in both directions."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+from itertools import count
+
+import pytest
+
+from pytest_mailauth.judge.clients.client import Client
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.model.canary import Account
+from pytest_mailauth.model.config import ServerConfig
+from pytest_mailauth.model.terms import Certificate, PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration, Outcome, Trial
+
+QUICK = [
+    "base-starttls-ok",
+    "starttls-not-offered",
+    "starttls-offered-454",
+    "cert-self-signed",
+    "tls10-only",
+    "port-refuse",
+]
+
+
+def judged(run, *, select=QUICK, securities=(Security.STARTTLS,), **declared):
+    client = Client(
+        name="under test",
+        run=run,
+        protocols=(Protocol.SMTP,),
+        securities=securities,
+        declared=Declaration(timeout=1.0, **declared),
+    )
+    return {row.setting.scenario.name: row for row in Runner([client], select=select).run()}
+
+
+def verifying(case, **versions):
+    context = case.ssl_context()
+    for name, value in versions.items():
+        setattr(context, name, value)
+    send(case, context)
+
+
+def send(case, context):
+    with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+        client.starttls(context=context)
+        client.login(case.username, case.password)
+
+
+def never_connects(case):
+    raise OSError(f"connection to {case.host}:{case.port} refused")
+
+
+def connects_and_leaves(case):
+    socket.create_connection((case.host, case.port), timeout=case.timeout).close()
+
+
+def says_hello_and_leaves(case):
+    with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+        client.ehlo()
+
+
+def starts_tls_and_never_logs_in(case):
+    with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+        client.starttls(context=case.ssl_context())
+
+
+def uses_a_wrong_password(case):
+    with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+        client.starttls(context=case.ssl_context())
+        client.login(case.username, "guess")
+
+
+@pytest.mark.parametrize(
+    "saint",
+    [never_connects, connects_and_leaves, says_hello_and_leaves, starts_tls_and_never_logs_in, uses_a_wrong_password],
+)
+def test_a_client_that_cannot_log_in_earns_no_pass(saint):
+    rows = judged(saint)
+    assert [row.verdict for row in rows.values()] == [Verdict.ERROR]
+    assert "did not log in to the honest server" in rows["base-starttls-ok"].judgements[0].finding.evidence
+
+
+def test_a_client_that_works_once_and_then_plays_dead_earns_no_pass():
+    runs = count()
+
+    def works_once(case):
+        if next(runs) == 0:
+            verifying(case)
+
+    rows = judged(works_once)
+    assert {row.verdict for row in rows.values()} <= {Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE}
+
+
+def test_a_client_that_stops_working_on_the_way_keeps_no_pass():
+    runs = count()
+
+    def works_for_a_while(case):
+        if next(runs) > len(QUICK):
+            raise OSError("worn out")
+        verifying(case)
+
+    rows = judged(works_for_a_while)
+    assert Verdict.PASS not in {row.verdict for row in rows.values()}
+    assert "the closing control failed" in rows["starttls-not-offered"].judgements[0].finding.evidence
+
+
+def test_a_violation_stands_even_when_the_closing_control_fails():
+    runs = count()
+
+    def careless(case):
+        if next(runs) > len(QUICK):
+            raise OSError("worn out")
+        send(case, ssl._create_unverified_context())
+
+    assert judged(careless)["cert-self-signed"].verdict is Verdict.VIOLATION
+
+
+def test_a_leak_in_a_scenario_about_something_else_is_caught():
+    def leaks_when_the_certificate_is_bad(case):
+        try:
+            verifying(case)
+        except ssl.SSLCertVerificationError:
+            with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+                client.docmd("AUTH", f"PLAIN {case.password}")
+            raise
+
+    row = judged(leaks_when_the_certificate_is_bad)["cert-self-signed"]
+    assert row.verdict is Verdict.VIOLATION
+    assert [j.rule for j in row.judgements if j.finding.verdict is Verdict.VIOLATION] == ["no-cleartext-credentials"]
+
+
+def test_a_password_where_no_parser_looks_is_found_by_the_search():
+    def hides_it_in_the_hello(case):
+        with smtplib.SMTP(case.host, case.port, local_hostname=f"{case.password}.test", timeout=case.timeout) as client:
+            client.starttls(context=case.ssl_context())
+            client.login(case.username, case.password)
+
+    row = judged(hides_it_in_the_hello)["base-starttls-ok"]
+    assert row.verdict is Verdict.VIOLATION
+    assert "outside any login command" in row.judgements[-1].finding.evidence
+
+
+def test_passing_by_hanging_is_not_obedience():
+    def hangs_on_a_bad_certificate(case):
+        try:
+            verifying(case)
+        except ssl.SSLCertVerificationError:
+            with socket.create_connection((case.host, case.port)) as connection:
+                connection.recv(1000)
+                connection.recv(1000)  # until it is cut off
+            raise
+
+    row = judged(hangs_on_a_bad_certificate)["cert-self-signed"]
+    assert row.verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize(("version", "scenario"), [("TLSv1_2", "tls13-only"), ("TLSv1_3", "tls12-only")])
+def test_one_modern_version_alone_is_a_note(version, scenario):
+    value = getattr(ssl.TLSVersion, version)
+    rows = judged(
+        lambda case: verifying(case, minimum_version=value, maximum_version=value), select=["tls12-only", "tls13-only"]
+    )
+    other = next(name for name in rows if name != scenario)
+    assert rows[scenario].verdict is Verdict.NOTE
+    assert rows[other].verdict is Verdict.PASS
+
+
+def test_a_declared_floor_of_13_makes_refusing_12_obedience():
+    value = ssl.TLSVersion.TLSv1_3
+    rows = judged(lambda case: verifying(case, minimum_version=value), select=["tls12-only"], min_tls="1.3")
+    assert rows["tls12-only"].verdict is Verdict.PASS
+
+
+def test_a_client_declared_not_to_verify_gets_notes():
+    rows = judged(lambda case: send(case, ssl._create_unverified_context()), verify="none")
+    assert rows["cert-self-signed"].verdict is Verdict.NOTE
+    assert "declared not to verify" in rows["cert-self-signed"].judgements[0].finding.evidence
+
+
+def opportunistic(case, *, log_in):
+    with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+        client.ehlo()
+        if client.has_extn("starttls"):
+            client.starttls(context=case.ssl_context())
+            client.ehlo()
+        if log_in or client.sock.__class__ is not socket.socket:
+            client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: x\r\n\r\n")
+
+
+def test_opportunistic_by_declaration_may_go_on_in_clear_without_a_password():
+    rows = judged(lambda case: opportunistic(case, log_in=False), starttls="opportunistic")
+    assert rows["starttls-not-offered"].verdict is Verdict.NOTE
+
+
+def test_opportunistic_with_a_password_in_clear_is_a_violation():
+    rows = judged(lambda case: opportunistic(case, log_in=True), starttls="opportunistic")
+    assert rows["starttls-not-offered"].verdict is Verdict.VIOLATION
+
+
+def empty_trial(**served):
+    config = ServerConfig(protocol="imap", **served)
+    return Trial(
+        protocol=Protocol.IMAP,
+        security=Security(config.security),
+        declared=Declaration(),
+        served=config,
+        account=Account.fresh(),
+        sessions=(),
+        outcome=Outcome(),
+        may_switch=True,
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "served",
+    [{}, {"security": "implicit"}, {"certificate": Certificate.EXPIRED}, {"port_state": PortState.REFUSED}],
+    ids=["honest", "implicit", "expired", "refused"],
+)
+def test_no_rule_passes_on_nothing(rule, served):
+    finding = RULES[rule].check(empty_trial(**served))
+    assert finding.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE)
+    assert finding.evidence

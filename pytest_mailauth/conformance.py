@@ -75,6 +75,7 @@ class Examination:
         Raises:
             ClientUnusable: The body did not log in to the honest server.
         """
+        __tracebackhide__ = True
         key = (self._setting.protocol, self._setting.security)
         if key not in self._controls:
             step = self._step(baseline(*key))
@@ -102,6 +103,7 @@ class Examination:
             ClientViolation: A rule was broken, or silence proves nothing.
             ServerFault: The harness contradicts itself.
         """
+        __tracebackhide__ = True
         control = self._comparison or self._controls[self._setting.protocol, self._setting.security]
         trials = [replace(run, control=control) for run in self._runs]
         judgements = combine([judge(trial, self._setting.scenario.rules) for trial in trials])
@@ -112,6 +114,7 @@ class Examination:
 
     @staticmethod
     def _react(judgement: Judgement, trial: Trial) -> None:
+        __tracebackhide__ = True
         text = explain_failure(judgement.rule, judgement.finding, describe(trial))
         match judgement.finding.verdict:
             case Verdict.VIOLATION | Verdict.INCONCLUSIVE:

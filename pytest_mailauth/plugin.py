@@ -139,6 +139,7 @@ def mailauth_case(mailauth_factory: MailServers, request: pytest.FixtureRequest)
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Turn what a ``@conformance`` test cannot decide into a skip with its reason, and keep remarks in the report."""
+    __tracebackhide__ = True
     if getattr(pyfuncitem.obj, _PLAN, None) is None:
         return (yield)
     from pytest_mailauth.model.errors import CannotServe

@@ -29,3 +29,8 @@ class ServerFault(MailAuthError):
 
 class ClientUnusable(MailAuthError):
     """The client could not be run, or did not log in to the honest server, so nothing can be judged."""
+
+
+for _public in (ClientUnusable, ClientViolation, CannotServe, ConfigError, MailAuthError, ServerFault):
+    # The name that a user imports, and that a traceback shows.
+    _public.__module__ = "pytest_mailauth"

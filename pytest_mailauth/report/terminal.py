@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 
+from pytest_mailauth.judge.clients import catalogue
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.report.digest import QUIET, Status, decisive, declared_otherwise, lessons, status
-from pytest_mailauth.report.text import WIDTH, cite, labelled, meaning, one_line, sentence, shown
+from pytest_mailauth.report.text import WIDTH, explanation, meaning, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from pytest_mailauth.judge.verdict import Judgement
-    from pytest_mailauth.report.digest import ClientReport, Kind, Lesson
+    from pytest_mailauth.report.digest import ClientReport, Lesson
 
 EXAMPLE_LINES: Final = 30
 """Lines of the transcript shown for a broken rule; all of it is shown with ``-v`` and in the JSON report."""
+
+FAILURES: Final = (Verdict.ERROR, Verdict.VIOLATION, Verdict.INCONCLUSIVE)
+"""Verdicts that are explained with a transcript, in this order."""
 
 _SIGNS: Final[dict[Verdict, tuple[str, str, str]]] = {
     Verdict.PASS: ("✓", "+", "green"),
@@ -53,7 +55,7 @@ _ENDINGS: Final[dict[Status, str]] = {
     Status.UNUSABLE: "a client could not be judged",
     Status.INTERRUPTED: "interrupted: above is what was known by then",
 }
-_VERDICT_WIDTH: Final = 16
+_VERDICT_WIDTH: Final = 17
 _MARGIN: Final = 2
 
 
@@ -73,7 +75,7 @@ class TerminalReport:
         """Print everything and return the exit status that goes with it."""
         for report in reports:
             self._client(report)
-        for verdict in (Verdict.ERROR, Verdict.VIOLATION):
+        for verdict in (*FAILURES, Verdict.NOTE):
             for lesson in lessons(reports, verdict):
                 self._explain(lesson)
         ended = Status.INTERRUPTED if interrupted else status(reports)
@@ -81,74 +83,75 @@ class TerminalReport:
         return ended
 
     def _client(self, report: ClientReport) -> None:
+        about = catalogue.meaning_of(report.name)
         modes = " and ".join(_MODES[mode] for mode in report.securities)
-        title = Text.assemble((report.name, "bold"), f": {report.protocol.upper()} with {modes}, {_cases(report.rows)}")
-        if declared := declared_otherwise(report.declared):
-            title.append(f" (declared: {', '.join(f'{k}={v}' for k, v in declared.items())})")
-        self._line(title)
-        table = Table.grid(padding=(0, 0, 0, _MARGIN))
-        table.add_column(width=_VERDICT_WIDTH, no_wrap=True)
-        table.add_column(ratio=1)
+        self._line(Text.assemble((report.name, "bold"), f" ({about})" if about else ""))
+        self._line(f"{report.protocol.upper()} with {modes}: {_cases(report.rows)}{_declared(report)}")
         if self._verbose:
             for row in report.rows:
-                table.add_row(
-                    self._mark(row.verdict), Text.assemble((row.setting.id, "bold"), f"\n{_told(decisive(row))}")
-                )
+                said = decisive(row)
+                evidence = f"\n{said.rule}: {one_line(said.finding.evidence)}"
+                self._hanging(self._mark(row.verdict), Text.assemble((row.setting.id, "bold"), evidence))
         else:
             for kind in report.kinds:
-                table.add_row(self._mark(kind.verdict), self._kind(report, kind))
+                names = ", ".join(report.scenarios(kind.rows))
+                told = Text.assemble(f"{_cases(kind.rows):<9}  ", (kind.rule, "bold"), f": {names}")
+                self._hanging(self._mark(kind.verdict), told)
             for verdict in QUIET:
                 if count := report.counts.get(verdict):
-                    table.add_row(self._mark(verdict), _cases(range(count)))
-        self._console.print(table, highlight=False)
+                    self._hanging(self._mark(verdict), Text(_cases(range(count))))
         self._line()
 
-    def _kind(self, report: ClientReport, kind: Kind) -> Text:
-        """Return the cases that say the same: the rule, where, and what the first of them shows in two lines."""
-        room = 2 * (self._console.width - _VERDICT_WIDTH - 2 * _MARGIN) - 10
-        names = ", ".join(report.scenarios(kind.rows))
-        lead = "for example: " if len(kind.rows) > 1 else ""
-        return Text.assemble(
-            (kind.rule, "bold"),
-            f", {_cases(kind.rows)}: {names}\n",
-            (lead + one_line(kind.evidence, room - len(lead)), "italic dim"),
-        )
+    def _hanging(self, mark: Text, text: Text) -> None:
+        """Print *text* beside *mark*, its further lines aligned and without trailing blanks."""
+        lines = text.wrap(self._console, max(self._console.width - _MARGIN - _VERDICT_WIDTH, 30))
+        for number, line in enumerate(lines):
+            line.rstrip()
+            margin = Text("  ") + mark if number == 0 else Text()
+            margin.pad_right(_MARGIN + _VERDICT_WIDTH - margin.cell_len)
+            self._line(margin + line)
 
     def _explain(self, lesson: Lesson) -> None:
-        rule = RULES[lesson.rule]
+        """Explain one rule once. What is allowed is told without its transcript."""
         row, finding = lesson.example
-        width = min(self._console.width, WIDTH)
-        by = ", ".join(f"{report.name} ({_cases(rows)})" for report, rows in lesson.cases)
-        self._console.rule(style="dim", characters="-" if self._console.options.ascii_only else "─")
-        head = self._mark(lesson.verdict)
-        self._line(Text.assemble(head, " ", (rule.name, "bold"), f" ({rule.severity}; {meaning(lesson.verdict)})"))
-        self._line(labelled("Requirement", f"{rule.requirement} ({cite(rule.sources)})", width))
-        self._line(labelled("Expected", rule.expected, width))
-        self._line(labelled("Actual", sentence(finding.evidence), width))
-        self._line(labelled("Clients", by, width))
-        self._line(f"  Transcript of {row.client} in {row.setting.id}:")
-        lines = row.transcript.splitlines()
-        for line in shown(row.transcript, len(lines) if self._verbose else EXAMPLE_LINES):
-            self._line(Text(line, style="cyan" if "====" in line else ""))
-        self._line(labelled("Next step", rule.advice, width))
+        weight = f"{RULES[lesson.rule].severity}; " if lesson.verdict is Verdict.VIOLATION else ""
+        title = Text.assemble((f" {lesson.rule}", "bold"), f" ({weight}{meaning(lesson.verdict)})")
+        self._rule()
+        self._line(self._mark(lesson.verdict) + title)
+        lines = explanation(
+            lesson.rule,
+            finding,
+            None if lesson.verdict is Verdict.NOTE else row.transcript or None,
+            facts={
+                "Seen in": f"{row.setting.id} with {row.client}",
+                "Clients": ", ".join(f"{report.name} ({_cases(rows)})" for report, rows in lesson.cases),
+            },
+            width=min(self._console.width, WIDTH),
+            lines=None if self._verbose else EXAMPLE_LINES,
+        )
+        for line in lines:
+            self._line(Text(line, style="cyan" if line.startswith("    ====") else ""))
 
     def _summary(self, reports: Sequence[ClientReport], ended: Status) -> None:
-        self._console.rule(style="dim", characters="-" if self._console.options.ascii_only else "─")
-        table = Table.grid(padding=(0, _MARGIN, 0, 0))
+        longest = max((len(report.name) for report in reports), default=0)
+        self._rule()
         for report in reports:
             counted = ", ".join(
                 _COUNTED[verdict].format(count, s="" if count == 1 else "s") for verdict, count in report.counts.items()
             )
             worst = next(iter(report.counts), Verdict.NOT_APPLICABLE)
-            sign = Verdict.PASS if worst in (Verdict.NOTE, *QUIET) else worst
-            table.add_row(self._sign(sign), Text(report.name, style="bold"), report.protocol.upper(), counted)
-        self._console.print(table, highlight=False)
+            sign = self._sign(Verdict.PASS if worst in (Verdict.NOTE, *QUIET) else worst)
+            name = f" {report.name:<{longest}}  {report.protocol.upper():<4}  "
+            self._line(Text.assemble(sign, (name, "bold"), counted))
         unsure = sum(report.counts.get(Verdict.INCONCLUSIVE, 0) for report in reports)
         if unsure:
-            self._line(f"{_cases(range(unsure))} inconclusive: nothing was proved there, neither obedience nor breach.")
+            self._line(f"{_cases(range(unsure))} INCONCLUSIVE: nothing was proved there, neither obedience nor breach.")
         if not self._verbose:
-            self._line("-v shows every case; 'mailauth explain NAME' tells more about a rule or a scenario.")
+            self._line("More: -v shows every case, 'mailauth explain NAME' a rule or a scenario.")
         self._line(f"Exit status {ended:d}: {_ENDINGS[ended]}.")
+
+    def _rule(self) -> None:
+        self._line(Text(("-" if self._console.options.ascii_only else "─") * min(self._console.width, WIDTH), "dim"))
 
     def _line(self, text: Text | str = "") -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -161,8 +164,9 @@ class TerminalReport:
         return Text.assemble(self._sign(verdict), (f" {verdict}", _SIGNS[verdict][2]))
 
 
-def _told(judgement: Judgement) -> str:
-    return f"{judgement.rule}: {one_line(judgement.finding.evidence)}"
+def _declared(report: ClientReport) -> str:
+    declared = ", ".join(f"{name}={value}" for name, value in declared_otherwise(report.declared).items())
+    return f" (declared: {declared})" if declared else ""
 
 
 def _cases(rows: Sequence[object]) -> str:

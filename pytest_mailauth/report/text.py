@@ -13,8 +13,9 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model.terms import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from pytest_mailauth.judge.rules import Rule
     from pytest_mailauth.model.trial import Finding
 
 WIDTH: Final = 100
@@ -35,27 +36,34 @@ _WORDS: Final[dict[Verdict, str]] = {
 }
 """What each verdict means, for people who meet it for the first time."""
 
+_STEPS: Final[dict[Verdict, str]] = {
+    Verdict.INCONCLUSIVE: "See in the transcript how far the client came: it has to come further to be judged.",
+    Verdict.ERROR: "This package contradicts itself here. Please report it, with the transcript.",
+}
+"""What to do where the rule's own advice does not help."""
+
 
 def meaning(verdict: Verdict) -> str:
     """Return what *verdict* means in a few words."""
     return _WORDS[verdict]
 
 
+def next_step(rule: Rule, verdict: Verdict) -> str:
+    """Return what to do about a finding of this verdict."""
+    if rule.name == "control":
+        return rule.advice
+    return _STEPS.get(verdict, rule.advice)
+
+
 def cite(sources: Iterable[str]) -> str:
-    """Return the sources that a reader can look up: RFCs and CVEs.
-
-    Paragraphs of the source document (``S9``) are named only where there is nothing else.
-    """
-    everything = tuple(sources)
-    public = [source for source in everything if not _PARAGRAPH.fullmatch(source)]
-    return ", ".join(public) if public else f"source document {', '.join(everything)}"
+    """Return the sources that can be looked up (RFCs, CVEs), without the paragraphs of the source document."""
+    return ", ".join(source for source in sources if not _PARAGRAPH.fullmatch(source))
 
 
-def one_line(text: str, limit: int | None = None) -> str:
-    """Return *text* on one line without control characters, cut to *limit* characters if it is longer."""
+def one_line(text: str) -> str:
+    """Return *text* on one line, with control characters made visible."""
     joined = " ".join(text.split())
-    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
-    return clean if limit is None or len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
 
 
 def sentence(text: str) -> str:
@@ -64,30 +72,57 @@ def sentence(text: str) -> str:
     return clean[:1].upper() + clean[1:] + ("" if clean.endswith((".", "!", "?")) else ".")
 
 
-def explain_failure(rule_name: str, finding: Finding, transcript: str, *, width: int = WIDTH) -> str:
+def explain_failure(rule_name: str, finding: Finding, transcript: str) -> str:
     """Return the text of a failed assertion: what was required and expected, what happened, and what to do.
 
     Args:
         rule_name: The name of a registered rule.
         finding: What the rule found.
         transcript: What was said on the wire, secrets already hidden.
-        width: Columns to wrap the sentences at; the transcript is never wrapped.
 
     Raises:
         KeyError: No rule has this name.
     """
+    title = f"{rule_name}: {finding.verdict} ({meaning(finding.verdict)})"
+    return "\n".join([title, *explanation(rule_name, finding, transcript)])
+
+
+def explanation(
+    rule_name: str,
+    finding: Finding,
+    transcript: str | None,
+    *,
+    facts: Mapping[str, str] | None = None,
+    width: int = WIDTH,
+    lines: int | None = TRANSCRIPT_LINES,
+) -> list[str]:
+    """Return the lines below the title of a finding.
+
+    Args:
+        rule_name: The name of a registered rule.
+        finding: What the rule found.
+        transcript: What was said on the wire, secrets already hidden; None to leave it out.
+        facts: More to say behind labels of their own.
+        width: Columns to wrap sentences at; transcripts are never wrapped.
+        lines: How many lines of the transcript are shown; None for all.
+    """
     rule = RULES[rule_name]
-    return "\n".join(
-        (
-            f"{rule_name}: {finding.verdict} ({meaning(finding.verdict)})",
-            labelled("Requirement", f"{rule.requirement} ({cite(rule.sources)})", width),
-            labelled("Expected", rule.expected, width),
-            labelled("Actual", sentence(finding.evidence), width),
-            "  Transcript:",
-            *shown(transcript),
-            labelled("Next step", rule.advice, width),
-        )
-    )
+    sources = cite(rule.sources)
+    told = {
+        "Requirement": f"{rule.requirement}{f' ({sources})' if sources else ''}",
+        "Expected": rule.expected,
+        "Actual": sentence(finding.evidence),
+        **(facts or {}),
+    }
+    is_allowed = finding.verdict is Verdict.NOTE
+    if is_allowed:
+        del told["Expected"]
+    text = [labelled(label, said, width) for label, said in told.items()]
+    if transcript is not None:
+        text += ["  Transcript:", *shown(transcript, lines)]
+    if not is_allowed:
+        text.append(labelled("Next step", next_step(rule, finding.verdict), width))
+    return text
 
 
 def labelled(label: str, text: str, width: int = WIDTH) -> str:
@@ -103,10 +138,10 @@ def labelled(label: str, text: str, width: int = WIDTH) -> str:
     )
 
 
-def shown(transcript: str, limit: int = TRANSCRIPT_LINES) -> list[str]:
-    """Return the lines of a transcript, indented, at most *limit* of them."""
+def shown(transcript: str, limit: int | None = TRANSCRIPT_LINES) -> list[str]:
+    """Return the lines of a transcript, indented; at most *limit* of them, or all for None."""
     lines = transcript.splitlines() or ["(no connection)"]
-    if len(lines) > limit:
+    if limit is not None and len(lines) > limit:
         half = limit // 2
         left_out = f"... ({len(lines) - 2 * half} lines left out)"
         lines = [*lines[:half], left_out, *lines[-half:]]

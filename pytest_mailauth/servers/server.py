@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_mailauth.model.canary import Account
@@ -187,6 +189,9 @@ class MailServers:
     """
 
     def __init__(self, parent: MailServers | None = None, *, isolated: bool = False) -> None:
+        if parent is not None:
+            parent._must_be_open()  # noqa: SLF001 - the same class
+            parent._environments.add(self)  # noqa: SLF001
         self._parent = parent
         self._isolated = isolated
         self._lock = threading.Lock()
@@ -195,6 +200,8 @@ class MailServers:
         self.account: Account = Account.fresh()
         self.store = MailStore((self.account,))
         self._servers: list[MailServer] = []
+        self._environments: weakref.WeakSet[MailServers] = weakref.WeakSet()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -220,11 +227,27 @@ class MailServers:
         return tuple(self._servers)
 
     def environment(self) -> MailServers:
-        """Return an environment with accounts and messages of its own, on the same thread and authority."""
+        """Return an environment with accounts and messages of its own, on the same thread and authority.
+
+        It is closed together with this one, if not before.
+
+        Raises:
+            RuntimeError: This environment is closed.
+        """
         return MailServers(self)
 
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("these servers are closed; make new ones with MailServers()")
+
     def serve(self, config: ServerConfig, listener_name: str = "main") -> MailServer:
-        """Start a server with these settings."""
+        """Start a server with these settings.
+
+        Raises:
+            RuntimeError: This environment is closed.
+            CannotServe: This host cannot serve what the settings ask for.
+        """
+        self._must_be_open()
         home = self.environment() if self._isolated else self
         server = MailServer(config, home, listener_name)
         if self._isolated:
@@ -251,10 +274,15 @@ class MailServers:
             server.raise_faults()
 
     def close(self) -> None:
-        """Close every server, and thread and authority if they are this environment's own."""
-        for server in self._servers:
-            server.close()
-        if self._parent is None:
-            self.loop.stop()
-            if self._ca is not None:
-                self._ca.close()
+        """Close every server, and thread and authority if they are this environment's own. Harmless when repeated."""
+        self._closed = True
+        # Last in, first out; what one of them raises keeps none of the others open.
+        with contextlib.ExitStack() as everything:
+            if self._parent is None:
+                if self._ca is not None:
+                    everything.callback(self._ca.close)
+                everything.callback(self.loop.stop)
+            for environment in self._environments:
+                everything.callback(environment.close)
+            for server in self._servers:
+                everything.callback(server.close)

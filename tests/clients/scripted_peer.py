@@ -6,16 +6,17 @@ It knows no rules and judges nothing; it exists so that the reference clients ca
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mailauth.model.deviations import fill
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Callable
     from typing import Self
 
 DEADLINE = 10.0
@@ -63,18 +64,17 @@ class _Session:
     pending: list[bytes] = field(default_factory=list)
     in_message: bool = False
     held: bool = False
+    tls: ssl.SSLObject | None = None
+    incoming: ssl.MemoryBIO = field(default_factory=ssl.MemoryBIO)
+    outgoing: ssl.MemoryBIO = field(default_factory=ssl.MemoryBIO)
 
     def run(self) -> None:
         self.log.append("connected")
-        with self.socket:
-            self.socket.settimeout(DEADLINE)
-            with suppress(OSError):
-                # Otherwise a reply behind TLS session tickets waits 40 ms for their acknowledgement.
-                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._recite()
-
-    def close(self) -> None:
-        self.socket.close()
+        self.socket.settimeout(DEADLINE)
+        with suppress(OSError):
+            # Otherwise a reply behind TLS session tickets waits 40 ms for their acknowledgement.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._recite()
 
     def _recite(self) -> None:
         if self.script.port == "reset":
@@ -87,16 +87,19 @@ class _Session:
             return
         if self.script.implicit:
             self._start_tls()
-        self.socket.sendall(self.script.greeting)
+        self._send(self.script.greeting)
         while (line := self._line()) is not None:
             if not self._answer(line):
                 return
 
     def _line(self) -> str | None:
         while b"\n" not in self.buffer:
-            data = self.socket.recv(65536)
+            data = self.socket.recv(65536) if self.tls is None else self._pump(self.tls.read, 65536)
             if not data:
                 return None
+            if self.tls is None and data.startswith(b"\x16"):
+                self.log.append("a ClientHello out of place")
+                continue
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line.rstrip(b"\r").decode("latin-1")
@@ -116,12 +119,12 @@ class _Session:
         if self.layer == "tls" and self.script.hold is not None:
             self.socket.settimeout(PATIENCE)
             if not self.held:
-                self.socket.sendall(self.script.hold)
+                self._send(self.script.hold)
             self.held = True
             return True
         self.in_message = reply.startswith(b"354")
         starts_tls = verb in ("STARTTLS", "STLS") and b" go" in reply
-        self.socket.sendall(fill(reply + (self.script.trail if starts_tls else b""), tag.encode()))
+        self._send(fill(reply + (self.script.trail if starts_tls else b""), tag.encode()))
         self.pending = [fill(rest, tag.encode()) for rest in self.pending]
         if starts_tls:
             self._after_starttls()
@@ -136,8 +139,30 @@ class _Session:
 
     def _start_tls(self) -> None:
         assert self.script.context is not None
-        self.socket = self.script.context.wrap_socket(self.socket, server_side=True)
+        self.tls = self.script.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self._pump(self.tls.do_handshake)
         self.layer, self.buffer = "tls", b""
+
+    def _send(self, data: bytes) -> None:
+        if self.tls is None:
+            self.socket.sendall(data)
+        elif data:
+            self._pump(self.tls.write, data)
+
+    def _pump(self, step: Callable[..., Any], *arguments: object) -> Any:
+        """Do one step of TLS. Not with ``wrap_socket``: that leaks the socket when the client resets meanwhile."""
+        while True:
+            try:
+                return step(*arguments)
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self.outgoing.read())
+                data = self.socket.recv(65536)
+                if not data:
+                    raise ConnectionError("the client left") from None
+                self.incoming.write(data)
+            finally:
+                with suppress(OSError):
+                    self.socket.sendall(self.outgoing.read())
 
 
 def verb_of(line: str) -> tuple[str, str]:
@@ -177,9 +202,6 @@ class Peer:
     def _serve(self) -> None:
         while not self._stopping.is_set():
             connection, _ = self._listener.accept()
-            session = _Session(connection, self.script, self.log)
-            if self._stopping.is_set():
-                session.close()
-            else:
-                session.run()
-                session.close()
+            with connection:
+                if not self._stopping.is_set():
+                    _Session(connection, self.script, self.log).run()

@@ -120,6 +120,7 @@ class Situation:
     trail: str = ""
     hold: str | None = None
     stays_clear: bool = False
+    greets_in_clear: bool = False
     preauth: bool = False
     refuses_login: bool = False
     certificate: str = "valid"
@@ -145,7 +146,7 @@ class Situation:
             clear=clear,
             inside=inside,
             unknown=UNKNOWN[protocol],
-            implicit=self.security is IMPLICIT,
+            implicit=self.security is IMPLICIT and not self.greets_in_clear,
             trail=TRAIL[self.trail][protocol],
             stay_clear=b"250-mail.test\r\n250 AUTH PLAIN\r\n" if self.stays_clear else None,
             hold={None: None, "all": b"", "but-first": reply[:1]}[self.hold],
@@ -251,6 +252,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
         certificate="weak-key",
     ),
     "weak-suite": Situation(shows={}, security=IMPLICIT, certificate="weak-suite"),
+    "clear-on-the-tls-port": Situation(
+        shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
+    ),
     "reset": Situation(
         shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"},
         security=IMPLICIT,

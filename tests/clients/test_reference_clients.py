@@ -128,7 +128,6 @@ def test_verification_by_hand_refuses_every_fault_and_nothing_else(fault):
         ("*.example.test", "a.b.example.test", False),
         ("*.example.test", "example.test", False),
         ("*.test", "example.test", False),
-        ("m*.example.test", "mail.example.test", False),
     ],
 )
 def test_a_wildcard_stands_for_one_whole_label(name, host, good):

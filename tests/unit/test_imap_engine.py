@@ -260,6 +260,19 @@ def test_what_is_malformed(data):
     assert run(engine, "z NOOP") == b"z OK completed\r\n"
 
 
+def test_malformed_credentials_are_malformed_even_where_they_are_forbidden():
+    outputs = facts(b"a AUTHENTICATE PLAIN eA==\r\n", over_tls=False)
+    assert [type(output) for output in outputs] == [Command, Malformed]
+
+
+def test_a_row_that_allows_the_wrong_state_is_found_out():
+    engine, _ = server()
+    with pytest.raises(LookupError, match="nobody is logged in"):
+        assert engine._session.mailboxes
+    with pytest.raises(LookupError, match="no mailbox is selected"):
+        assert engine._session.view
+
+
 @pytest.mark.parametrize("data", [b"a IDLE\r\n", b"a FETCH 1 FLAGS\r\n", b"a LOGIN {9}\r\n", b"a APPEND x {9}\r\n"])
 def test_what_is_refused_but_not_malformed(data):
     assert of(facts(data), Malformed) == []

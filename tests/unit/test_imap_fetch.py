@@ -100,6 +100,7 @@ def test_sections_of_a_nested_message(wanted, octets):
         (b"A: 1\r\nB: 2\r\n folded\r\nA: 3\r\nbroken\r\n\r\n", "HEADER.FIELDS.NOT (b)", b"A: 1\r\nA: 3\r\n\r\n"),
         (b"A: 1\r\n\r\n", 'HEADER.FIELDS ("a" X)', b"A: 1\r\n\r\n"),
         (b"Content-Type: multipart/mixed\r\n\r\nno boundary", "1", b""),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\nnot --b\r\n--bb\r\n", "1", b""),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nA: 1\r\n\r\nno end", "1", b"no end"),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n--b\r\n\r\nx\r\n--bb\r\n--b--", "2", b"x\r\n--bb"),
         (b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: s\r\n\r\nd\r\n--b--", "1.TEXT", b"d"),

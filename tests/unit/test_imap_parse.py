@@ -40,6 +40,7 @@ def taken(data, method):
         ("mailbox", b"inBOX", "INBOX"),
         ("mailbox", b'"Entw&APw-rfe"', "Entwürfe"),
         ("mailbox", b"&U,BTFw-", "台北"),
+        ("mailbox", b"a&-b", "a&b"),
         ("pattern", b"a%/*", "a%/*"),
         ("pattern", b'"%"', "%"),
         ("number", b"4294967295", 4294967295),

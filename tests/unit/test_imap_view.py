@@ -115,9 +115,10 @@ def test_renaming_does_not_overwrite():
     assert {name: box.name for name, box in store.mailboxes(ALICE).items()}["c/x"] == "c/x"
 
 
-def test_a_name_that_is_too_long():
+def test_names_that_can_be_created_and_names_that_cannot():
     engine, _ = logged_in(select="")
     assert run(engine, "a CREATE " + "x" * 256) == b"a NO [CANNOT] no mailbox can have this name\r\n"
+    assert run(engine, "a CREATE a", "a CREATE a/b") == b"a OK mailbox created\r\n" * 2
     assert run(engine, "a CREATE a//b") == b"a NO [CANNOT] no mailbox can have this name\r\n"
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.clients import stdlib, thirdparty
 from pytest_mailauth.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client
+
+
+STYLES: Final = {
+    "default": "in its shortest working call, as the library does it by itself",
+    "verifying": "with a TLS context that verifies chain and host name",
+}
+"""What the part of a client's name behind the colon means."""
+
+
+def meaning_of(name: str) -> str:
+    """Return what the style in a client's name means, or nothing."""
+    return STYLES.get(name.partition(":")[2], "")
 
 
 def names() -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartT
 from pytest_mailauth.servers.mailstore import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine, Generator, Sequence
 
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
@@ -59,6 +59,7 @@ class _Feed:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.limit = max(LINE_LIMITS.values())
+        self.overran = False
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         limit = self.limit if separator == b"\n" else DATA_LINE_LIMIT
@@ -66,9 +67,11 @@ class _Feed:
         while (end := self.buffer.find(separator, start)) < 0:
             start = max(0, len(self.buffer) + 1 - len(separator))
             if start > limit:
-                raise asyncio.LimitOverrunError("line too long", start)
+                end = start
+                break
             await _more()
         if end > limit:
+            self.overran = True
             raise asyncio.LimitOverrunError("line too long", end)
         return self._take(end + len(separator))
 
@@ -137,6 +140,7 @@ class _Core(SMTP):
         self.over_tls = over_tls
         self.out = []
         self.bad_commands = 0
+        self.between_commands = True
         self.finished = False
         self._reader = _Feed()
         self.transport = self  # aiosmtpd asks only whether there is one
@@ -164,13 +168,16 @@ class _Core(SMTP):
         else:
             await self.push(f"220 {self.hostname} ESMTP {IDENT}")
         while not self.finished:
+            self.between_commands = True
             try:
                 line = await self._reader.readuntil()
             except asyncio.LimitOverrunError as error:
+                self.between_commands = False
                 await self._swallow(error.consumed)
                 await self._reject("a line longer than any SMTP command", "500 5.5.2 Line too long")
-                continue
-            await self._command(line.rstrip(b"\r\n"))
+            else:
+                self.between_commands = False
+                await self._command(line.rstrip(b"\r\n"))
 
     async def _swallow(self, consumed: int) -> None:
         while True:
@@ -239,8 +246,24 @@ class _Core(SMTP):
         plain = _PLAIN_PATH.match(arg)
         if plain is not None:
             return plain[1], arg[plain.end() :]
-        parsed: tuple[str | None, str | None] = super()._getaddr(arg)
+        try:
+            parsed: tuple[str | None, str | None] = super()._getaddr(arg)
+        except (AttributeError, IndexError):  # the standard library's parser trips over some broken addresses
+            return None, None
         return parsed
+
+    def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
+        """aiosmtpd's, for ASCII only (RFC 5321 section 4.1.2): it takes any digit for a number and cannot read it."""
+        if not all(param.isascii() for param in params):
+            return None
+        parsed: dict[str, str | bool] | None = super()._getparams(params)
+        return parsed
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        self._reader.overran = False
+        await super().smtp_DATA(arg)
+        if self._reader.overran:
+            self.out.append(e.Malformed("a line of the message is longer than 1000 bytes (RFC 5321 section 4.5.3.1.6)"))
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         if arg:
@@ -260,13 +283,12 @@ class _Core(SMTP):
         self._finish()
 
     async def smtp_AUTH(self, arg: str | None) -> None:
-        if not self.session.extended_smtp or self.session.authenticated:
-            await self.push("503 5.5.1 Send EHLO first" if not self.session.extended_smtp else "503 5.5.1 Logged in")
-            return
         mechanism, _, initial = (arg or "").partition(" ")
-        mechanism = mechanism.upper()
-        if not self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
-            await self._refuse_mechanism(mechanism, initial)
+        mechanism, initial = mechanism.upper(), initial.strip()
+        refusal = self._refusal(mechanism)
+        if refusal is not None:
+            self._read_all_the_same(mechanism, initial)
+            await self.push(refusal)
             return
         try:
             credentials = await self._exchange(mechanism, initial)
@@ -286,21 +308,35 @@ class _Core(SMTP):
         self.login = account.username
         await self.push("235 2.7.0 Authentication successful")
 
-    async def _refuse_mechanism(self, mechanism: str, initial: str) -> None:
-        if mechanism in sasl.MECHANISMS and initial:
-            try:
-                next(sasl.begin(mechanism, sasl.decode_response(initial.encode())))
-            except StopIteration as done:
-                self._presented(mechanism, done.value, accepted=False)
-            except sasl.SaslError as error:
-                self.out.append(e.Malformed(str(error)))
+    def _refusal(self, mechanism: str) -> str | None:
+        """Return why AUTH cannot begin now (RFC 4954 section 4), or None."""
+        if not self.session.extended_smtp:
+            return "503 5.5.1 Send EHLO first"
+        if self.session.authenticated:
+            return "503 5.5.1 Already authenticated"
+        if self.envelope.mail_from is not None:
+            return "503 5.5.1 Not during a mail transaction"
+        if not mechanism:
+            return "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
+        if self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
+            return None
         if mechanism in sasl.MECHANISMS and self.policy.needs_tls_first(over_tls=self.over_tls):
-            await self.push("538 5.7.11 Encryption required for requested authentication mechanism")
-        else:
-            await self.push("504 5.5.4 Unrecognized authentication type")
+            return "538 5.7.11 Encryption required for requested authentication mechanism"
+        return "504 5.5.4 Unrecognized authentication type"
+
+    def _read_all_the_same(self, mechanism: str, initial: str) -> None:
+        """Note the credentials that came with a refused AUTH: refused or not, they have crossed the wire."""
+        if mechanism not in sasl.MECHANISMS or not initial:
+            return
+        try:
+            next(sasl.begin(mechanism, sasl.decode_response(_raw(initial))))
+        except StopIteration as done:
+            self._presented(mechanism, done.value, accepted=False)
+        except sasl.SaslError as error:
+            self.out.append(e.Malformed(str(error)))
 
     async def _exchange(self, mechanism: str, initial: str) -> sasl.Credentials | None:
-        exchange = sasl.begin(mechanism, sasl.decode_response(initial.encode()) if initial else None)
+        exchange = sasl.begin(mechanism, sasl.decode_response(_raw(initial)) if initial else None)
         try:
             challenge = next(exchange)
             while True:
@@ -319,6 +355,11 @@ class _Core(SMTP):
 
     def _presented(self, mechanism: str, given: sasl.Credentials, *, accepted: bool) -> None:
         self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))
+
+
+def _raw(text: str) -> bytes:
+    """Return the bytes that the client sent as *text*."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _shown(verb: str, argument: bytes) -> str:
@@ -352,10 +393,11 @@ class SmtpEngine:
     def __init__(self, policy: Policy, store: MailStore, *, over_tls: bool) -> None:
         self._core = copy.copy(_template())
         self._core.begin(policy, store, over_tls=over_tls)
-        self._session: Coroutine[Any, Any, None] | None = self._core.converse()
+        self._session: Coroutine[Any, Any, None] | None = None
 
     def greet(self) -> list[Output]:
         """Return the greeting (RFC 5321 section 3.1)."""
+        self._session = self._core.converse()
         return self._step()
 
     def receive(self, data: bytes) -> list[Output]:
@@ -370,11 +412,13 @@ class SmtpEngine:
         return []
 
     def eof(self) -> list[Output]:
-        """End the session's coroutine; nothing more comes."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-        return []
+        """End the session's coroutine, and note a command or message that was never finished."""
+        if self._session is None:
+            return []
+        self._session.close()
+        self._session = None
+        unfinished = not self._core.between_commands or self._core._reader.buffer  # noqa: SLF001
+        return [e.Malformed("the client left in the middle of a command")] if unfinished else []
 
     def _step(self) -> list[Output]:
         if self._session is not None:

@@ -33,6 +33,9 @@ BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_RECORD_BEHIND_A_LINE: Final = b"\n\x16"
+"""A handshake record where the next command would begin; no command begins so."""
+_HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
 
 
 class _Mode(Enum):
@@ -63,7 +66,8 @@ class Connection(asyncio.Protocol):
         self.entries: list[e.Entry] = []
         self._policy = policy
         self._implicit = policy.config.security is Security.IMPLICIT
-        self._engine = engine(self._implicit)
+        self._make_engine = engine
+        self._engine: Engine | None = None
         self._context = context
         self._on_end = on_end
         self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
@@ -77,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._held = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._stay_clear: StayClear | None = None
+        self._tag = b""
         self._withhold = policy.one(Withhold)
         self._slow = policy.one(Slow)
         self._queue: list[bytes] = []
@@ -93,7 +98,7 @@ class Connection(asyncio.Protocol):
         """Note that the client outstayed its time limit, and cut it off."""
         if self._end is None:
             self._note(e.Overdue())
-            self.abort()
+        self.abort()  # also one that is closing, and waits for a client that reads nothing
 
     # What asyncio calls.
 
@@ -104,14 +109,7 @@ class Connection(asyncio.Protocol):
         self._socket = transport.get_extra_info("socket")
         peer = transport.get_extra_info("peername")
         self._note(e.Opened(f"{peer[0]}:{peer[1]}" if peer else "unknown"))
-        match self._policy.config.port_state:
-            case PortState.RESET:
-                self._end = e.Closed("server", "reset")
-                self._reset()
-            case PortState.SILENT:
-                self._mode = _Mode.DEAF
-            case _ if self._mode is _Mode.CLEAR:
-                self._guarded(lambda: self._perform(self._engine.greet()))
+        self._guarded(self._meet)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -122,17 +120,24 @@ class Connection(asyncio.Protocol):
             return
         self._guarded(lambda: self._take(data))
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         """Take note that the client will send nothing more; the transport closes itself once it has written all."""
         self._end = self._end or e.Closed("client", "close")
-        self._guarded(lambda: self._perform(self._engine.eof()))
+        self._guarded(self._let_the_engine_go)
+        # True keeps the transport open, until the slow replies are out.
+        self._close_after_queue = bool(self._queue)
+        return self._close_after_queue
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record the end."""
         if self._timer is not None:
             self._timer.cancel()
+        self._guarded(self._let_the_engine_go)
+        if self._mode is _Mode.HELLO and self._raw:
+            # What began like a hello may still hold a secret: it is kept like everything that was said in clear.
+            self._note(e.Received(bytes(self._raw)))
+            self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
         how = "reset" if isinstance(exc, ConnectionError) else "close"
-        self._engine.eof()
         self._note(self._end or e.Closed("client" if exc else "server", how))
         self._on_end(self)
 
@@ -145,11 +150,36 @@ class Connection(asyncio.Protocol):
             self._note(e.Failed(traceback.format_exc()))
             self.abort()
 
-    def _note(self, fact: e.Fact) -> None:
-        self.entries.append(e.Entry(monotonic(), self._layer, fact))
+    def _note(self, fact: e.Fact, layer: Layer | None = None) -> None:
+        self.entries.append(e.Entry(monotonic(), layer or self._layer, fact))
+
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._guarded, step)
+
+    @property
+    def _machine(self) -> Engine:
+        assert self._engine is not None  # noqa: S101 - made before the first byte, dropped after the last
+        return self._engine
+
+    def _meet(self) -> None:
+        self._engine = self._make_engine(self._implicit)
+        match self._policy.config.port_state:
+            case PortState.RESET:
+                self._end = e.Closed("server", "reset")
+                self._reset()
+            case PortState.SILENT:
+                self._mode = _Mode.DEAF
+            case _ if self._mode is _Mode.CLEAR:
+                self._perform(self._engine.greet())
+
+    def _let_the_engine_go(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            self._perform(engine.eof())
 
     def _take(self, data: bytes) -> None:
         self._answered = False
+        was_clear = self._mode is _Mode.CLEAR
         match self._mode:
             case _Mode.TLS:
                 self._take_records(data)
@@ -157,12 +187,14 @@ class Connection(asyncio.Protocol):
                 self._note(e.Received(data))
                 if data[:2] == b"\x16\x03":
                     self._look_at(data)
-                self._perform(self._engine.receive(data))
+                self._perform(self._machine.receive(data))
             case _Mode.HELLO:
                 self._take_hello(data)
             case _Mode.DEAF:
                 self._note(e.Received(data))
                 self._look_at(data)
+        if was_clear and self._mode is _Mode.HELLO and _RECORD_BEHIND_A_LINE in data:
+            self._refuse_hasty_hello(data)
         if _QUICKACK is not None and not self._answered:
             # A client without TCP_NODELAY holds its next write back until we acknowledge this one, and the kernel
             # delays an acknowledgement that travels alone by 40 ms. The option is not sticky.
@@ -178,11 +210,22 @@ class Connection(asyncio.Protocol):
             if self._hello.hello is not None:
                 self._note(e.HelloSeen(self._hello.hello))
 
+    def _refuse_hasty_hello(self, data: bytes) -> None:
+        # The engine has dropped it with everything else behind STARTTLS, as it must: waiting for a second hello
+        # would leave both sides waiting for ever.
+        self._note(e.Malformed(_HASTY))
+        self._look_at(data[data.index(_RECORD_BEHIND_A_LINE) + 1 :])
+        self._note(e.HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=_HASTY))
+        self._turn_away()
+
     def _take_hello(self, data: bytes) -> None:
         self._raw += data
         self._hello.feed(data)
+        if self._queue:
+            return  # the reply to STARTTLS is still on its slow way out
         if self._hello.not_tls or self._hello.error:
             self._note(e.Received(bytes(self._raw)))
+            self._raw.clear()
             self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=self._hello.error))
             self._turn_away()
         elif self._hello.hello is not None:
@@ -192,7 +235,7 @@ class Connection(asyncio.Protocol):
             if self._stay_clear is not None:
                 self._mode = _Mode.CLEAR
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
-                self._send(fill(self._stay_clear.data))
+                self._send(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
             self._channel = TLSChannel(self._context.facing(self._hello.hello))
@@ -214,14 +257,25 @@ class Connection(asyncio.Protocol):
                 self._turn_away()
                 return
             self._layer = Layer.TLS
-            self._perform(self._engine.greet() if self._implicit else self._engine.tls_started())
+            self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
         if plain:
             self._note(e.Received(plain))
-            self._perform(self._engine.receive(plain))
+            self._perform(self._machine.receive(plain))
+        if channel.closed:
+            self._end_tls(channel, data)
+
+    def _end_tls(self, channel: TLSChannel, data: bytes) -> None:
+        end = e.Closed("client", "close")
         if channel.alert is not None:
             self._note(channel.alert)
-        if channel.closed and self._mode is not _Mode.DEAF:
-            self._end = self._end or e.Closed("client", "close" if channel.alert is None else "alert")
+            end = e.Closed("client", "alert")
+        elif channel.error is not None:
+            # Perhaps the client went back to speaking in clear; what cannot be decrypted was not said inside TLS.
+            self._note(e.Received(data), Layer.CLEAR)
+            self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
+            end = e.Closed("server", "close")
+        if self._mode is not _Mode.DEAF:
+            self._end = self._end or end
             self._close()
 
     def _perform(self, outputs: Iterable[Output]) -> None:
@@ -237,17 +291,22 @@ class Connection(asyncio.Protocol):
                 case fact:
                     self._note(fact)
 
+    @property
+    def _may_write(self) -> bool:
+        broken = self._channel is not None and self._channel.broken
+        return not broken and not self._transport.is_closing()
+
     def _send(self, data: bytes) -> None:
-        if self._transport.is_closing():
+        if not self._may_write:
             return
-        self._note(e.Sent(data))
-        self._answered = True
-        if self._slow is not None:
-            self._queue.append(data)
-            if len(self._queue) == 1:
-                self._timer = asyncio.get_running_loop().call_later(self._slow.delay, self._drip, self._slow.delay)
-        else:
+        if self._slow is None:
+            self._note(e.Sent(data))
+            self._answered = True
             self._write(data)
+            return
+        self._queue.append(data)
+        if len(self._queue) == 1:
+            self._after(self._slow.delay, self._drip)
 
     def _write(self, data: bytes) -> None:
         if self._channel is not None:
@@ -256,13 +315,20 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(data)
 
-    def _drip(self, delay: float) -> None:
-        for byte in self._queue.pop(0):
+    def _drip(self) -> None:
+        assert self._slow is not None  # noqa: S101 - only then is there a queue
+        if not self._may_write:
+            return
+        data = self._queue.pop(0)
+        self._note(e.Sent(data))
+        for byte in data:
             self._write(bytes((byte,)))
         if self._queue:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._drip, delay)
+            self._after(self._slow.delay, self._drip)
         elif self._close_after_queue:
             self._close()
+        elif self._mode is _Mode.HELLO and self._raw:
+            self._take_hello(b"")
 
     def _flush(self, channel: TLSChannel) -> None:
         out = channel.take()
@@ -272,6 +338,7 @@ class Connection(asyncio.Protocol):
     def _start_tls(self, start: StartTLS) -> None:
         trail = self._policy.one(Trail)
         suffix = fill(trail.data, start.tag) if trail else b""
+        self._tag = start.tag
         self._stay_clear = self._policy.one(StayClear)
         # One write is one segment: only so can a client be caught keeping what came behind the reply.
         self._send(start.reply + suffix)
@@ -287,8 +354,7 @@ class Connection(asyncio.Protocol):
         assert self._withhold is not None  # noqa: S101 - asked just before
         self._note(e.Deviated("reply withheld", "", data))
         if not self._held:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._withhold.patience, self._let_out_a_piece)
+            self._after(self._withhold.patience, self._let_out_a_piece)
         self._held += data
 
     def _let_out_a_piece(self) -> None:
@@ -296,18 +362,21 @@ class Connection(asyncio.Protocol):
         several_lines = 0 < line_end < len(self._held)
         piece = bytes(self._held[: line_end if several_lines else 1])
         self._note(e.Deviated("first piece let out", "", piece))
-        self._guarded(lambda: self._send(piece))
+        self._send(piece)
 
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
         self._mode = _Mode.DEAF
         self._channel = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._queue.clear()
         if not self._transport.is_closing():
             with contextlib.suppress(OSError):  # the client may have reset the connection by now
                 self._transport.write_eof()
 
     def _close(self) -> None:
-        if self._queue:
+        if self._queue and self._may_write:
             self._close_after_queue = True
             return
         if self._channel is not None:

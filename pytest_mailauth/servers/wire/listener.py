@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.terms import PortState
 from pytest_mailauth.servers.wire.loop import PASSES
+from pytest_mailauth.servers.wire.transport import SocketTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from pytest_mailauth.servers.wire.connection import Connection
     from pytest_mailauth.servers.wire.loop import LoopThread
@@ -49,7 +49,7 @@ class Listener:
         self._loop = loop
         self._make = make
         self._filler: socket.socket | None = None
-        self._serving: Future[asyncio.Server] | None = None
+        self._serving = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             self._socket.bind((ADDRESS, 0))
@@ -68,7 +68,8 @@ class Listener:
             case _:
                 self._socket.listen(BACKLOG)
                 self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-                self._serving = self._loop.submit(self._serve())
+                self._loop.soon(self._serve)
+                self._serving = True
 
     def _fill_the_queue(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -77,15 +78,20 @@ class Listener:
         self._socket.listen(0)
         self._filler = socket.create_connection((ADDRESS, self.port))
 
-    async def _serve(self) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(self._accept, sock=self._socket, backlog=BACKLOG)
+    def _serve(self) -> None:
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
-    def _accept(self) -> Connection:
-        self._idle.clear()
-        connection = self._make(self._ended)
-        self.connections.append(connection)
-        self._live.add(connection)
-        return connection
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, peer = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            connection = self._make(self._ended)
+            self._idle.clear()
+            self.connections.append(connection)
+            self._live.add(connection)
+            SocketTransport(client, peer, connection)
 
     def _ended(self, connection: Connection) -> None:
         self._live.discard(connection)
@@ -109,17 +115,16 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening and cut off whoever is still connected. Nothing is left behind; calling again is harmless."""
-        if self._serving is not None:
-            serving, self._serving = self._serving, None
-            self._loop.run(self._shut(serving))
+        if self._serving:
+            self._serving = False
+            self._loop.run(self._shut())
         with contextlib.suppress(OSError):
             self._socket.close()
         if self._filler is not None:
             self._filler.close()
 
-    async def _shut(self, serving: Future[asyncio.Server]) -> None:
-        server = await asyncio.wrap_future(serving)
-        server.close()
+    async def _shut(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
         for connection in tuple(self._live):
             connection.abort()
         await self._idle.wait()

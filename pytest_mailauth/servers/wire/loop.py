@@ -6,6 +6,7 @@ The thread is a daemon, so a test run that is killed never hangs on it; a run th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,10 +42,15 @@ class LoopThread:
             if self._stopped:
                 raise RuntimeError("the servers are closed")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                # Not whatever the project under test has set as its policy: ours has to watch sockets.
+                self._loop = asyncio.SelectorEventLoop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="pytest-mailauth", daemon=True)
                 self._thread.start()
             return self._loop
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call *function* on the loop, before anything that is asked of the loop later."""
+        self._started().call_soon_threadsafe(function)
 
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run *coroutine* on the loop without waiting for it."""
@@ -80,9 +86,18 @@ class LoopThread:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(PATIENCE)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(PATIENCE)
             loop.close()
+
+
+async def _cancel_all() -> None:
+    # Another thread may still be waiting for clients to leave; it is told, rather than left waiting.
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 class Alarm:
@@ -114,5 +129,6 @@ class Alarm:
             self._over = True
             rang = self._rang
         if not rang:
-            self._loop.call_soon_threadsafe(lambda: self._handle.cancel() if self._handle else None)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and every alarm with it
+                self._loop.call_soon_threadsafe(lambda: self._handle.cancel() if self._handle else None)
         return not rang

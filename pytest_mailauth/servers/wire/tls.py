@@ -78,6 +78,7 @@ class TLSChannel:
         established: True once the handshake has finished.
         ended: The fact that tells how the handshake ended, or None while it goes on.
         alert: The fact of a fatal alert after the handshake, or None.
+        error: What is wrong with a record that came after the handshake, or None.
         closed: True when the peer said close_notify, or when the channel broke.
     """
 
@@ -88,7 +89,13 @@ class TLSChannel:
         self.established = False
         self.ended: HandshakeEnded | None = None
         self.alert: AlertReceived | None = None
+        self.error: str | None = None
         self.closed = False
+
+    @property
+    def broken(self) -> bool:
+        """True when nothing can be sent any more: after a fatal alert or a broken record."""
+        return self.alert is not None or self.error is not None
 
     def feed(self, raw: bytes) -> bytes:
         """Take bytes from the socket; return what they decrypt to, empty during the handshake."""
@@ -135,7 +142,10 @@ class TLSChannel:
             except ssl.SSLError as error:
                 self.closed = True
                 name = alert_name(error.reason, raw)
-                self.alert = AlertReceived(name or f"broken record ({error.reason})")
+                if name is not None:
+                    self.alert = AlertReceived(name)
+                else:
+                    self.error = error.reason or str(error)
             else:
                 pieces.append(piece)
                 if not piece:

@@ -21,7 +21,7 @@ _SENDERS: Final = (b"from", b"sender", b"reply-to")
 _RECIPIENTS: Final = (b"to", b"cc", b"bcc")
 
 _TOKEN: Final = re.compile(
-    rb'"([^"\\]*(?:\\.[^"\\]*)*)"|(\[[^\]]*\]|[^\s"<>,;:@\[\]()]+)|([<>,;:@])|[\s"\[\])]',
+    rb'"([^"\\]*(?:\\.[^"\\]*)*)"|(\[[^\]]*\]|[^\s"<>,;:@\[\]()]+)|([<>,;:@])|(\()|.',
     re.DOTALL,
 )
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
@@ -84,27 +84,24 @@ def addresses(value: bytes) -> list[Address]:
 
 def _tokens(value: bytes) -> Iterator[tuple[str, bytes]]:
     at = 0
-    while at < len(value):
-        if value[at] == ord("("):
-            end = _comment_end(value, at)
-            yield "comment", value[at + 1 : end - 1]
-            at = end
-            continue
-        match = _TOKEN.match(value, at)
-        if match is None:  # a byte that begins nothing
-            at += 1
-            continue
+    while match := _TOKEN.match(value, at):
         at = match.end()
-        if match[1] is not None:
-            yield "word", _ESCAPED.sub(rb"\1", match[1])
-        elif match[2] is not None:
-            yield "word", match[2]
-        elif match[3] is not None:
-            yield "special", match[3]
+        quoted, word, special, comment = match.groups()
+        if quoted is not None:
+            yield "word", _ESCAPED.sub(rb"\1", quoted)
+        elif word:
+            yield "word", word
+        elif special:
+            yield "special", special
+        elif comment:
+            end = _comment_end(value, at)
+            yield "comment", value[at : end - 1]
+            at = end
 
 
 def _comment_end(value: bytes, at: int) -> int:
-    depth = 0
+    """Return the place behind the comment whose text begins at *at*; comments nest (RFC 5322 section 3.2.2)."""
+    depth = 1
     while at < len(value):
         char = value[at : at + 1]
         at += 2 if char == b"\\" else 1

@@ -177,12 +177,11 @@ def _item(args: Arguments, name: bytes) -> Item:
 
 def _section(args: Arguments) -> Section:
     found = args.match(_SECTION)
-    if not found:
-        raise ParseError("a section expected")
-    numbers = tuple(int(number) for number in (found[1] or b"").split(b".") if number)
-    text = (found[3] or b"").upper()
+    words = found.groups(b"") if found else (b"", b"", b"")
+    numbers = tuple(int(number) for number in words[0].split(b".") if number)
+    text = words[2].upper()
     # A dot stands between part number and text, and nowhere else; MIME is only of a part.
-    if bool(found[2]) != (bool(numbers) and bool(text)) or (text == b"MIME" and not numbers):
+    if bool(words[1]) != (bool(numbers) and bool(text)) or (text == b"MIME" and not numbers):
         raise ParseError("no such section")
     fields: list[bytes] = []
     if text.startswith(b"HEADER.FIELDS"):

@@ -1,0 +1,5 @@
+"""``python -m pytest_mailauth`` is the command ``mailauth``."""
+
+from pytest_mailauth.cli import main
+
+main()

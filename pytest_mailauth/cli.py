@@ -1,0 +1,251 @@
+"""The command ``mailauth``: options in, a report out. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rich.console import Console
+
+    from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.runner import Runner
+    from pytest_mailauth.model.trial import Declaration
+
+_CHECK_EPILOG = """\b
+Clients of this Python and of this system, by name:
+  mailauth check smtplib poplib imaplib
+  mailauth check smtplib:verifying --security implicit -v
+  mailauth check aiosmtplib IMAPClient curl      (when installed)
+
+\b
+Any other program, after two dashes:
+  mailauth check --protocol smtp -- curl --url {url} --ssl-reqd
+      --user {username}:{password} --cacert {cafile} --mail-from {sender}
+      --mail-rcpt {recipient} --upload-file message.txt
+  mailauth check --protocol imap --security implicit -- ./my-client
+
+\b
+It has to connect, log in, do one thing (send a message, open a mailbox) and
+end, within its time-out of 2 seconds (--declare timeout=SECONDS). It is told
+where and how by these words in its arguments, and by environment variables
+of the same names, MAILAUTH_HOST and so on:
+  {host} {port} {url}        the server; {url} is such as smtps://localhost:465
+  {security}                 starttls, implicit or none
+  {username} {password}      the account; {token} is a bearer token
+  {cafile}                   the only certificate authority to trust (PEM)
+  {sender} {recipient}       of the message to send
+  {timeout}                  in seconds
+  {fallback_port}            another port of the account, 0 if there is none
+
+\b
+Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,
+3 a client could not be run or did not log in to the honest server,
+130 interrupted. INCONCLUSIVE cases count neither way.
+"""
+
+
+class _WithProgram(click.Command):
+    """A command whose line may end in ``-- PROGRAM ARGUMENTS``, which click must not touch."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["program"] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+def _ends_well(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
+    """Turn what a command returns or raises into an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> NoReturn:
+        from pytest_mailauth.model.errors import ConfigError, MailAuthError
+
+        try:
+            status = command(*args, **options) or 0
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        except MailAuthError as error:
+            click.echo(f"Error: {error}", err=True)
+            status = 3
+        except KeyboardInterrupt:
+            status = 130
+        sys.exit(status)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pytest-mailauth", prog_name="mailauth")
+def main() -> None:
+    """Judge mail clients: do they use TLS and passwords as the standards demand?
+
+    'mailauth check smtplib poplib imaplib' judges the mail clients of this Python.
+    """
+
+
+@main.command(cls=_WithProgram, epilog=_CHECK_EPILOG)
+@click.argument("clients", nargs=-1, metavar="[CLIENT]... | -- PROGRAM [ARGUMENT]...")
+@click.option("--protocol", type=click.Choice(["smtp", "pop3", "imap"]), help="The protocol that the program speaks.")
+@click.option(
+    "--security",
+    multiple=True,
+    type=click.Choice(["starttls", "implicit", "none"]),
+    help="A mode to judge it in; may be given again. Default: starttls and implicit.",
+)
+@click.option(
+    "--declare",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the client means to do, such as verify=none or timeout=5; decides what counts. May be given again.",
+)
+@click.option("--scenario", multiple=True, metavar="NAME", help="Run only this scenario; may be given again.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    help="Write the results as JSON; - for standard output.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show every case, and whole transcripts.")
+@click.option("--no-color", is_flag=True, help="Show no colours.")
+@click.pass_context
+@_ends_well
+def check(
+    ctx: click.Context,
+    clients: tuple[str, ...],
+    *,
+    protocol: str | None,
+    security: tuple[str, ...],
+    declare: tuple[str, ...],
+    scenario: tuple[str, ...],
+    json_file: TextIO | None,
+    verbose: bool,
+    no_color: bool,
+) -> int:
+    """Run mail clients against fake servers, honest and hostile ones, and judge what they do."""
+    from pytest_mailauth.judge.runner import Runner
+    from pytest_mailauth.report.digest import digest
+    from pytest_mailauth.report.machine import document, environment
+    from pytest_mailauth.report.progress import ProgressDisplay
+    from pytest_mailauth.report.terminal import TerminalReport
+    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.wire.contexts import servable_versions
+
+    chosen = _clients(clients, ctx.meta.get("program"), protocol, security, _declaration(declare))
+    known = _scenarios(scenario)
+    errors = _console(no_color=no_color, to_stderr=True)
+    with MailServers() as servers, ProgressDisplay(errors, len(chosen)) as progress:
+        runner = Runner(chosen, progress=progress, select=known, servers=servers)
+        _refuse_nothing(runner, scenario)
+        runner.run()
+        about = environment(servable_versions(servers.ca), interrupted=runner.interrupted)
+    reports = digest(runner.groups)
+    if json_file is not None:
+        json_file.write(document(reports, about))
+    console = errors if json_file is sys.stdout else _console(no_color=no_color)
+    return TerminalReport(console, verbose=verbose).print(reports, interrupted=runner.interrupted)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
+def rules(*, as_json: bool) -> None:
+    """List the rules that clients are judged by."""
+    from pytest_mailauth.report.reference import rules_json, rules_text
+
+    click.echo(rules_json() if as_json else rules_text(_width()), nl=not as_json)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
+def scenarios(*, as_json: bool) -> None:
+    """List the scenarios that clients are run in."""
+    from pytest_mailauth.report.reference import scenarios_json, scenarios_text
+
+    click.echo(scenarios_json() if as_json else scenarios_text(_width()), nl=not as_json)
+
+
+@main.command()
+@click.argument("name", metavar="RULE_OR_SCENARIO")
+@_ends_well
+def explain(name: str) -> None:
+    """Say what a rule demands, what a scenario does, and what to do about it."""
+    from pytest_mailauth.report.reference import explain as explanation
+
+    click.echo(explanation(name, _width()))
+
+
+def _declaration(pairs: Iterable[str]) -> Declaration | None:
+    """Return what was declared, or None for nothing, so that a built-in client's own declaration stands."""
+    from pytest_mailauth.model.trial import Declaration
+
+    named = dict(pair.partition("=")[::2] for pair in pairs)
+    if any("=" not in pair for pair in pairs):
+        raise click.UsageError("--declare takes NAME=VALUE, for example --declare verify=none")
+    return Declaration.parse(named) if named else None
+
+
+def _clients(
+    names: tuple[str, ...],
+    program: tuple[str, ...] | None,
+    protocol: str | None,
+    securities: tuple[str, ...],
+    declared: Declaration | None,
+) -> tuple[Client, ...]:
+    from pytest_mailauth.judge.clients.catalogue import builtin
+    from pytest_mailauth.judge.clients.command import command_client
+    from pytest_mailauth.model.terms import Protocol, Security
+
+    modes = tuple(dict.fromkeys(Security(each) for each in securities))
+    if program is not None:
+        if names:
+            raise click.UsageError(f"name clients or give a program after --, not both: {' '.join(names)}")
+        if protocol is None:
+            raise click.UsageError("say what the program speaks, for example --protocol smtp")
+        both = (Security.STARTTLS, Security.IMPLICIT)
+        return (command_client(program, Protocol(protocol), modes or both, declared),)
+    if not names:
+        raise click.UsageError("name a client, for example: mailauth check smtplib (see mailauth check --help)")
+    found = {client.name: client for name in names for client in builtin(name)}
+    changes: dict[str, Any] = {"declared": declared} if declared else {}
+    changes |= {"securities": modes} if modes else {}
+    if protocol is not None:
+        found = {name: client for name, client in found.items() if protocol in client.protocols}
+        changes["protocols"] = (Protocol(protocol),)
+    if not found:
+        raise click.UsageError(f"none of {', '.join(names)} speaks {protocol}")
+    return tuple(dataclasses.replace(client, **changes) for client in found.values())
+
+
+def _scenarios(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    from pytest_mailauth.judge.scenarios import SCENARIOS
+    from pytest_mailauth.report.reference import unknown
+
+    for name in names:
+        if name not in SCENARIOS:
+            raise click.UsageError(unknown("scenario", name, tuple(SCENARIOS)))
+    return names or None
+
+
+def _refuse_nothing(runner: Runner, names: tuple[str, ...]) -> None:
+    if not any(group.settings for group in runner.groups):
+        raise click.UsageError(f"no case of {', '.join(names)} exists for these protocols and modes")
+
+
+def _console(*, no_color: bool, to_stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=to_stderr, color_system=None if no_color else "auto")
+
+
+def _width() -> int:
+    import shutil
+
+    return max(min(shutil.get_terminal_size().columns, 100), 40)

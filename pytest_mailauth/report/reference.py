@@ -1,0 +1,182 @@
+"""Rules and scenarios as a reader meets them: listed by name, explained one by one, and as JSON."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.scenarios import SCENARIOS, Setting
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.report.text import labelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_mailauth.judge.rules import Rule
+    from pytest_mailauth.judge.scenarios import Scenario
+
+CLASSES: Final = {
+    "A": "honest servers",
+    "B": "modes and ports",
+    "C": "blocked ports",
+    "D": "STARTTLS taken away or refused",
+    "E": "STARTTLS that does not start TLS",
+    "F": "bytes injected before TLS",
+    "G": "IMAP greetings that skip the login",
+    "H": "mailboxes and state tampered with before TLS",
+    "I": "texts that deceive the reader",
+    "J": "referrals to other servers",
+    "K": "TLS versions",
+    "L": "cipher suites and other parameters of TLS",
+    "M": "certificates and names",
+    "N": "several protocols and services",
+    "O": "policies for passwords",
+    "P": "SCRAM",
+    "Q": "OAuth 2.0",
+    "R": "submission and relaying",
+    "S": "fallback over several connections",
+    "T": "discovery and automatic configuration",
+    "U": "policies of MTAs",
+    "V": "what the client itself sends",
+    "W": "robustness",
+    "X": "secrets outside the wire",
+}
+"""What the classes of scenarios are about."""
+
+
+def rules_json() -> str:
+    """Return every rule as JSON, a list of objects."""
+    return _json(
+        {
+            "name": rule.name,
+            "requirement": rule.requirement,
+            "expected": rule.expected,
+            "severity": rule.severity,
+            "sources": rule.sources,
+            "advice": rule.advice,
+            "scenarios": _scenarios_of(rule),
+        }
+        for rule in RULES.values()
+    )
+
+
+def scenarios_json() -> str:
+    """Return every scenario as JSON, a list of objects; ``ids`` are its cases, one a protocol and mode."""
+    return _json(
+        {
+            "name": scenario.name,
+            "class": scenario.family,
+            "summary": scenario.summary,
+            "protocols": scenario.protocols,
+            "modes": scenario.modes,
+            "rules": scenario.rules,
+            "severity": scenario.severity,
+            "sources": scenario.sources,
+            "ids": _ids(scenario),
+        }
+        for scenario in SCENARIOS.values()
+    )
+
+
+def rules_text(width: int) -> str:
+    """Return every rule with its requirement."""
+    return "\n".join(
+        f"{rule.name} ({rule.severity})\n{_wrapped(rule.requirement, width)}"
+        for rule in sorted(RULES.values(), key=lambda rule: rule.name)
+    )
+
+
+def scenarios_text(width: int) -> str:
+    """Return every scenario with its summary, class by class."""
+    blocks = []
+    for family in sorted({scenario.family for scenario in SCENARIOS.values()}):
+        blocks.append(f"Class {family}: {CLASSES[family]}")
+        for scenario in SCENARIOS.values():
+            if scenario.family == family:
+                where = f"{', '.join(scenario.protocols)}; {', '.join(scenario.modes)}"
+                blocks.append(f"  {scenario.name} ({where})\n{_wrapped(scenario.summary, width)}")
+    return "\n".join(blocks)
+
+
+def explain(name: str, width: int) -> str:
+    """Return what there is to say about a rule, a scenario, or one case of a scenario.
+
+    Args:
+        name: The name of a rule or a scenario, or the id of a case, as the report shows them.
+        width: Columns to wrap at.
+
+    Raises:
+        ConfigError: There is nothing of that name.
+    """
+    if name in RULES:
+        return _explain_rule(RULES[name], width)
+    cases = {case: scenario for scenario in SCENARIOS.values() for case in _ids(scenario)}
+    scenario = SCENARIOS.get(name) or cases.get(name)
+    if scenario is None:
+        raise ConfigError(unknown("rule or scenario", name, (*RULES, *SCENARIOS)))
+    return _explain_scenario(scenario, width)
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """Return what to say about a name that is not known: the nearest names, and how to list them all."""
+    near = difflib.get_close_matches(name, known, 3)
+    guess = f"; did you mean {', '.join(near)}?" if near else "."
+    return f"there is no {kind} {name!r}{guess} 'mailauth rules' and 'mailauth scenarios' list them all."
+
+
+def _explain_rule(rule: Rule, width: int) -> str:
+    told = {
+        "Requirement": rule.requirement,
+        "Expected": rule.expected,
+        "Severity": rule.severity,
+        "Sources": _sources(rule.sources),
+        "Tested by": ", ".join(_scenarios_of(rule)) or "every scenario, beside its own rules",
+        "Next step": rule.advice,
+    }
+    return "\n".join([f"{rule.name} (rule)", *(labelled(label, text, width) for label, text in told.items())])
+
+
+def _explain_scenario(scenario: Scenario, width: int) -> str:
+    told = {
+        "Server": scenario.summary,
+        "Class": f"{scenario.family}, {CLASSES[scenario.family]}",
+        "Severity": scenario.severity,
+        "Sources": _sources(scenario.sources),
+        "Cases": ", ".join(_ids(scenario)),
+    }
+    lines = [f"{scenario.name} (scenario)", *(labelled(label, text, width) for label, text in told.items())]
+    for name in scenario.rules:
+        rule = RULES[name]
+        lines += [
+            "",
+            f"looked at by the rule {name}",
+            labelled("Requirement", rule.requirement, width),
+            labelled("Expected", rule.expected, width),
+            labelled("Next step", rule.advice, width),
+        ]
+    return "\n".join(lines)
+
+
+def _scenarios_of(rule: Rule) -> list[str]:
+    return [scenario.name for scenario in SCENARIOS.values() if rule.name in scenario.rules]
+
+
+def _ids(scenario: Scenario) -> list[str]:
+    return [Setting(scenario, protocol, mode).id for protocol in scenario.protocols for mode in scenario.modes]
+
+
+def _sources(sources: Iterable[str]) -> str:
+    everything = tuple(sources)
+    paragraphs = any(source[:1] == "S" and source[1:].isdigit() for source in everything)
+    return ", ".join(everything) + (" (S: paragraphs of the source document)" if paragraphs else "")
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width=width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _json(objects: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(list(objects), indent=2) + "\n"

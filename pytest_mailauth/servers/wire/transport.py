@@ -1,0 +1,131 @@
+"""A connected socket as an asyncio transport: everything is read and written in the loop's own callback.
+
+asyncio's server makes a task and a future for each client and greets it three passes of the loop later, or, when it
+is closed by then, loses its socket. Here a client is accepted, greeted and known in one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any, Final
+
+READ_SIZE: Final = 65_536
+"""Bytes read at once. Memory for more is asked of the system at every read, which takes longer than the read."""
+
+
+class SocketTransport(asyncio.Transport):
+    """Carries the bytes of one socket to and from a protocol. Make and use it on the loop.
+
+    Args:
+        connected: The socket, which this object closes.
+        peer: The client's address.
+        protocol: Told of everything as asyncio tells it, but connected before this returns.
+    """
+
+    def __init__(self, connected: socket.socket, peer: Any, protocol: asyncio.Protocol) -> None:
+        super().__init__({"socket": connected, "peername": peer})
+        self._loop = asyncio.get_running_loop()
+        self._socket = connected
+        self._protocol = protocol
+        self._unsent = bytearray()
+        self._closing = False
+        self._over = False
+        self._eof_follows = False
+        connected.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop.add_reader(connected, self._read)
+        protocol.connection_made(self)
+
+    def is_closing(self) -> bool:
+        """Return True once nothing more is read."""
+        return self._closing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send *data* now, and what the socket does not take as soon as it does."""
+        if self._over:
+            return
+        if not self._unsent:
+            sent = self._send(data)
+            if self._over or sent == len(data):
+                return
+            data = data[sent:]
+            self._loop.add_writer(self._socket, self._write_rest)
+        self._unsent += data
+
+    def write_eof(self) -> None:
+        """Say that nothing more will be sent, once everything has been."""
+        self._eof_follows = True
+        if not self._unsent:
+            with contextlib.suppress(OSError):  # the client may have reset the connection by now
+                self._socket.shutdown(socket.SHUT_WR)
+
+    def can_write_eof(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Read nothing more, and end once everything has been sent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._socket)
+        if not self._unsent:
+            self._end(None)
+
+    def abort(self) -> None:
+        """End now. What has not been sent is dropped."""
+        self._end(None)
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if data:
+            self._protocol.data_received(data)
+        else:
+            self._protocol.eof_received()
+            self.close()
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._end(error)
+            return 0
+
+    def _write_rest(self) -> None:
+        del self._unsent[: self._send(self._unsent)]
+        if self._unsent or self._over:
+            return
+        self._loop.remove_writer(self._socket)
+        if self._closing:
+            self._end(None)
+        elif self._eof_follows:
+            self.write_eof()
+
+    def _end(self, error: OSError | None) -> None:
+        if self._over:
+            return
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._socket)
+        if self._unsent:
+            self._unsent.clear()
+            self._loop.remove_writer(self._socket)
+        self._over = True
+        # Not at once: the protocol may be in the middle of the call that led here.
+        self._loop.call_soon(self._leave, error)
+
+    def _leave(self, error: OSError | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._socket.close()

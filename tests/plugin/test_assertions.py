@@ -1,0 +1,134 @@
+"""The text of a failing assertion: requirement, expected, actual, transcript with the TLS boundary, next step."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+
+import pytest
+
+from pytest_mailauth import (
+    AuthPolicy,
+    ClientViolation,
+    ConfigError,
+    Declaration,
+    MailServers,
+    TLSPolicy,
+    assert_no_cleartext_credentials,
+    assert_not_authenticated,
+    assert_obeys,
+    assert_tls,
+)
+from pytest_mailauth.model.canary import find
+
+IN_CLEAR = AuthPolicy(before_tls=("PLAIN", "LOGIN"))
+
+
+def log_in(server, *, context=None):
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        if context is not None:
+            client.starttls(context=context)
+        client.login(server.account.username, server.account.password)
+
+
+def unverified():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def test_the_text_of_a_cleartext_password(mailauth):
+    server = mailauth.smtp(auth=IN_CLEAR)
+    log_in(server)
+    with pytest.raises(ClientViolation) as caught:
+        assert_no_cleartext_credentials(server)
+    text = str(caught.value)
+    assert find(server.account.password, text.encode()) is None
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert lines[0] == "no-cleartext-credentials: VIOLATION (the client broke this rule)"
+    assert "A password never crosses unless TLS is active on that connection." in text
+    assert "RFC 8314 section 5.2" in " ".join(text.split())
+    assert "ession 1 on the main port: the password crossed in clear with PLAIN (found base64)" in " ".join(text.split())
+    assert "C: AUTH PLAIN <initial response of" in text
+    assert "Next step:" in text
+    assert text.index("Requirement:") < text.index("Expected:") < text.index("Actual:") < text.index("Transcript")
+
+
+def test_assert_obeys_passes_and_names_what_was_broken(mailauth):
+    good = mailauth.smtp()
+    log_in(good, context=good.ssl_context())
+    assert_obeys(good)
+    bad = mailauth.smtp(certificate="wrong-host")
+    log_in(bad, context=unverified())
+    with pytest.raises(ClientViolation, match="verify-before-credentials: VIOLATION") as caught:
+        assert_obeys(bad)
+    assert "======== TLS 1.3" in str(caught.value)
+
+
+def test_assert_obeys_judges_by_the_declaration(mailauth):
+    server = mailauth.smtp(certificate="self-signed")
+    log_in(server, context=unverified())
+    assert_obeys(server, declared=Declaration(verify="none"))
+
+
+def test_assert_obeys_on_old_tls(mailauth):
+    server = mailauth.smtp(tls=TLSPolicy(max_version="1.1"))
+    context = unverified()
+    with pytest.raises(ssl.SSLError):
+        log_in(server, context=context)
+    assert_obeys(server)
+
+
+@pytest.mark.parametrize("claim", [assert_obeys, assert_no_cleartext_credentials, assert_tls, assert_not_authenticated])
+def test_no_claim_holds_about_a_server_that_nobody_met(mailauth, claim):
+    with pytest.raises(ClientViolation):
+        claim(mailauth.smtp())
+
+
+@pytest.mark.parametrize("state", ["refused", "timeout"])
+def test_a_port_that_nobody_can_reach_was_not_logged_in_to(mailauth, state):
+    assert_not_authenticated(mailauth.smtp(port_state=state))
+
+
+def test_assert_tls(mailauth):
+    server = mailauth.smtp(tls=TLSPolicy(max_version="1.2"))
+    log_in(server, context=server.ssl_context())
+    assert_tls(server)
+    with pytest.raises(ClientViolation, match=r"used\s+TLS\s+1.2,\s+not\s+1.3"):
+        assert_tls(server, min_version="1.3")
+    with pytest.raises(ConfigError, match="min_version='1.4' is not known"):
+        assert_tls(server, min_version="1.4")
+
+
+def test_assert_tls_sees_a_session_in_clear(mailauth):
+    server = mailauth.smtp(auth=IN_CLEAR)
+    log_in(server)
+    with pytest.raises(ClientViolation, match=r"Session 1 never had a finished\s+TLS\s+handshake"):
+        assert_tls(server)
+
+
+def test_assert_not_authenticated_sees_a_login_and_a_refused_password(mailauth):
+    server = mailauth.smtp()
+    log_in(server, context=server.ssl_context())
+    with pytest.raises(ClientViolation, match="logged in with PLAIN"):
+        assert_not_authenticated(server)
+    strict = mailauth.smtp(security="none")
+    with smtplib.SMTP(strict.host, strict.port, timeout=5) as client:
+        client.ehlo()
+        client.docmd("AUTH", "PLAIN AGEAYg==")
+    assert_not_authenticated(strict)
+
+
+def test_an_unknown_rule_is_the_users_mistake(mailauth):
+    with pytest.raises(ConfigError, match="there is no rule 'no-such-rule'"):
+        assert_obeys(mailauth.smtp(), rules=["no-such-rule"])
+
+
+def test_assertions_work_without_pytest():
+    with MailServers() as servers:
+        server = servers.smtp(security="implicit")
+        context = server.ssl_context()
+        with smtplib.SMTP_SSL(server.host, server.port, context=context, timeout=5) as client:
+            client.login(server.account.username, server.account.password)
+        assert_obeys(server)

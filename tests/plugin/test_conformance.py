@@ -1,0 +1,182 @@
+"""``@conformance``: the body of a test is the client, and each scenario is a test of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+CLIENT = '''
+import smtplib, ssl
+
+def careless():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+def send(case, context):
+    implicit = case.security == "implicit"
+    common = dict(host=case.host, port=case.port, timeout=case.timeout)
+    with smtplib.SMTP_SSL(context=context, **common) if implicit else smtplib.SMTP(**common) as client:
+        if case.security == "starttls":
+            client.starttls(context=context)
+        client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: x\\r\\n\\r\\nHello")
+'''
+SOME = '["cert-expired", "starttls-not-offered", "tls10-only", "cert-cn-only", "port-465-blocked-587-clear"]'
+
+
+@pytest.fixture
+def suite(pytester):
+    pytester.makepyfile(client=CLIENT)
+
+    def run(source, *args):
+        pytester.makepyfile("from client import *\nfrom pytest_mailauth import *\n" + source)
+        return pytester.runpytest("-W", "error", "--strict-markers", "-p", "no:randomly", "-p", "no:asyncio", "-rA", *args)
+
+    return run
+
+
+def test_each_scenario_is_a_test_with_a_stable_id(suite):
+    result = suite(
+        f"""
+@conformance(protocols=["smtp"], scenarios={SOME})
+def test_client(mailauth_case):
+    send(mailauth_case, mailauth_case.ssl_context())
+"""
+    )
+    result.assert_outcomes(passed=7, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "PASSED *::test_client[[]smtp-starttls-starttls-not-offered[]]",
+            "PASSED *::test_client[[]smtp-implicit-cert-expired[]]",
+            "SKIPPED*not applicable: this client knows one port only*",
+        ]
+    )
+
+
+def test_a_violation_fails_with_everything_a_newcomer_needs(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["cert-expired"])
+def test_client(mailauth_case):
+    send(mailauth_case, careless())
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *verify-before-credentials: VIOLATION (the client broke this rule)",
+            "E *Requirement:*A password goes only to a server whose certificate chain and host name were*",
+            "E *Expected:*",
+            "E *Actual:*The certificate was expired, and session 1 on the main port: the password crossed inside*",
+            "E *Transcript:",
+            "E *S: 220 localhost ESMTP pytest-mailauth",
+            "E *C: STARTTLS",
+            "E *======== TLS 1.3, TLS_AES_256_GCM_SHA384 =*",
+            "E *C: AUTH PLAIN <initial response of * bytes>",
+            "E *Next step:*Use a verifying TLS context*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_body_that_cannot_log_in_is_told_so(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["cert-expired"])
+def test_client(mailauth_case):
+    raise RuntimeError("no network today")
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E *ClientUnusable: control: INCONCLUSIVE*", "E *it never connected; it*", "*RuntimeError: no network today*"]
+    )
+
+
+def test_a_remark_is_kept_although_the_test_passes(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["implicit"], scenarios=["cert-cn-only"])
+def test_client(mailauth_case):
+    send(mailauth_case, mailauth_case.ssl_context())
+"""
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*mailauth*", "*RFC 9525 forbids it*"])
+
+
+def test_a_client_without_a_time_out_is_cut_off_and_fails(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["port-tarpit"], declared=Declaration(timeout=0.2))
+def test_client(mailauth_case):
+    with smtplib.SMTP(mailauth_case.host, mailauth_case.port) as client:
+        client.starttls(context=mailauth_case.ssl_context())
+        client.login(mailauth_case.username, mailauth_case.password)
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*blocked-port-diagnosed: VIOLATION*", "*the client had not given up*"])
+
+
+def test_an_asynchronous_body(pytester):
+    pytester.makepyfile(
+        """
+        import aiosmtplib
+        from pytest_mailauth import conformance
+
+        @conformance(protocols=["smtp"], scenarios=["cert-self-signed", "starttls-not-offered"])
+        async def test_client(mailauth_case):
+            await aiosmtplib.send(
+                "Subject: x\\r\\n\\r\\nHello",
+                sender=mailauth_case.sender,
+                recipients=[mailauth_case.recipient],
+                hostname=mailauth_case.host,
+                port=mailauth_case.port,
+                username=mailauth_case.username,
+                password=mailauth_case.password,
+                use_tls=mailauth_case.security == "implicit",
+                start_tls=mailauth_case.security == "starttls",
+                tls_context=mailauth_case.ssl_context(),
+                timeout=mailauth_case.timeout,
+            )
+        """
+    )
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.runpytest("-W", "error", "-p", "no:randomly").assert_outcomes(passed=3)
+
+
+def test_other_fixtures_and_parameters_work_beside_it(suite):
+    result = suite(
+        """
+import pytest
+
+@pytest.mark.parametrize("style", ["one", "two"])
+@conformance(protocols=["smtp"], security=["implicit"], scenarios=["cert-expired"])
+def test_client(mailauth_case, style, monkeypatch):
+    monkeypatch.setenv("STYLE", style)
+    send(mailauth_case, mailauth_case.ssl_context())
+"""
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_the_fixture_needs_the_decorator(suite):
+    result = suite("\ndef test_client(mailauth_case): ...\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*mailauth_case needs the decorator @conformance(...)*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("protocols=['smpt']", "*protocols='smpt' is not known; use one of 'smtp', 'pop3', 'imap'*"),
+        ("protocols=['smtp'], security=['tls']", "*security='tls' is not known*"),
+        ("protocols=['smtp'], scenarios=['cert-expird']", "*there is no scenario 'cert-expird'*"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_import(suite, arguments, message):
+    result = suite(f"\n@conformance({arguments})\ndef test_client(mailauth_case): ...\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])

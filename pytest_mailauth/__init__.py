@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         assert_obeys,
         assert_tls,
     )
-    from pytest_mailauth.conformance import conformance
+    from pytest_mailauth.examination import conformance
     from pytest_mailauth.judge.clients.case import Case
     from pytest_mailauth.model.canary import Account, Secret
     from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
-    "conformance": "conformance",
+    "examination": "conformance",
     "judge.clients.case": "Case",
     "model.canary": "Account Secret",
     "model.config": "AuthPolicy ServerConfig TLSPolicy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -146,8 +147,9 @@ def check(
         runner = Runner(chosen, progress=progress, select=known, servers=servers)
         _refuse_nothing(runner, scenario)
         runner.run()
+        # Before the servers close: trials that Ctrl-C left running would be cut, and seem to have ended by themselves.
+        reports = digest(runner.groups)
         about = environment(servable_versions(servers.ca), interrupted=runner.interrupted)
-    reports = digest(runner.groups)
     if json_file is not None:
         json_file.write(document(reports, about))
     console = errors if json_file is sys.stdout else _console(no_color=no_color)
@@ -242,7 +244,10 @@ def _refuse_nothing(runner: Runner, names: tuple[str, ...]) -> None:
 def _console(*, no_color: bool, to_stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=to_stderr, color_system=None if no_color else "auto")
+    stream = sys.stderr if to_stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # what a client says may not exist in this terminal's encoding
+    return Console(file=stream, color_system=None if no_color else "auto")
 
 
 def _width() -> int:

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from pytest_mailauth.conformance import Examination
+    from pytest_mailauth.examination import Examination
     from pytest_mailauth.servers.pki import CertificateAuthority
     from pytest_mailauth.servers.server import MailServer, MailServers
 
@@ -127,7 +127,7 @@ def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> Mail
 @pytest.fixture
 def mailauth_case(mailauth_factory: MailServers, request: pytest.FixtureRequest) -> Examination:
     """What a ``@conformance`` test is given to connect with: host, port, security, username, password, cafile."""
-    from pytest_mailauth.conformance import Examination
+    from pytest_mailauth.examination import Examination
 
     plan = getattr(request.function, _PLAN, None)
     if plan is None:

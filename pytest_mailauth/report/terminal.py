@@ -5,6 +5,7 @@ Colour only ever repeats what a word and a sign say already.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
@@ -86,7 +87,7 @@ class TerminalReport:
         about = catalogue.meaning_of(report.name)
         modes = " and ".join(_MODES[mode] for mode in report.securities)
         self._line(Text.assemble((report.name, "bold"), f" ({about})" if about else ""))
-        self._line(f"{report.protocol.upper()} with {modes}: {_cases(report.rows)}{_declared(report)}")
+        self._line(f"{report.protocol.upper()} with {modes}: {_cases(len(report.rows))}{_declared(report)}")
         if self._verbose:
             for row in report.rows:
                 said = decisive(row)
@@ -95,11 +96,11 @@ class TerminalReport:
         else:
             for kind in report.kinds:
                 names = ", ".join(report.scenarios(kind.rows))
-                told = Text.assemble(f"{_cases(kind.rows):<9}  ", (kind.rule, "bold"), f": {names}")
+                told = Text.assemble(f"{_cases(len(kind.rows)):<9}  ", (kind.rule, "bold"), f": {names}")
                 self._hanging(self._mark(kind.verdict), told)
             for verdict in QUIET:
                 if count := report.counts.get(verdict):
-                    self._hanging(self._mark(verdict), Text(_cases(range(count))))
+                    self._hanging(self._mark(verdict), Text(_cases(count)))
         self._line()
 
     def _hanging(self, mark: Text, text: Text) -> None:
@@ -115,6 +116,9 @@ class TerminalReport:
         """Explain one rule once. What is allowed is told without its transcript."""
         row, finding = lesson.example
         weight = f"{RULES[lesson.rule].severity}; " if lesson.verdict is Verdict.VIOLATION else ""
+        affected: Counter[str] = Counter()
+        for report, rows in lesson.cases:
+            affected[report.name] += len(rows)
         title = Text.assemble((f" {lesson.rule}", "bold"), f" ({weight}{meaning(lesson.verdict)})")
         self._rule()
         self._line(self._mark(lesson.verdict) + title)
@@ -124,7 +128,7 @@ class TerminalReport:
             None if lesson.verdict is Verdict.NOTE else row.transcript or None,
             facts={
                 "Seen in": f"{row.setting.id} with {row.client}",
-                "Clients": ", ".join(f"{report.name} ({_cases(rows)})" for report, rows in lesson.cases),
+                "Clients": ", ".join(f"{name} ({_cases(count)})" for name, count in affected.items()),
             },
             width=min(self._console.width, WIDTH),
             lines=None if self._verbose else EXAMPLE_LINES,
@@ -145,7 +149,7 @@ class TerminalReport:
             self._line(Text.assemble(sign, (name, "bold"), counted))
         unsure = sum(report.counts.get(Verdict.INCONCLUSIVE, 0) for report in reports)
         if unsure:
-            self._line(f"{_cases(range(unsure))} INCONCLUSIVE: nothing was proved there, neither obedience nor breach.")
+            self._line(f"{_cases(unsure)} INCONCLUSIVE: nothing was proved there, neither obedience nor breach.")
         if not self._verbose:
             self._line("More: -v shows every case, 'mailauth explain NAME' a rule or a scenario.")
         self._line(f"Exit status {ended:d}: {_ENDINGS[ended]}.")
@@ -169,5 +173,5 @@ def _declared(report: ClientReport) -> str:
     return f" (declared: {declared})" if declared else ""
 
 
-def _cases(rows: Sequence[object]) -> str:
-    return f"{len(rows)} case{'' if len(rows) == 1 else 's'}"
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"

@@ -154,13 +154,14 @@ class Program:
                 status = process.wait()
             finally:
                 _end(process)
-                self._forget(case)
+                was_stopped = self._forget(case)
         finally:
             printed = output.finish()
         hidden = ((case.password, "<password>"), (values["token"], "<token>"))
         said = redact(_last_lines(printed), hidden)
-        if status:
-            raise ClientFailedError(f"{_status(status)}{f': {said}' if said else ''}")
+        if status or was_stopped:
+            ended = "still running at its time limit, and stopped" if was_stopped else _status(status)
+            raise ClientFailedError(f"{ended}{f': {said}' if said else ''}")
         if said:
             case.report(error=said)
 
@@ -205,10 +206,11 @@ class Program:
             self._running[case] = process
             return process
 
-    def _forget(self, case: Case) -> None:
+    def _forget(self, case: Case) -> bool:
+        """Forget the run of *case* and return whether it was stopped."""
         with self._lock:
             del self._running[case]
-            self._stopped.discard(case)
+            return case in self._stopped
 
 
 class _Output:

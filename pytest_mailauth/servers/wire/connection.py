@@ -20,7 +20,7 @@ from pytest_mailauth.model.deviations import Slow, StayClear, Trail, Withhold, f
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
 from pytest_mailauth.servers.wire.hello import HelloParser
-from pytest_mailauth.servers.wire.tls import TLSChannel
+from pytest_mailauth.servers.wire.tls import TLSChannel, behind_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -270,8 +270,9 @@ class Connection(asyncio.Protocol):
             self._note(channel.alert)
             end = e.Closed("client", "alert")
         elif channel.error is not None:
-            # Perhaps the client went back to speaking in clear; what cannot be decrypted was not said inside TLS.
-            self._note(e.Received(data), Layer.CLEAR)
+            clear = behind_records(data)
+            if clear:
+                self._note(e.Received(clear), Layer.CLEAR)
             self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
             end = e.Closed("server", "close")
         if self._mode is not _Mode.DEAF:

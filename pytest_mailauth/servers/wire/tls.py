@@ -45,6 +45,7 @@ ALERTS: Final[dict[int, str]] = {
 _PREFIXES: Final = ("SSLV3_", "TLSV1_", "TLSV13_")
 # OpenSSL names these without ALERT_, in the style of its own errors.
 _BARE: Final = frozenset(ALERTS[code] for code in (110, 112, 113))
+_RECORD_TYPES: Final = tuple(bytes((code,)) for code in range(20, 25))
 _SPOKEN: Final = {
     "UNSUPPORTED_PROTOCOL": "the client offers no TLS version that this server accepts",
     "NO_SHARED_CIPHER": "the client offers no cipher suite that this server accepts",
@@ -69,6 +70,14 @@ def alert_name(reason: str | None, raw: bytes = b"") -> str | None:
     if reason is None and len(raw) >= 7 and raw[-7] == 0x15 and raw[-4:-2] == b"\x00\x02":
         return ALERTS.get(raw[-1], f"alert {raw[-1]}")
     return None
+
+
+def behind_records(raw: bytes) -> bytes:
+    """Return what is left of *raw* behind the TLS records at its beginning: cleartext where none belongs."""
+    at = 0
+    while raw[at : at + 1] in _RECORD_TYPES and raw[at + 1 : at + 2] == b"\x03":
+        at += 5 + int.from_bytes(raw[at + 3 : at + 5], "big")
+    return raw[at:]
 
 
 class TLSChannel:

@@ -2,6 +2,8 @@
 
 The body may raise or return; that is its own affair. First it has to log in to the honest server, then each
 scenario is a test of its own with a stable id.
+
+The module does not bear the decorator's name: as an attribute of the package it would hide it.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def _ends_well(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
             click.echo(f"Error: {error}", err=True)
             status = 3
         except KeyboardInterrupt:
+            click.echo("Interrupted before anything was known.", err=True)
             status = 130
         sys.exit(status)
 

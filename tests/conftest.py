@@ -7,7 +7,6 @@ import contextlib
 import functools
 import gc
 import ipaddress
-import os
 import socket
 import threading
 from pathlib import Path
@@ -69,14 +68,15 @@ _failed = pytest.StashKey[bool]()
 PATIENCE = 2.0
 
 
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
 def _open_sockets():
     found = set()
-    for entry in os.scandir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else ():
-        with contextlib.suppress(OSError):  # the descriptor of the scan itself is gone by now
-            target = os.readlink(entry.path)
-            if target.startswith("socket:"):
-                found.add(target)
-    return found
+    for descriptor in _DESCRIPTORS.iterdir() if _DESCRIPTORS.is_dir() else ():
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
+            found.add(str(descriptor.readlink()))
+    return {target for target in found if target.startswith("socket:")}
 
 
 def _left_behind(threads, sockets, servers):

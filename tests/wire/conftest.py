@@ -20,7 +20,7 @@ def security(request):
 @pytest.fixture
 def serve(mailauth, protocol):
     """Return a function that starts a server of the protocol under test; STARTTLS unless it is told otherwise."""
-    return lambda **settings: getattr(mailauth, protocol)(**settings)
+    return getattr(mailauth, protocol)
 
 
 @pytest.fixture
@@ -30,7 +30,14 @@ def trusting(mailauth_ca):
     def make(version=None):
         context = mailauth_ca.ssl_context()
         if version is not None:
-            context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, f"TLSv{version.replace('.', '_')}")
+            context.minimum_version = context.maximum_version = getattr(
+                ssl.TLSVersion, f"TLSv{version.replace('.', '_')}"
+            )
         return context
 
     return make
+
+
+@pytest.fixture(params=["1.2", "1.3"])
+def version(request):
+    return request.param

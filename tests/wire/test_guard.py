@@ -1,5 +1,6 @@
 """The guards of this suite: no attempt leaves loopback, and what a test leaves behind fails it."""
 
+import contextlib
 import socket
 
 import pytest
@@ -26,7 +27,7 @@ def attempt(request):
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_an_attempt_to_leave_loopback_is_refused_and_named(attempt, host):
-    with pytest.raises(RuntimeError, match="tests stay on 127.0.0.0/8") as refusal:
+    with pytest.raises(RuntimeError, match="tests stay on 127") as refusal:
         attempt(host)
     assert refusal.typename == "LeftLoopback"
     assert f"reach {host} port 25" in str(refusal.value)
@@ -34,10 +35,8 @@ def test_an_attempt_to_leave_loopback_is_refused_and_named(attempt, host):
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_an_attempt_on_loopback_goes_through(attempt, host):
-    try:
+    with contextlib.suppress(OSError):
         assert attempt(host) != 0  # connect_ex returns the error number of the closed socket
-    except OSError:
-        pass
 
 
 def test_a_send_without_an_address_and_a_local_path_are_let_through(tmp_path):
@@ -109,4 +108,6 @@ def test_what_a_test_leaves_behind_fails_it(pytester, request):
     result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=7, failed=1, errors=len(SAID))
     for name, said in SAID.items():
-        result.stdout.fnmatch_lines([f"*ERROR at teardown of {name} *", f"left behind by this test: {said}"], consecutive=True)
+        result.stdout.fnmatch_lines(
+            [f"*ERROR at teardown of {name} *", f"left behind by this test: {said}"], consecutive=True
+        )

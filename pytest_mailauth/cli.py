@@ -46,6 +46,12 @@ of the same names, MAILAUTH_HOST and so on:
   {fallback_port}            another port of the account, 0 if there is none
 
 \b
+What can be declared, the default first:
+  starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
+  allow_insecure_auth=no|yes       role=mua|mta|library
+  fallback=none|other-port         timeout=2 (seconds)
+
+\b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,
 3 a client could not be run or did not log in to the honest server,
 130 interrupted. INCONCLUSIVE cases count neither way.

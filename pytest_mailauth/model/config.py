@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pytest_mailauth.model.deviations import Deviation
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import (
     TLS_VERSIONS,
@@ -19,6 +18,9 @@ from pytest_mailauth.model.terms import (
     Protocol,
     Security,
 )
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.deviations import Deviation
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -92,7 +94,7 @@ class AuthPolicy:
         before_tls: SASL mechanisms offered and accepted in clear. Default none (S2, S9, S12).
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted:
             ``"never"``, ``"tls"`` (default) or ``"always"``.
-        required: Whether a client must log in before it relays mail or reads a mailbox. Default True.
+        required: Whether an SMTP client must log in before it sends to foreign domains. Default True (S3).
         preauthenticated: Whether the session starts logged in (IMAP ``PREAUTH``, RFC 9051 section 7.1.4).
         advertised: Whether the mechanisms are announced as well as accepted. Default True.
 

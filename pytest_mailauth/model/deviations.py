@@ -20,7 +20,7 @@ class Greet:
 
 @dataclass(frozen=True, kw_only=True)
 class Hide:
-    """Leave these capabilities (EHLO keywords, IMAP or POP3 capabilities) out of every list."""
+    """Leave these capabilities out of every list: EHLO keywords and POP3 tags by the first word, IMAP's as a whole."""
 
     names: tuple[str, ...]
 

@@ -48,11 +48,6 @@ class Kind:
     verdict: Verdict
     rows: tuple[Result, ...]
 
-    @property
-    def evidence(self) -> str:
-        """What the first of the rows shows."""
-        return decisive(self.rows[0]).finding.evidence
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClientReport:

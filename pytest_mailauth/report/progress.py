@@ -35,18 +35,19 @@ class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
             TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
         )
 
     def __enter__(self) -> Self:
-        self._bar.start()
         self._task = self._bar.add_task("starting", total=None)
+        if self._console.is_terminal:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def __call__(self, done: int, total: int, label: str) -> None:
         """Show that *done* of *total* trials are done, the last of them *label*."""

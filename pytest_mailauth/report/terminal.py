@@ -122,14 +122,15 @@ class TerminalReport:
         title = Text.assemble((f" {lesson.rule}", "bold"), f" ({weight}{meaning(lesson.verdict)})")
         self._rule()
         self._line(self._mark(lesson.verdict) + title)
+        facts = {"Seen in": f"{row.setting.id} with {row.client}"}
+        is_allowed = lesson.verdict is Verdict.NOTE
+        if not is_allowed:
+            facts["Clients"] = ", ".join(f"{name} ({_cases(count)})" for name, count in affected.items())
         lines = explanation(
             lesson.rule,
             finding,
-            None if lesson.verdict is Verdict.NOTE else row.transcript or None,
-            facts={
-                "Seen in": f"{row.setting.id} with {row.client}",
-                "Clients": ", ".join(f"{name} ({_cases(count)})" for name, count in affected.items()),
-            },
+            None if is_allowed else row.transcript or None,
+            facts=facts,
             width=min(self._console.width, WIDTH),
             lines=None if self._verbose else EXAMPLE_LINES,
         )
@@ -144,14 +145,15 @@ class TerminalReport:
                 _COUNTED[verdict].format(count, s="" if count == 1 else "s") for verdict, count in report.counts.items()
             )
             worst = next(iter(report.counts), Verdict.NOT_APPLICABLE)
-            sign = self._sign(Verdict.PASS if worst in (Verdict.NOTE, *QUIET) else worst)
+            sign = self._sign(Verdict.PASS if worst is Verdict.NOTE else worst)
             name = f" {report.name:<{longest}}  {report.protocol.upper():<4}  "
-            self._line(Text.assemble(sign, (name, "bold"), counted))
+            self._line(Text.assemble(sign, (name, "bold"), counted or "no case was judged"))
         unsure = sum(report.counts.get(Verdict.INCONCLUSIVE, 0) for report in reports)
         if unsure:
             self._line(f"{_cases(unsure)} INCONCLUSIVE: nothing was proved there, neither obedience nor breach.")
         if not self._verbose:
-            self._line("More: -v shows every case, 'mailauth explain NAME' a rule or a scenario.")
+            self._line("A case is one scenario in one TLS mode; -v shows every one of them.")
+            self._line("'mailauth explain NAME' tells more about a rule or a scenario.")
         self._line(f"Exit status {ended:d}: {_ENDINGS[ended]}.")
 
     def _rule(self) -> None:

@@ -169,6 +169,7 @@ class MailServer:
         Raises:
             ServerFault: An engine or the wire failed. Our bug; it never passes as a client's behaviour.
         """
+        self._shared.raise_loop_errors()
         for session in self.sessions:
             for fact in session.of(Failed):
                 raise ServerFault(f"{self!r} failed inside:\n{fact.error}")
@@ -268,8 +269,23 @@ class MailServers:
         """Start an IMAP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
         return self.serve(ServerConfig(protocol=Protocol.IMAP, **settings))
 
+    def raise_loop_errors(self) -> None:
+        """Raise what failed on the thread that serves, outside any connection; once, since all servers share it.
+
+        Raises:
+            ServerFault: Something did. Our bug.
+        """
+        errors = self.loop.take_errors()
+        if errors:
+            raise ServerFault("the servers' thread failed inside:\n" + "\n".join(errors))
+
     def raise_faults(self) -> None:
-        """Raise the failures that happened inside any of the servers."""
+        """Raise the failures that happened inside any of the servers.
+
+        Raises:
+            ServerFault: Something failed inside. Our bug; it never passes as a client's behaviour.
+        """
+        self.raise_loop_errors()
         for server in self._servers:
             server.raise_faults()
 

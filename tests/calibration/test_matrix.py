@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from matrix import broken, matrix
 from clients import FAULTY, HONEST
+from matrix import broken, matrix
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS

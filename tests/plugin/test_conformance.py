@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-CLIENT = '''
+CLIENT = """
 import smtplib, ssl
 
 def careless():
@@ -21,7 +21,7 @@ def send(case, context):
             client.starttls(context=context)
         client.login(case.username, case.password)
         client.sendmail(case.sender, [case.recipient], "Subject: x\\r\\n\\r\\nHello")
-'''
+"""
 SOME = '["cert-expired", "starttls-not-offered", "tls10-only", "cert-cn-only", "port-465-blocked-587-clear"]'
 
 
@@ -31,7 +31,9 @@ def suite(pytester):
 
     def run(source, *args):
         pytester.makepyfile("from client import *\nfrom pytest_mailauth import *\n" + source)
-        return pytester.runpytest("-W", "error", "--strict-markers", "-p", "no:randomly", "-p", "no:asyncio", "-rA", *args)
+        return pytester.runpytest(
+            "-W", "error", "--strict-markers", "-p", "no:randomly", "-p", "no:asyncio", "-rA", *args
+        )
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-SEND = '''
+SEND = """
 import smtplib
 
 def send(server, *, context=None):
@@ -15,7 +15,7 @@ def send(server, *, context=None):
             client.starttls(context=context)
         client.login(server.account.username, server.account.password)
         client.sendmail("app@example.test", [server.account.address], "Subject: Welcome\\r\\n\\r\\nHello")
-'''
+"""
 
 
 @pytest.fixture

@@ -6,7 +6,18 @@ import subprocess
 import sys
 import types
 
-HEAVY = ("trustme", "cryptography", "aiosmtpd", "pytest_mailauth.servers", "pytest_mailauth.judge", "smtplib", "rich", "click")
+import pytest_mailauth
+
+HEAVY = (
+    "trustme",
+    "cryptography",
+    "aiosmtpd",
+    "pytest_mailauth.servers",
+    "pytest_mailauth.judge",
+    "smtplib",
+    "rich",
+    "click",
+)
 
 
 def test_nothing_heavy_is_imported_by_a_suite_that_does_not_use_it(pytester):
@@ -44,8 +55,6 @@ def test_hypothesis_is_not_imported_by_the_plugin():
 
 
 def test_every_public_name_can_be_imported():
-    import pytest_mailauth
-
     assert len(pytest_mailauth.__all__) == len(set(pytest_mailauth.__all__))
     for name in pytest_mailauth.__all__:
         # A module of the same name would take its place as soon as it is imported.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +21,9 @@ from pytest_mailauth import (
     assert_tls,
     conformance,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @pytest.mark.mailauth(certificate="expired", security="implicit")

@@ -492,17 +492,22 @@ def test_a_password_without_a_user_is_recorded_without_a_name():
 
 
 @pytest.mark.parametrize(
-    ("over_tls", "auth", "accepted"),
-    [(True, AuthPolicy(), True), (False, AuthPolicy(), False), (False, IN_CLEAR, True)],
+    ("over_tls", "auth", "authorization", "accepted"),
+    [
+        (True, AuthPolicy(), ALICE.address, True),
+        (True, AuthPolicy(), "admin", False),  # nobody acts for somebody else
+        (False, AuthPolicy(), "", False),
+        (False, IN_CLEAR, "", True),
+    ],
 )
-def test_credentials_of_a_mechanism_are_recorded_whether_accepted_or_not(over_tls, auth, accepted):
+def test_credentials_of_a_mechanism_are_recorded_whether_accepted_or_not(over_tls, auth, authorization, accepted):
     engine, _ = server(over_tls=over_tls, auth=auth)
-    initial = b64(f"admin\0{ALICE.username}\0{PASSWORD}").encode()
+    initial = b64(f"{authorization}\0{ALICE.username}\0{PASSWORD}").encode()
     outputs = engine.receive(b"auth plain " + initial + b"\r\n")
     shown = f"AUTH <unknown mechanism> <initial response of {len(initial)} bytes>"
     assert outputs[:2] == [
         Command("AUTH", b"plain " + initial, shown),
-        Authentication("PLAIN", ALICE.username, ALICE.password, accepted, "admin"),
+        Authentication("PLAIN", ALICE.username, ALICE.password, accepted, authorization),
     ]
 
 

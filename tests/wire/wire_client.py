@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 from typing import NamedTuple
 
 import pytest
@@ -80,9 +81,17 @@ SPEECH = {
 class Wire:
     """A connection, with or without TLS, and what was read from it so far."""
 
-    def __init__(self, server, deadline=DEADLINE):
+    def __init__(self, server, deadline=DEADLINE, *, buffer=None):
         self.speech = SPEECH[server.protocol]
-        self.socket = socket.create_connection(("127.0.0.1", server.port), deadline)
+        self.socket = socket.socket()
+        if buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(deadline)
+        try:
+            self.socket.connect(("127.0.0.1", server.port))
+        except OSError:
+            self.socket.close()
+            raise
         # Each send is a segment of its own.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unread = b""
@@ -176,10 +185,18 @@ def refused_handshake(server, context, host="localhost"):
     return refusal.value
 
 
+def until(condition):
+    """Wait until *condition* holds, for at most the deadline."""
+    late = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < late, "it did not happen"
+
+
 def only(server):
     """Return the record of the one session, once its client has left."""
     server.drain(DEADLINE)
     (session,) = server.sessions
+    assert session.closed is not None, "the session is still open"
     return session
 
 
@@ -194,7 +211,8 @@ class ByHand:
 
     def hear(self):
         """Take the next bytes from the server."""
-        self._heard.write(self.wire.socket.recv(65_536))
+        self._heard.write(self.wire.unread or self.wire.segment())
+        self.wire.unread = b""
 
     def say(self):
         """Return the bytes that TLS wants to send now."""

@@ -267,7 +267,7 @@ class Pop3Engine:
         return [listing("capabilities:", self._policy.advertised(self._capabilities(), over_tls=self._over_tls))]
 
     def _capabilities(self) -> tuple[str, ...]:
-        """Return what is announced now: ways to log in after the login too (RFC 2449 section 5), STLS not (RFC 2595)."""
+        """Return what is announced now: ways to log in also after the login (RFC 2449 section 5), STLS not."""
         always = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING")
         mechanisms = self._policy.announced_mechanisms(over_tls=self._over_tls)
         may_start_tls = self._policy.may_start_tls(over_tls=self._over_tls)

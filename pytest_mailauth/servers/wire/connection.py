@@ -33,6 +33,8 @@ BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_RECORD: Final = b"\x16\x03"
+"""How a ClientHello begins: a handshake record of SSL 3.0 or of any TLS (RFC 8446 section 5.1)."""
 _RECORD_BEHIND_A_LINE: Final = b"\n\x16"
 """A handshake record where the next command would begin; no command begins so."""
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
@@ -120,13 +122,10 @@ class Connection(asyncio.Protocol):
             return
         self._guarded(lambda: self._take(data))
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         """Take note that the client will send nothing more; the transport closes itself once it has written all."""
         self._end = self._end or e.Closed("client", "close")
         self._guarded(self._let_the_engine_go)
-        # True keeps the transport open, until the slow replies are out.
-        self._close_after_queue = bool(self._queue)
-        return self._close_after_queue
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record the end."""
@@ -185,7 +184,7 @@ class Connection(asyncio.Protocol):
                 self._take_records(data)
             case _Mode.CLEAR:
                 self._note(e.Received(data))
-                if data[:2] == b"\x16\x03":
+                if data.startswith(_RECORD):
                     self._look_at(data)
                 self._perform(self._machine.receive(data))
             case _Mode.HELLO:
@@ -206,7 +205,8 @@ class Connection(asyncio.Protocol):
         if self._hello.hello is None:
             if self._hello.done:
                 self._hello = HelloParser()  # text came first; this may be a hello all the same
-            self._hello.feed(data)
+            begins = 0 if len(self._hello) else max(data.find(_RECORD), 0)
+            self._hello.feed(data[begins:])
             if self._hello.hello is not None:
                 self._note(e.HelloSeen(self._hello.hello))
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.wire.loop import LoopThread
 
 ADDRESS: Final = "127.0.0.1"
-BACKLOG: Final = 128
+BACKLOG: Final = 1024
+"""Clients that may connect at once. One too many would be left to its next retry, a second later."""
 
 
 class Listener:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._errors: list[str] = []
 
     @property
     def running(self) -> bool:
@@ -44,9 +46,19 @@ class LoopThread:
             if self._loop is None:
                 # Not whatever the project under test has set as its policy: ours has to watch sockets.
                 self._loop = asyncio.SelectorEventLoop()
+                self._loop.set_exception_handler(self._note)
                 self._thread = threading.Thread(target=self._loop.run_forever, name="pytest-mailauth", daemon=True)
                 self._thread.start()
             return self._loop
+
+    def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self._errors.append("".join(traceback.format_exception(error)) if error else str(context["message"]))
+
+    def take_errors(self) -> tuple[str, ...]:
+        """Return what has failed on the loop outside any connection since this was last asked."""
+        errors, self._errors = tuple(self._errors), []
+        return errors
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call *function* on the loop, before anything that is asked of the loop later."""

@@ -200,7 +200,7 @@ class ImapEngine:
             self._announce(pending, int(announced[1]), waits=waits)
         answered = self._policy.answer_instead(pending.verb, over_tls=self._session.over_tls) is not None
         if announced is None or (waits and (pending.refusal or answered)):
-            # A client that waits for leave to send a literal does not get it (RFC 3501 section 4.3).
+            # A client that waits for leave to send a literal does not get it (RFC 3501 section 2.2.1).
             self._pending = None
             self._execute(pending, out)
         elif waits:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _SENDERS: Final = (b"from", b"sender", b"reply-to")
 _RECIPIENTS: Final = (b"to", b"cc", b"bcc")
 
+# What is opened and never closed ends with the value: scanning on for a closing mark would take quadratic time.
 _TOKEN: Final = re.compile(
-    rb'"([^"\\]*(?:\\.[^"\\]*)*)"|(\[[^\]]*\]|[^\s"<>,;:@\[\]()]+)|([<>,;:@])|(\()|.',
+    rb'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)|(\[[^\]]*(?:\]|\Z)|[^\s"<>,;:@\[\]()]+)|([<>,;:@])|(\()|.',
     re.DOTALL,
 )
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)

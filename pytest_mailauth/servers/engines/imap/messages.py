@@ -134,7 +134,7 @@ _CHANGES: dict[bytes, Callable[[set[str], set[str]], set[str]]] = {
     b"+FLAGS": lambda old, flags: _without(flags, old) | old,
     b"-FLAGS": _without,
 }
-"""What STORE does to the flags. Keywords are the same in any case (RFC 3501 section 9, ``flag-keyword``)."""
+"""What STORE does to the flags. Letters are compared without regard to case (RFC 3501 section 9)."""
 
 
 def copy(session: Session, args: Arguments, *, by_uid: bool = False) -> Reply:

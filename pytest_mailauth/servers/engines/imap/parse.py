@@ -131,7 +131,7 @@ class Arguments:
         if len(block) < int(found[1]):
             raise ParseError("a literal is cut short")
         if b"\0" in block:
-            raise ParseError("a literal must not hold NUL (RFC 3501 section 4.3)")
+            raise ParseError("a literal must not hold NUL (RFC 3501 section 9)")
         self._pos += len(block)
         return block
 

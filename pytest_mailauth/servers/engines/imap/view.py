@@ -38,8 +38,8 @@ class View:
     def select(self, wanted: SequenceSet, *, by_uid: bool) -> list[Numbered]:
         """Return the messages a set names, in order.
 
-        Unique identifiers that do not exist are passed over; a sequence number that does not exist is an error
-        (RFC 3501 section 9, ``seq-number`` and ``uniqueid``).
+        Unique identifiers that do not exist are passed over (RFC 3501 section 6.4.8); a sequence number that does
+        not exist is an error (section 9, ``seq-number``).
 
         Raises:
             ParseError: A sequence number is larger than the number of messages.

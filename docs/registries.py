@@ -1,0 +1,240 @@
+"""The registries of rules, scenarios, clients, certificates and settings as Markdown: pages and tables.
+
+Every sentence comes from a registry or a docstring; prose written here is only a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "fixtures"))
+
+from clients import FAULTY, HONEST
+
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.scenarios import SCENARIOS
+from pytest_mailauth.judge.verdict import NET
+from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.report.reference import CLASSES
+from pytest_mailauth.servers.pki_faults import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clients import Row
+
+PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
+"""The paragraphs of the source document."""
+
+_NOTICE: Final = "<!-- Written by docs/generate.py. Change its source instead: {source} -->"
+
+# Markdown.
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table."""
+    lines = [list(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def code(*names: object) -> str:
+    """Return names as code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def links(page: str, names: Iterable[str]) -> str:
+    """Return names as code that leads to their places on *page*."""
+    return ", ".join(f"[`{name}`]({page}#{name})" for name in names)
+
+
+def anchor(name: str) -> str:
+    """Return a name as code, to which others can lead."""
+    return f'<a id="{name}"></a>`{name}`'
+
+
+_SOURCES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (re.compile(r"\bS(\d+)\b"), r"[S\1](source-document.md#s\1)"),
+    (
+        re.compile(r"\bRFC (\d+) section (\d+(?:\.\d+)*)"),
+        r"[RFC \1 section \2](https://www.rfc-editor.org/rfc/rfc\1#section-\2)",
+    ),
+    (re.compile(r"\bRFC (\d+)\b(?! section|/)"), r"[RFC \1](https://www.rfc-editor.org/rfc/rfc\1)"),
+    (re.compile(r"\b(CVE-\d+-\d+)\b"), r"[\1](https://www.cve.org/CVERecord?id=\1)"),
+)
+
+
+def cited(text: str) -> str:
+    """Return *text* with its sources as links."""
+    for pattern, link in _SOURCES:
+        text = pattern.sub(link, text)
+    return text
+
+
+def prose(docstring: str) -> str:
+    """Return a sentence of a docstring as Markdown."""
+    named = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", docstring)
+    return cited(named.replace("``", "`"))
+
+
+def page(title: str, source: str, *parts: str) -> str:
+    """Return a whole generated page."""
+    return "\n\n".join([f"# {title}", _NOTICE.format(source=source), *parts]) + "\n"
+
+
+# Pages.
+
+
+def rules_page() -> str:
+    """Return what every rule demands, where that stands, and what shows that the rule works."""
+    parts = []
+    for name, rule in sorted(RULES.items()):
+        scenarios = [scenario.name for scenario in SCENARIOS.values() if name in scenario.rules]
+        faulty = [client for client, row in FAULTY.items() if row.rule == name]
+        facts = {
+            "Severity": rule.severity,
+            "Expected": rule.expected,
+            "Sources": cited(", ".join(rule.sources)),
+            "Scenarios": links("scenarios.md", scenarios)
+            + ("; also asked in every other scenario whose own rules found nothing" if name in NET else ""),
+            "Shown to work by": links("calibration.md", faulty) or "every client that cannot log in",
+            "Next step": rule.advice,
+        }
+        parts += [f"## {name}", rule.requirement, "\n".join(f"- {label}: {text}" for label, text in facts.items())]
+    return page(
+        "Rules",
+        "pytest_mailauth/judge/rules/",
+        "What a client must do. `mailauth rules` lists the same, `mailauth explain NAME` shows one of them. How a rule "
+        "comes to its verdict stands in [verdicts](verdicts.md). `control` is no rule about security: it is the ground "
+        "that the others stand on.",
+        *parts,
+    )
+
+
+def scenarios_page() -> str:
+    """Return what the server of every scenario does, class by class."""
+    parts = []
+    for family in sorted({scenario.family for scenario in SCENARIOS.values()}):
+        rows = [
+            (
+                anchor(scenario.name),
+                scenario.summary,
+                ", ".join(scenario.protocols),
+                ", ".join(scenario.modes),
+                links("rules.md", scenario.rules),
+                scenario.severity,
+                cited(", ".join(scenario.sources)),
+            )
+            for scenario in SCENARIOS.values()
+            if scenario.family == family
+        ]
+        head = ("Scenario", "What the server does", "Protocols", "Modes", "Rule", "Severity", "Sources")
+        parts += [f"## Class {family}: {CLASSES[family]}", table(head, rows)]
+    return page(
+        "Scenarios",
+        "pytest_mailauth/judge/scenarios/",
+        "What a client is run against. One scenario in one protocol and one mode is a case, and its identifier is made "
+        "of the three: `smtp-starttls-cert-expired`. `mailauth scenarios` lists the same.",
+        *parts,
+    )
+
+
+def calibration_page() -> str:
+    """Return which faulty client shows which rule to work."""
+    rules = [name for name in RULES if name != "control"]
+    matrix = [
+        (anchor(client), *("**broken**" if rule == row.rule else "·" for rule in rules))
+        for client, row in FAULTY.items()
+    ]
+    where = [
+        (
+            code(client),
+            links("rules.md", (row.rule,)),
+            ", ".join(row.protocols),
+            ", ".join(row.security),
+            links("scenarios.md", _asked(row.rule, row)),
+        )
+        for client, row in FAULTY.items()
+    ]
+    honest = "\n".join(f"- `{name}`" for name in HONEST)
+    return page(
+        "Calibration",
+        "fixtures/clients/switches.py",
+        "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
+        "The rule in its row has to flag it, and no other rule may, whatever the scenario. This page is written from "
+        "the tables; `tests/calibration/` runs every client through every scenario that exists for it, and so proves "
+        "the page again on each run of the tests.",
+        "## Which client breaks which rule",
+        table(("Faulty client", *(f"[{rule}](rules.md#{rule})" for rule in rules)), matrix),
+        "## Where the faults can show",
+        table(("Faulty client", "Rule", "Protocols", "Modes", "Scenarios that ask this rule of it"), where),
+        "## Honest clients",
+        "Clients differ in ways that are not wrong. Each of these passes every rule in every scenario:",
+        honest,
+    )
+
+
+def _asked(rule: str, row: Row) -> list[str]:
+    """Return the scenarios that ask *rule* and exist for the protocols and modes of a faulty client."""
+    return [
+        scenario.name
+        for scenario in SCENARIOS.values()
+        if rule in scenario.rules and {*scenario.protocols} & {*row.protocols} and {*scenario.modes} & {*row.security}
+    ]
+
+
+# Tables.
+
+_ATTRIBUTE: Final = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+
+
+def settings(kind: type) -> str:
+    """Return the fields of a settings class with their defaults, as its docstring explains them."""
+    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    told = {name: prose(" ".join(text.split())) for name, text in _ATTRIBUTE.findall(section)}
+    rows = [(code(field.name), _default(field), told[field.name]) for field in dataclasses.fields(kind)]
+    return table(("Field", "Default", "Meaning"), rows)
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return code(f"{type(field.default_factory()).__name__}()")
+    if field.default is dataclasses.MISSING:
+        return "required"
+    return code(repr(field.default.value if isinstance(field.default, Enum) else field.default))
+
+
+def certificates() -> str:
+    """Return every certificate that a server can show."""
+    scenario_of = {
+        Certificate(scenario.settings["certificate"]): scenario.name
+        for scenario in SCENARIOS.values()
+        if "certificate" in scenario.settings
+    }
+    rows = [
+        (
+            code(name),
+            fault.description,
+            fault.differs,
+            links("scenarios.md", (scenario_of[name],)) if name in scenario_of else "every other",
+            cited(fault.source),
+        )
+        for name, fault in TABLE.items()
+    ]
+    return table(("Name", "What is wrong", "What differs", "Scenario", "Source"), rows)
+
+
+def citations() -> str:
+    """Return which rules and scenarios follow from which paragraph of the source document."""
+    rows = []
+    for paragraph in PARAGRAPHS:
+        rules = sorted(name for name, rule in RULES.items() if paragraph in rule.sources)
+        scenarios = [name for name, scenario in SCENARIOS.items() if paragraph in scenario.sources]
+        rows.append((cited(paragraph), links("rules.md", rules) or "-", links("scenarios.md", scenarios) or "-"))
+    return table(("Paragraph", "Rules", "Scenarios"), rows)

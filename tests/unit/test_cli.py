@@ -1,0 +1,361 @@
+"""The command: exit statuses, what it writes and where, that no secret is in it, and that Ctrl-C ends it cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from dataclasses import fields
+from datetime import datetime
+from inspect import signature
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from clients import FAULTY, make_client
+
+import pytest_mailauth
+from pytest_mailauth.cli import main
+from pytest_mailauth.judge.clients import catalogue
+from pytest_mailauth.judge.clients.client import Client
+from pytest_mailauth.judge.clients.command import PLACEHOLDERS
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.scenarios import SCENARIOS
+from pytest_mailauth.model.canary import Account, find
+from pytest_mailauth.model.terms import Protocol, Security
+from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.report.reference import CLASSES
+
+DEADLINE = 30.0
+IMPLICIT = ("--security", "implicit")
+VERIFYING = ("smtplib:verifying", *IMPLICIT)
+DEFAULT = ("smtplib:default", *IMPLICIT)
+EXPIRED = ("--scenario", "cert-expired")
+
+
+# Older releases of click mix the two streams unless they are told not to; newer ones cannot be told.
+SEPARATE = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+
+
+def run(*arguments):
+    return CliRunner(**SEPARATE).invoke(main, [str(argument) for argument in arguments])
+
+
+# Exit statuses.
+
+
+def test_a_client_that_obeys():
+    result = run("check", *VERIFYING, *EXPIRED)
+    assert result.exit_code == 0, result.output
+    assert "✓ smtplib:verifying  SMTP  1 passed" in result.stdout
+    assert "judging 1 client in 3 trials ..." in result.stderr
+
+
+def test_a_client_that_breaks_a_rule():
+    result = run("check", *DEFAULT, *EXPIRED)
+    assert result.exit_code == 1, result.output
+    assert "✗ VIOLATION verify-before-credentials" in result.stdout
+    assert result.stdout.endswith("Exit status 1: a rule was broken.\n")
+
+
+def test_a_declaration_decides_what_counts():
+    result = run("check", *DEFAULT, *EXPIRED, "--declare", "verify=none")
+    assert result.exit_code == 0, result.output
+    assert "1 case (declared: verify=none)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["check"], "name a client, for example: mailauth check smtplib"),
+        (["check", "smtplb"], "did you mean 'smtplib'"),
+        (["check", "smtplib:x"], "smtplib has no style 'x'"),
+        (["check", "smtplib", "--protocol", "imap"], "none of smtplib speaks imap"),
+        (["check", "smtplib", "--protocol", "nntp"], "'nntp' is not one of"),
+        (["check", "smtplib", "--security", "tls"], "'tls' is not one of"),
+        (["check", "smtplib", "--scenario", "cert-expird"], "did you mean cert-expired"),
+        (["check", "smtplib", "--scenario", "preauth-no-caps"], "no case of preauth-no-caps exists"),
+        (["check", "smtplib", "--declare", "verify"], "--declare takes NAME=VALUE"),
+        (["check", "smtplib", "--declare", "verfy=none"], "declaration 'verfy' is not known"),
+        (["check", "smtplib", "--declare", "verify=maybe"], "verify='maybe' is not known"),
+        (["check", "smtplib", "--declare", "timeout=soon"], "must be a number of seconds"),
+        (["check", "smtplib", "--json", "/no/such/folder/x"], "No such file or directory"),
+        (["check", "--", "prog"], "say what the program speaks, for example --protocol smtp"),
+        (["check", "--protocol", "smtp", "--"], "there is no program to run"),
+        (["check", "--protocol", "smtp", "smtplib", "--", "prog"], "name clients or give a program"),
+        (["check", "--protocol", "smtp", "--", sys.executable, "{user}"], "did you mean {username}"),
+        (["explain", "cert-expird"], "did you mean cert-expired"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments, told):
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_program_that_does_not_exist():
+    result = run("check", "--protocol", "smtp", "--", "no-such-program-here", "{host}")
+    assert result.exit_code == 3
+    assert result.stderr == "Error: there is no program 'no-such-program-here' that could be run\n"
+
+
+def test_a_program_that_does_nothing_fails_its_control():
+    result = run("check", "--protocol", "smtp", *IMPLICIT, *EXPIRED, "--", sys.executable, "-c", "pass")
+    assert result.exit_code == 3, result.output
+    assert "! ERROR control" in result.stdout
+    assert "Make the client work with this server first" in result.stdout
+
+
+# The program form.
+
+VISIT = """
+import os, smtplib, ssl, sys
+told = {name: os.environ["MAILAUTH_" + name] for name in ("HOST", "PORT", "USERNAME", "PASSWORD", "CAFILE")}
+assert sys.argv[1:] == ["--verbose", "--", "-v", told["HOST"]], sys.argv
+context = ssl.create_default_context(cafile=told["CAFILE"])
+with smtplib.SMTP_SSL(told["HOST"], int(told["PORT"]), timeout=5, context=context) as client:
+    client.login(told["USERNAME"], told["PASSWORD"])
+"""
+
+
+def test_a_program_is_judged_and_its_arguments_are_its_own():
+    program = (sys.executable, "-c", VISIT, "--verbose", "--", "-v", "{host}")
+    result = run("check", "--protocol", "smtp", *IMPLICIT, *EXPIRED, "--", *program)
+    assert result.exit_code == 0, result.output
+    assert "SMTP with implicit TLS: 1 case\n" in result.stdout
+
+
+def test_options_narrow_built_in_clients():
+    result = run("check", "imaplib:verifying", "imaplib:verifying", "--security", "starttls", *EXPIRED, "-v")
+    assert result.exit_code == 0, result.output
+    assert re.findall(r"imap-\S+", result.stdout) == ["imap-starttls-cert-expired"]
+
+
+# JSON.
+
+
+def test_json_is_complete_and_says_what_was_found(tmp_path):
+    file = tmp_path / "results.json"
+    result = run("check", *DEFAULT, *EXPIRED, "--scenario", "tls12-only", "--json", file)
+    assert result.exit_code == 1, result.output
+    document = json.loads(file.read_text())
+    assert set(document) == {"results", "environment"}
+    told = {row["id"]: row for row in document["results"]}
+    assert set(told) == {"smtp-implicit-cert-expired", "smtp-implicit-tls12-only"}
+    row = told["smtp-implicit-cert-expired"]
+    assert isinstance(row.pop("seconds"), float)
+    assert "AUTH PLAIN <" in row.pop("transcript")
+    (rule,) = row.pop("rules")
+    assert "expired" in rule.pop("evidence")
+    assert rule == {
+        "rule": "verify-before-credentials",
+        "verdict": "VIOLATION",
+        "requirement": RULES["verify-before-credentials"].requirement,
+    }
+    assert row == {
+        "client": "smtplib:default",
+        "protocol": "smtp",
+        "security": "implicit",
+        "scenario": "cert-expired",
+        "id": "smtp-implicit-cert-expired",
+        "verdict": "VIOLATION",
+    }
+
+
+def test_json_names_the_environment(tmp_path):
+    file = tmp_path / "results.json"
+    assert run("check", *VERIFYING, *EXPIRED, "--json", file).exit_code == 0
+    environment = json.loads(file.read_text())["environment"]
+    assert environment["openssl"] == ssl.OPENSSL_VERSION
+    assert {"1.2", "1.3"} <= set(environment["servable_tls"])
+    assert environment["interrupted"] is False
+    assert datetime.fromisoformat(environment["time"]).utcoffset().total_seconds() == 0
+    assert set(environment) >= {"package", "python", "implementation", "platform"}
+
+
+def test_json_on_standard_output_stands_alone():
+    result = run("check", *VERIFYING, *EXPIRED, "--json", "-")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["results"]
+    assert "Exit status 0: no rule was broken." in result.stderr
+
+
+# The registries.
+
+
+@pytest.mark.parametrize(("command", "registry"), [("rules", RULES), ("scenarios", SCENARIOS)])
+def test_the_registries_are_listed_by_name(command, registry):
+    listed = json.loads(run(command, "--json").stdout)
+    assert [each["name"] for each in listed] == list(registry)
+    text = run(command).stdout
+    assert all(name in text for name in registry)
+
+
+def test_what_json_says_about_a_scenario():
+    row = next(each for each in json.loads(run("scenarios", "--json").stdout) if each["name"] == "preauth-no-caps")
+    assert row == {
+        "name": "preauth-no-caps",
+        "class": "G",
+        "summary": SCENARIOS["preauth-no-caps"].summary,
+        "protocols": ["imap"],
+        "modes": ["starttls"],
+        "rules": ["preauth-ends-required-starttls"],
+        "severity": "high",
+        "sources": list(SCENARIOS["preauth-no-caps"].sources),
+        "ids": ["imap-starttls-preauth-no-caps"],
+    }
+
+
+def test_every_class_of_scenarios_is_described():
+    assert {scenario.family for scenario in SCENARIOS.values()} <= set(CLASSES)
+
+
+@pytest.mark.parametrize("name", [*RULES, *SCENARIOS, "imap-starttls-preauth-no-caps"])
+def test_every_name_can_be_explained(name):
+    result = run("explain", name)
+    assert result.exit_code == 0, result.output
+    for label in ("Requirement:", "Expected:", "Severity:", "Sources:", "Next step:"):
+        assert label in result.stdout
+
+
+def test_version_and_help():
+    assert "0." in run("--version").stdout
+    assert "mailauth check smtplib poplib imaplib" in run("--help").stdout
+    text = run("check", "--help").stdout
+    assert all(word in text for word in ("MAILAUTH_HOST", "Exit status: 0", *(f"{{{name}}}" for name in PLACEHOLDERS)))
+    assert all(f"  {field.name}=" in text for field in fields(Declaration))
+
+
+def test_the_module_is_the_command():
+    ran = subprocess.run(
+        (sys.executable, "-m", "pytest_mailauth", "--version"),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert "mailauth, version" in ran.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, pytest_mailauth.cli\n"
+        "sys.exit(str({'rich', 'cryptography', 'trustme', 'aiosmtpd', 'hypothesis', 'pytest'} & set(sys.modules)))"
+    )
+    ran = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert ran.stderr.strip() == "set()"
+
+
+# Secrets.
+
+
+@pytest.fixture
+def passwords(monkeypatch):
+    """Every password that is made from here on."""
+    made: list[str] = []
+    fresh = Account.fresh.__func__
+
+    def recorded(cls, *arguments):
+        account = fresh(cls, *arguments)
+        made.append(account.password)
+        return account
+
+    monkeypatch.setattr(Account, "fresh", classmethod(recorded))
+    return made
+
+
+def _shouts(case):
+    """Log in without any care, then blame the password, and quote it."""
+    with contextlib.suppress(Exception):
+        make_client("smtp", FAULTY["no-chain-check"].faults)(case)
+    raise RuntimeError(
+        f"cannot log in as {case.username} with {str(case.password)!r}, in hex {case.password.encode().hex()}"
+    )
+
+
+CARELESS = {
+    "leaks": make_client("smtp", FAULTY["password-before-starttls"].faults),
+    "accepts": make_client("smtp", FAULTY["checks-after-login"].faults),
+    "shouts": _shouts,
+}
+
+
+@pytest.mark.parametrize("options", [(), ("-v",)])
+@pytest.mark.parametrize("name", CARELESS)
+def test_no_secret_is_printed_or_written(name, options, passwords, monkeypatch, tmp_path):
+    client = Client(name=name, run=CARELESS[name], protocols=(Protocol.SMTP,), securities=(Security.STARTTLS,))
+    monkeypatch.setattr(catalogue, "builtin", lambda _name: (client,))
+    file = tmp_path / "results.json"
+    chosen = ("base-opportunistic-setup", "cert-self-signed", "port-refuse", "port-accept-then-rst")
+    result = run("check", name, *(part for each in chosen for part in ("--scenario", each)), *options, "--json", file)
+    assert result.exit_code == 1, result.output
+    assert len(passwords) > len(chosen)
+    for shown in (result.stdout, result.stderr, file.read_text()):
+        for password in passwords:
+            assert find(password, shown.encode()) is None
+
+
+def test_no_secret_of_a_program_is_printed_or_written(passwords, tmp_path):
+    file = tmp_path / "results.json"
+    code = "import os, sys; print(sys.argv[1]); sys.exit(os.environ['MAILAUTH_PASSWORD'])"
+    program = (sys.executable, "-c", code, "{password}")
+    result = run("check", "--protocol", "smtp", *IMPLICIT, *EXPIRED, "-v", "--json", file, "--", *program)
+    assert result.exit_code == 3, result.output
+    for shown in (result.stdout, result.stderr, file.read_text()):
+        for password in passwords:
+            assert find(password, shown.encode()) is None
+    assert "<password>" in result.stdout
+
+
+# Ctrl-C.
+
+STUCK = """
+import os, smtplib, socket, ssl, sys
+host, port, cafile, home = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+try:
+    with smtplib.SMTP_SSL(host, port, timeout=5, context=ssl.create_default_context(cafile=cafile)) as client:
+        client.login(os.environ["MAILAUTH_USERNAME"], os.environ["MAILAUTH_PASSWORD"])
+except ConnectionRefusedError:
+    with socket.create_connection(("127.0.0.1", home)) as call:
+        call.sendall(b"+")
+        call.recv(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is something else there")
+def test_ctrl_c_ends_it_with_what_is_known(tmp_path):
+    file = tmp_path / "results.json"
+    with socket.create_server(("127.0.0.1", 0)) as home:
+        home.settimeout(DEADLINE)
+        program = (sys.executable, "-c", STUCK, "{host}", "{port}", "{cafile}", str(home.getsockname()[1]))
+        options = ("--protocol", "smtp", *IMPLICIT, "--scenario", "port-refuse", "--declare", "timeout=60")
+        with subprocess.Popen(
+            (sys.executable, "-m", "pytest_mailauth", "check", *options, "--json", str(file), "--", *program),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(pytest_mailauth.__file__).parents[1],
+        ) as command:
+            call, _ = home.accept()
+            with call:
+                call.settimeout(DEADLINE)
+                assert call.recv(1) == b"+"
+                command.send_signal(signal.SIGINT)
+                stdout, stderr = command.communicate(timeout=DEADLINE)
+                with contextlib.suppress(ConnectionResetError):
+                    assert call.recv(1) == b""  # the stuck program is gone too
+    assert command.returncode == 130, stderr
+    assert "Traceback" not in stdout + stderr
+    assert "Exit status 130: interrupted: above is what was known by then." in stdout
+    document = json.loads(file.read_text())
+    assert document["environment"]["interrupted"] is True
+    assert document["results"] == []
+    assert "SMTP with implicit TLS: 0 cases" in stdout
+    assert "no case was judged" in stdout

@@ -1,0 +1,250 @@
+"""What the wire does on purpose: bytes behind a reply, cleartext instead of TLS, silence, slowness, other words."""
+
+import ssl
+import time
+
+import pytest
+from wire_client import ByHand, Wire, before_tls, only, secure
+
+from pytest_mailauth.model.config import IN_CLEAR
+from pytest_mailauth.model.deviations import Announce, Answer, Greet, Hide, Slow, StayClear, Trail, Withhold
+from pytest_mailauth.model.events import Closed, Deviated, HandshakeEnded, HelloSeen, Malformed, Sent
+from pytest_mailauth.model.terms import HandshakeOutcome, Layer
+
+SOON = 0.02
+"""Seconds for a deviation that takes time: long enough to be seen, short enough not to be waited for."""
+STARTTLS = {"smtp": "STARTTLS", "pop3": "STLS", "imap": "STARTTLS"}
+
+
+def deviated(session):
+    return [fact.kind for fact in session.of(Deviated)]
+
+
+def test_trail_is_noted_and_tls_starts_all_the_same(serve):
+    server = serve(deviations=(Trail(data=b"{tag} injected\r\n"),))
+    with secure(server) as wire:
+        assert wire.unread.endswith(b" injected\r\n")
+        wire.unread = b""
+        wire.send(wire.speech.quit)
+        assert b"injected" not in wire.rest()
+    session = only(server)
+    (fact,) = session.of(Deviated)
+    assert (fact.kind, fact.verb) == ("injected", "STARTTLS")
+    assert session.clear_out.endswith(fact.data)
+    assert session.tls.outcome is HandshakeOutcome.COMPLETED
+
+
+def test_stay_clear_answers_the_hello_in_clear_and_goes_on(serve):
+    server = serve(auth=IN_CLEAR, deviations=(StayClear(data=b"{tag} still in clear\r\n"),))
+    with before_tls(server) as wire:
+        wire.send(ByHand(wire, server.ssl_context()).flight()[0])
+        answer = wire.line()
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)
+        wire.send(wire.speech.quit)
+        wire.rest()
+    session = only(server)
+    assert answer == (b"a2" if server.protocol == "imap" else b"") + b" still in clear\r\n"
+    assert deviated(session) == ["stays in clear"]
+    assert len(session.of(HelloSeen)) == 1
+    assert session.of(HandshakeEnded) == ()
+    assert session.clear_in == wire.speech.starttls + wire.speech.noop + wire.speech.quit
+    assert session.tls.outcome is HandshakeOutcome.CLIENT_LEFT_DURING
+
+
+def test_stay_clear_can_be_met_twice(serve):
+    server = serve(deviations=(StayClear(data=b"no\r\n"),))
+    with before_tls(server) as wire:
+        for _ in range(2):
+            wire.send(ByHand(wire, server.ssl_context()).flight()[0])
+            assert wire.line() == b"no\r\n"
+            wire.ask_for_tls()
+    session = only(server)
+    assert deviated(session) == ["stays in clear"] * 2
+    assert session.clear_in == wire.speech.starttls * 3
+
+
+def test_a_stay_clear_client_that_never_says_hello(serve):
+    server = serve(deviations=(StayClear(data=b"no\r\n"),))
+    with before_tls(server) as wire:
+        wire.send(wire.speech.noop)
+        assert wire.rest() == b""
+    session = only(server)
+    assert deviated(session) == []
+    assert session.tls.outcome is HandshakeOutcome.NOT_TLS
+
+
+def test_withhold_lets_out_the_first_line_of_several_and_nothing_more(serve, security):
+    server = serve(security=security, deviations=(Withhold(patience=SOON),))
+    with before_tls(server) as wire:
+        client = ByHand(wire, server.ssl_context())
+        wire.send(client.shake_hands())
+        started = time.monotonic()
+        wire.send(client.sealed(wire.speech.ask))
+        piece = client.read()
+        assert time.monotonic() - started >= SOON / 2  # the clock of the loop is coarser than ours
+        assert server.sessions[0].tls_out == piece
+        wire.send(client.sealed(wire.speech.noop))
+        wire.socket.settimeout(3 * SOON)
+        with pytest.raises(TimeoutError):
+            client.read()
+    session = only(server)
+    held = [fact for fact in session.of(Deviated) if fact.kind == "reply withheld"]
+    (let_out,) = (fact for fact in session.of(Deviated) if fact.kind == "first piece let out")
+    everything = b"".join(fact.data for fact in held)
+    assert let_out.data == piece
+    assert everything.startswith(piece)
+    assert piece.endswith(b"\r\n")  # the first line: more than one was held back
+    assert len(held) == (3 if security == "implicit" else 2)
+    assert session.tls_out == piece
+
+
+def test_withhold_lets_out_the_first_byte_of_one_line(serve, security):
+    server = serve(security=security, deviations=(Withhold(patience=SOON),))
+    with before_tls(server) as wire:
+        wire.wrap(server.ssl_context())
+        if security == "starttls":
+            wire.send(wire.speech.unknown)
+        assert len(wire.segment()) == 1
+    assert len(only(server).tls_out) == 1
+
+
+def test_withhold_is_silent_about_a_client_that_left(serve):
+    server = serve(deviations=(Withhold(patience=60),))
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        assert deviated(server.sessions[0]) == ["reply withheld"]
+    session = only(server)
+    assert deviated(session) == ["reply withheld"]
+    assert session.tls_out == b""
+
+
+def test_withhold_does_not_touch_what_is_in_clear(serve):
+    server = serve(deviations=(Withhold(patience=60),))
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.ask)
+        wire.reply(wire.speech.last)
+    assert deviated(only(server)) == []
+
+
+def test_slow_sends_each_byte_by_itself_and_loses_none(serve, security):
+    server = serve(security=security, deviations=(Slow(delay=SOON / 4),))
+    with secure(server) as wire:
+        wire.send(wire.speech.ask)
+        segments = [wire.segment()]
+        lines = [b"".join(segments), *wire.reply(wire.speech.last)]
+        wire.send(wire.speech.quit)
+        rest = wire.rest()
+        assert rest.startswith(wire.speech.bye)
+    session = only(server)
+    assert len(segments[0]) == 1
+    assert session.tls_out.endswith(b"".join(lines) + rest)
+    assert session.closed == Closed("server", "close")
+
+
+def test_slow_is_recorded_when_it_is_sent(serve):
+    server = serve(deviations=(Slow(delay=60),))
+    with Wire(server):
+        assert server.sessions[0].of(Sent) == ()
+    assert only(server).clear_out == b""
+
+
+def test_slow_and_a_hello_that_came_before_the_reply(serve):
+    server = serve(deviations=(Slow(delay=SOON),))
+    with Wire(server).greet() as wire:
+        client = ByHand(wire, server.ssl_context())
+        wire.send(wire.speech.starttls)
+        assert server.sessions[0].verbs()
+        wire.send(client.flight()[0])  # in a segment of its own, but without waiting
+        assert wire.line().startswith(wire.speech.ready)
+        wire.send(client.shake_hands() + client.sealed(wire.speech.quit))
+        assert client.read()
+        while client.read():
+            pass
+    assert only(server).tls.outcome is HandshakeOutcome.COMPLETED
+
+
+def test_slow_and_a_hello_in_the_same_segment_as_starttls(serve):
+    server = serve(deviations=(Slow(delay=SOON),))
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.starttls + ByHand(wire, server.ssl_context()).flight()[0])
+        assert wire.rest() == b""
+    session = only(server)
+    assert session.of(Malformed)
+    assert session.tls.outcome is HandshakeOutcome.SERVER_REFUSED
+
+
+def test_slow_and_a_client_that_breaks_tls(serve, trusting, version):
+    server = serve(deviations=(Slow(delay=SOON),))
+    with before_tls(server) as wire:
+        client = ByHand(wire, trusting(version))
+        wire.send(client.shake_hands() + client.sealed(wire.speech.noop) + client.alert())
+        wire.rest()
+    session = only(server)
+    assert session.closed == Closed("client", "alert")
+    assert session.tls_out == b""
+
+
+def test_greet(serve, security):
+    server = serve(security=security, deviations=(Greet(data=b"hello {tag}\r\n"),))
+    with before_tls(server) if security == "implicit" else Wire(server) as wire:
+        if security == "implicit":
+            wire.wrap(server.ssl_context())
+        assert wire.line() == b"hello *\r\n"
+
+
+def test_hide_and_announce_on_each_layer(serve):
+    hidden = STARTTLS[serve.__name__]
+    server = serve(
+        deviations=(Hide(names=(hidden,)), Announce(lines=("XYZZY",)), Announce(lines=("PLUGH",), over_tls=True))
+    )
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.ask)
+        clear = b"".join(wire.reply(wire.speech.last))
+        assert b"XYZZY" in clear
+        assert b"PLUGH" not in clear
+        assert hidden.encode() not in clear
+        wire.ask_for_tls()  # hidden, and accepted all the same
+        wire.wrap(server.ssl_context())
+        wire.send(wire.speech.ask)
+        inside = b"".join(wire.reply(wire.speech.last))
+        assert b"PLUGH" in inside
+        assert b"XYZZY" not in inside
+    assert only(server).over_tls
+
+
+def test_answer_takes_the_place_of_starttls_and_starts_no_tls(serve):
+    server = serve(deviations=(Answer(verb=STARTTLS[serve.__name__], reply=b"{tag} not today\r\n"),))
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.starttls)
+        assert wire.line().endswith(b" not today\r\n")
+        wire.send(ByHand(wire, server.ssl_context()).flight()[0])
+        wire.stop_sending()
+        wire.rest()
+    session = only(server)
+    assert deviated(session) == ["answer"]
+    assert session.of(HandshakeEnded) == ()
+    assert len(session.of(HelloSeen)) == 1
+
+
+def test_answer_over_tls_leaves_the_clear_layer_alone(serve):
+    verb = {"smtp": "EHLO", "pop3": "CAPA", "imap": "CAPABILITY"}[serve.__name__]
+    server = serve(deviations=(Answer(verb=verb, reply=b"{tag} nothing to see\r\n", over_tls=True),))
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.ask)
+        wire.reply(wire.speech.last)
+        wire.ask_for_tls()
+        wire.wrap(server.ssl_context())
+        wire.send(wire.speech.ask)
+        assert wire.line().endswith(b" nothing to see\r\n")
+    session = only(server)
+    assert deviated(session) == ["answer"]
+    assert next(entry.layer for entry in session.entries if isinstance(entry.fact, Deviated)) is Layer.TLS
+
+
+def test_a_python_client_waits_for_the_reply_that_is_withheld(serve):
+    server = serve(security="implicit", deviations=(Withhold(patience=60),))
+    with Wire(server, deadline=5 * SOON) as wire:
+        wire.wrap(server.ssl_context())
+        with pytest.raises((TimeoutError, ssl.SSLError)):
+            wire.line()

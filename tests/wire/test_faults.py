@@ -1,0 +1,196 @@
+"""What fails inside is our bug: it ends the session, is written down with its traceback, and fails the test."""
+
+import asyncio
+import threading
+
+import pytest
+from wire_client import Wire, before_tls, only, secure
+
+from pytest_mailauth.model.errors import ServerFault
+from pytest_mailauth.model.events import Closed, Failed, Malformed
+from pytest_mailauth.servers import server as server_module
+from pytest_mailauth.servers.server import MailServers
+from pytest_mailauth.servers.wire import connection
+from pytest_mailauth.servers.wire.loop import LoopThread
+
+
+class Clumsy:
+    """An engine that trips over one call."""
+
+    def __init__(self, engine, step):
+        self._engine = engine
+        self._step = step
+
+    def __getattr__(self, name):
+        if name == self._step:
+            raise ZeroDivisionError(f"tripped over {name}")
+        return getattr(self._engine, name)
+
+
+def trip(monkeypatch, step):
+    engine_of = server_module.engine_of
+
+    def clumsy_engine_of(protocol):
+        make = engine_of(protocol)
+
+        def clumsy(*arguments, **settings):
+            if step == "made":
+                raise ZeroDivisionError("tripped over made")
+            return Clumsy(make(*arguments, **settings), step)
+
+        return clumsy
+
+    monkeypatch.setattr(server_module, "engine_of", clumsy_engine_of)
+
+
+@pytest.mark.parametrize("step", ["made", "greet", "receive", "tls_started", "eof"])
+def test_a_failing_engine_fails_the_test_and_nothing_else(protocol, monkeypatch, step):
+    trip(monkeypatch, step)
+    servers = MailServers()
+    server = getattr(servers, protocol)()
+    wire = Wire(server)
+    with wire:
+        if step in ("receive", "tls_started", "eof"):
+            wire.greet()
+        if step == "receive":
+            wire.send(wire.speech.noop)
+        elif step == "tls_started":
+            wire.ask_for_tls()
+            wire.wrap(server.ssl_context())
+        elif step == "eof":
+            wire.stop_sending()
+        wire.rest()
+    session = only(server)
+    (failure,) = session.of(Failed)
+    assert f"ZeroDivisionError: tripped over {step}" in failure.error
+    assert "Traceback" in failure.error
+    assert session.closed == (Closed("client", "close") if step == "eof" else Closed("server", "abort"))
+    servers.close()
+    with pytest.raises(ServerFault, match=f"tripped over {step}"):
+        servers.raise_faults()
+    with pytest.raises(ServerFault, match=f"(?s)MailServer {protocol}://.*failed inside.*tripped over {step}"):
+        server.raise_faults()
+
+
+def test_a_failure_surfaces_where_the_server_is_left(monkeypatch):
+    trip(monkeypatch, "greet")
+
+    def visit(context):
+        with context as made:
+            server = made if hasattr(made, "port") else made.smtp()
+            with Wire(server) as wire:
+                wire.rest()
+
+    with MailServers(isolated=True) as servers:
+        with pytest.raises(ServerFault, match="tripped over greet"):
+            visit(servers.environment())
+        with pytest.raises(ServerFault, match="tripped over greet"):
+            visit(servers.smtp())
+
+
+def test_a_failure_of_the_test_itself_is_not_hidden(monkeypatch):
+    trip(monkeypatch, "greet")
+    with pytest.raises(KeyError, match="the test's own"), MailServers() as servers, servers.smtp() as server:
+        with Wire(server) as wire:
+            wire.rest()
+        raise KeyError("the test's own")
+
+
+def test_what_fails_on_the_thread_itself_fails_the_test():
+    def fail():
+        raise ZeroDivisionError("on the loop")
+
+    with (
+        pytest.raises(ServerFault, match=r"(?s)the servers' thread failed inside:.*ZeroDivisionError: on the loop"),
+        MailServers() as servers,
+    ):
+        servers.smtp()
+        servers.loop.soon(fail)
+    servers.raise_faults()  # said once, so that it fails one test
+
+
+def test_an_error_without_an_exception_is_told_too():
+    loop = LoopThread()
+    loop.call(lambda: asyncio.get_running_loop().call_exception_handler({"message": "something is odd"}))
+    loop.stop()
+    assert loop.take_errors() == ("something is odd",)
+    assert loop.take_errors() == ()
+
+
+def test_a_client_that_sends_without_end_is_cut_off(serve, security, monkeypatch):
+    monkeypatch.setattr(connection, "BYTE_LIMIT", 5000)
+    server = serve(security=security)
+    with before_tls(server) as wire:
+        if security == "starttls":
+            wire.wrap(server.ssl_context())
+        with pytest.raises(OSError):
+            while True:
+                wire.send(b"x" * 4000)
+    session = only(server)
+    assert session.of(Malformed)[-1].reason == "more than 5000 bytes"
+    assert session.closed == Closed("server", "abort")
+
+
+def test_a_loop_that_was_stopped_runs_nothing():
+    loop = LoopThread()
+    assert loop.call(threading.current_thread).name == "pytest-mailauth"
+    alarm = loop.later(60, lambda: None)
+    loop.stop()
+    loop.stop()
+    assert not loop.running
+    assert alarm.cancel()
+    for use in (
+        lambda: loop.call(int),
+        lambda: loop.soon(int),
+        lambda: loop.later(0, int),
+        lambda: loop.run(asyncio.sleep(0)),
+    ):
+        with pytest.raises(RuntimeError, match="the servers are closed"):
+            use()
+
+
+def test_who_waits_for_the_loop_is_told_when_it_stops():
+    loop = LoopThread()
+    waiting = loop.submit(asyncio.sleep(60))
+    loop.call(lambda: None)
+    loop.stop()
+    assert waiting.cancelled()
+
+
+def test_alarms():
+    loop = LoopThread()
+    rung = threading.Event()
+    early = loop.later(0, rung.set)
+    assert rung.wait(10)
+    assert not early.cancel()
+    late = loop.later(60, rung.clear)
+    assert late.cancel()
+    assert late.cancel()
+    loop.call(lambda: None)
+    assert rung.is_set()
+    loop.stop()
+
+
+def test_an_alarm_that_is_cancelled_before_the_loop_knows_of_it():
+    loop = LoopThread()
+    rung = []
+    held = threading.Event()
+    loop.soon(held.wait)
+    alarm = loop.later(0, lambda: rung.append(1))
+    assert alarm.cancel()
+    held.set()
+    loop.call(lambda: None)
+    # And one whose time has come in the same moment.
+    alarm = loop.later(60, lambda: rung.append(2))
+    alarm.cancel()
+    loop.call(alarm._ring)
+    loop.stop()
+    assert rung == []
+
+
+def test_an_own_loop_policy_of_the_project_is_left_alone(mailauth):
+    policy = asyncio.get_event_loop_policy()
+    with secure(mailauth.smtp()) as wire:
+        wire.send(wire.speech.noop)
+        wire.line()
+    assert asyncio.get_event_loop_policy() is policy

@@ -91,12 +91,12 @@ def expected(name: str) -> str:
         return PAGES[name]()
     text = (ROOT / name).read_text(encoding="utf-8")
     for block, make in BLOCKS[name].items():
-        begin, end = f"<!-- generated: {block} -->\n", f"\n<!-- end: {block} -->"
+        begin, end = f"<!-- generated: {block} -->\n", f"<!-- end: {block} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
             raise ValueError(f"{name} has no block {block!r}")
-        text = before + begin + make() + end + after
+        text = before + begin + make() + "\n" + end + after
     return text
 
 

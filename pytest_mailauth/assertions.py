@@ -127,8 +127,8 @@ def assert_not_authenticated(server: MailServer) -> None:
         _fail(server, "verify-before-credentials", "no client connected")
     for session in sessions:
         for fact in session.of(e.Authentication):
-            if fact.accepted or fact.secret == server.account.password:
-                outcome = "logged in" if fact.accepted else "presented the password"
+            if fact.accepted or fact.secret in server.account.secrets.values():
+                outcome = "logged in" if fact.accepted else "presented the account's secret"
                 evidence = f"session {session.number}: a client {outcome} with {fact.mechanism}"
                 _fail(server, "verify-before-credentials", evidence)
 

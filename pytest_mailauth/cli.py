@@ -49,7 +49,8 @@ of the same names, MAILAUTH_HOST and so on:
 What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
   allow_insecure_auth=no|yes       role=mua|mta|library
-  fallback=none|other-port         timeout=2 (seconds)
+  auth=password|oauth              fallback=none|other-port
+  timeout=2 (seconds)
 
 \b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,

@@ -170,15 +170,16 @@ def conformance(
     unknown = [name for name in wanted or () if name not in SCENARIOS]
     if unknown:
         raise ConfigError(f"there is no scenario {unknown[0]!r}; `mailauth scenarios` lists them")
+    stated = declared or Declaration()
     modes = [choose(Security, mode, "security") for mode in security]
     settings = tuple(
         setting
         for protocol in (choose(Protocol, name, "protocols") for name in protocols)
         for mode in modes
-        for setting in settings_for(protocol, mode)
+        for setting in settings_for(protocol, mode, stated)
         if wanted is None or setting.scenario.name in wanted
     )
-    plan = Plan(settings, declared or Declaration())
+    plan = Plan(settings, stated)
 
     def decorate(body: _T) -> _T:
         wrapper: Any = _asynchronous(body) if inspect.iscoroutinefunction(body) else _synchronous(body)

@@ -65,15 +65,17 @@ class Group:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """One row a scenario that was run, in the order of the tables."""
+        """One row a scenario that was run to its end, in the order of the tables."""
         reason = self.unusable
+        if reason is not None and self.control is None and self.failure is None:
+            return ()
         if reason is not None:
             return (self._row(baseline(self.protocol, self.security), Verdict.ERROR, reason),)
         doubt = None
         if self.again is not None:
             finding = RULES["control"].check(self.again)
             doubt = None if finding.verdict is Verdict.PASS else finding.evidence
-        rows = (self._judged(setting) for setting in self.settings if self.runs.get(setting.id))
+        rows = (self._judged(setting) for setting in self.settings if self._is_complete(setting))
         return tuple(row if doubt is None else _doubted(row, doubt) for row in rows)
 
     def _row(self, setting: Setting, verdict: Verdict, reason: str) -> Result:
@@ -81,6 +83,14 @@ class Group:
         judgement = Judgement("control", Finding(verdict, reason))
         return Result(
             client=self.client.name, setting=setting, judgements=(judgement,), transcript=transcript, seconds=0.0
+        )
+
+    def _is_complete(self, setting: Setting) -> bool:
+        """A scenario that was interrupted between its runs says nothing: its comparison may be what is missing."""
+        runs = self.runs.get(setting.id, [])
+        compared = setting.scenario.control is None or setting.id in self.comparisons
+        return any(isinstance(run, MailAuthError) for run in runs) or (
+            compared and len(runs) == setting.scenario.repeat
         )
 
     def _judged(self, setting: Setting) -> Result:
@@ -148,7 +158,7 @@ class Runner:
         self._servers = servers or MailServers()
         chosen = None if select is None else frozenset(select)
         self.groups = [
-            Group(client, protocol, security, _chosen(settings_for(protocol, security), chosen))
+            Group(client, protocol, security, _chosen(settings_for(protocol, security, client.declared), chosen))
             for client in clients
             for protocol in client.protocols
             for security in client.securities
@@ -170,9 +180,11 @@ class Runner:
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
+            # Before the servers close: a client that is cut off by that would look as if it had left.
+            results = self.results
             if self._own:
                 self._servers.close()
-        return self.results
+        return results
 
     @property
     def results(self) -> tuple[Result, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import Case
 from pytest_mailauth.model.canary import redact
@@ -60,7 +61,10 @@ class TrialRun:
         self._environment = environment = servers.environment()
         self._started = monotonic()
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
-        self._config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
+        config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
+        if declared.auth == "oauth":
+            config = replace(config, auth=config.auth.for_tokens())
+        self._config = config
         try:
             server = environment.serve(self._config)
             other = environment.serve(_weaker(self._config), "other") if setting.scenario.other_port else None
@@ -74,6 +78,7 @@ class TrialRun:
             port=server.port,
             username=environment.account.username,
             password=environment.account.password,
+            token=environment.account.token,
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
             other_port=other.port if other else None,
@@ -121,9 +126,20 @@ class TrialRun:
             served=self._config,
             account=environment.account,
             sessions=sessions,
-            outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=dict(self.case.facts)),
+            outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=_redacted(self.case.facts, hidden)),
             may_switch=may_switch or self.case.asked_for_fallback,
         )
+
+
+def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:
+    """Return what a client reported without its secrets: text at any depth of lists and dictionaries."""
+    if isinstance(value, str):
+        return redact(value, hidden)
+    if isinstance(value, dict):
+        return {_redacted(key, hidden): _redacted(item, hidden) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(_redacted(item, hidden) for item in value)
+    return value
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

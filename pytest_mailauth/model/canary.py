@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import quote
 
@@ -41,11 +41,18 @@ class Account:
         username: The authentication identity (RFC 4422 section 3.4.1).
         password: The password; a :class:`Secret`, so assertion diffs and logs do not show it.
         address: The mail address. Mail to it lands in this account's INBOX.
+        token: The bearer token (RFC 6750); a :class:`Secret` too.
     """
 
     username: str
     password: Secret
     address: str
+    token: Secret = field(default_factory=lambda: Secret(f"Tk{secrets.token_hex(12)}"))
+
+    @property
+    def secrets(self) -> dict[str, Secret]:
+        """What must not be seen, by the name that may be seen in its place."""
+        return {"password": self.password, "token": self.token}
 
     @classmethod
     def fresh(cls, address: str = "alice@example.test") -> Self:

@@ -5,7 +5,7 @@ There is no setter and no reset. Another setting is another server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E", bound=StrEnum)
 
-MECHANISMS: Final = ("PLAIN", "LOGIN")
+PASSWORD_MECHANISMS: Final = ("PLAIN", "LOGIN")
+"""SASL mechanisms that take a password."""
+TOKEN_MECHANISMS: Final = ("XOAUTH2", "OAUTHBEARER")
+"""SASL mechanisms that take an OAuth 2.0 bearer token instead of a password (S15; RFC 7628)."""
+MECHANISMS: Final = (*PASSWORD_MECHANISMS, *TOKEN_MECHANISMS)
 """The SASL mechanisms that the servers know."""
 
 PASSWORD_COMMANDS: Final = ("never", "tls", "always")
@@ -106,7 +110,7 @@ class AuthPolicy:
         ('PLAIN',)
     """
 
-    mechanisms: tuple[str, ...] = MECHANISMS
+    mechanisms: tuple[str, ...] = PASSWORD_MECHANISMS
     before_tls: tuple[str, ...] = ()
     password_commands: str = "tls"
     required: bool = True
@@ -124,8 +128,17 @@ class AuthPolicy:
             object.__setattr__(self, name, upper)
         _among(self.password_commands, PASSWORD_COMMANDS, "password_commands")
 
+    def for_tokens(self) -> AuthPolicy:
+        """Return the same policy for a provider that requires OAuth 2.0: tokens wherever there were passwords."""
+        return replace(
+            self,
+            mechanisms=TOKEN_MECHANISMS if self.mechanisms else (),
+            before_tls=TOKEN_MECHANISMS if self.before_tls else (),
+            password_commands="never",
+        )
 
-IN_CLEAR: Final = AuthPolicy(before_tls=MECHANISMS, password_commands="always")
+
+IN_CLEAR: Final = AuthPolicy(before_tls=PASSWORD_MECHANISMS, password_commands="always")
 """Credentials accepted everywhere: what an insecure server, or an attacker, would take."""
 
 

@@ -19,7 +19,7 @@ WIDTH: Final = 100
 
 def hidden_values(accounts: Iterable[Account]) -> tuple[tuple[str, str], ...]:
     """Return what must not be shown of these accounts, with the label that stands for it."""
-    return tuple((account.password, "<password>") for account in accounts)
+    return tuple((secret, f"<{name}>") for account in accounts for name, secret in account.secrets.items())
 
 
 def render(entries: Iterable[e.Entry], accounts: Iterable[Account] = ()) -> str:

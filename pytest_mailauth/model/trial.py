@@ -22,6 +22,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "verify": ("full", "none"),
     "min_tls": TLS_VERSIONS,
     "role": ("mua", "mta", "library"),
+    "auth": ("password", "oauth"),
     "fallback": ("none", "other-port"),
 }
 
@@ -35,6 +36,8 @@ class Declaration:
         verify: ``"full"`` (default: chain and host name, RFC 8314 section 5.3) or ``"none"``.
         min_tls: Oldest TLS version the client means to accept. Default ``"1.2"`` (S5, S9).
         role: ``"mua"`` (default), ``"mta"`` or ``"library"``.
+        auth: Whether it logs in with a ``"password"`` (default) or with a bearer token, ``"oauth"`` (S15). A server
+            meets an ``"oauth"`` client with the token mechanisms wherever it would take a password.
         allow_insecure_auth: Whether the user allowed passwords in clear where TLS is not required. Default False.
         fallback: Whether the client knows another port of its account: ``"none"`` (default) or ``"other-port"``.
         timeout: Seconds after which the client gives up waiting. Default 2.
@@ -47,6 +50,7 @@ class Declaration:
     verify: str = "full"
     min_tls: str = "1.2"
     role: str = "mua"
+    auth: str = "password"
     allow_insecure_auth: bool = False
     fallback: str = "none"
     timeout: float = 2.0
@@ -149,7 +153,7 @@ class Trial:
     def logged_in(self, layer: Layer) -> bool:
         """Return whether the client logged in with this trial's password on *layer*."""
         return any(
-            fact.accepted and fact.secret == self.account.password
+            fact.accepted and fact.secret in self.account.secrets.values()
             for session in self.sessions
             for fact in session.of(Authentication, layer)
         )

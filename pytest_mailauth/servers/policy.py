@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.config import ServerConfig
+    from pytest_mailauth.servers.sasl import Credentials
 
     _D = TypeVar("_D", bound=Deviation)
 
@@ -89,16 +90,16 @@ class Policy:
         where = self.config.auth.password_commands
         return where == "always" or (where == "tls" and over_tls)
 
-    def check_password(self, username: str, password: str, authorization: str = "") -> Account | None:
+    def check(self, given: Credentials) -> Account | None:
         """Return the account with these credentials, or None. The login name may also be the mail address.
 
         The authorization identity has to be empty or the account's own: nobody acts for somebody else here.
         """
         for account in self.accounts:
             names = (account.username, account.address)
-            given = password.encode("utf-8", "surrogateescape")
-            right = hmac.compare_digest(given, account.password.encode())
-            if right and username in names and authorization in ("", *names):
+            wanted = account.token if given.is_token else account.password
+            right = hmac.compare_digest(given.secret.encode("utf-8", "surrogateescape"), wanted.encode())
+            if right and given.identity in names and given.authorization in ("", *names):
                 return account
         return None
 

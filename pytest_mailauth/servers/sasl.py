@@ -19,11 +19,15 @@ class SaslError(Exception):
 
 
 class Credentials(NamedTuple):
-    """What a client presented: authentication identity, password, authorization identity (RFC 4422 section 3.4.1)."""
+    """What a client presented: authentication identity, secret, authorization identity (RFC 4422 section 3.4.1).
+
+    The secret is a password, or a bearer token where *is_token* says so.
+    """
 
     identity: str
     secret: Secret
     authorization: str = ""
+    is_token: bool = False
 
 
 Exchange = Generator[bytes, bytes, Credentials]
@@ -49,7 +53,44 @@ def _login(initial: bytes | None) -> Exchange:
     return Credentials(_text(username), Secret(_text(password)))
 
 
-MECHANISMS: Final[dict[str, Callable[[bytes | None], Exchange]]] = {"PLAIN": _plain, "LOGIN": _login}
+def _fields(message: bytes) -> dict[str, str]:
+    """Return the ``key=value`` pairs of an OAuth message, which end in Control-A (RFC 7628 section 3.1)."""
+    if not message.endswith(b"\x01\x01"):
+        raise SaslError("an OAuth message ends in two Control-A (RFC 7628 section 3.1)")
+    pairs = (_text(pair).partition("=") for pair in message[:-2].split(b"\x01"))
+    return {key: value for key, _, value in pairs}
+
+
+def _bearer(fields: dict[str, str]) -> Secret:
+    scheme, _, token = fields.get("auth", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise SaslError("an OAuth message holds auth=Bearer and the token (RFC 6750 section 2.1)")
+    return Secret(token)
+
+
+def _xoauth2(initial: bytes | None) -> Exchange:
+    """XOAUTH2: ``user=NAME ^A auth=Bearer TOKEN ^A ^A`` (vendor mechanism of Google and Microsoft)."""
+    fields = _fields(initial if initial is not None else (yield b""))
+    return Credentials(fields.get("user", ""), _bearer(fields), is_token=True)
+
+
+def _oauthbearer(initial: bytes | None) -> Exchange:
+    """OAUTHBEARER: ``n,a=NAME, ^A`` and key-value pairs with ``auth=Bearer TOKEN`` (RFC 7628 section 3.1)."""
+    message = initial if initial is not None else (yield b"")
+    header, _, pairs = message.partition(b"\x01")
+    flag, _, rest = _text(header).partition(",")
+    identity, _, surplus = rest.partition(",")
+    if flag not in ("n", "y") or surplus or not identity.startswith("a="):
+        raise SaslError("an OAUTHBEARER message begins with n,a=NAME, (RFC 7628 section 3.1)")
+    return Credentials(identity[2:].replace("=2C", ",").replace("=3D", "="), _bearer(_fields(pairs)), is_token=True)
+
+
+MECHANISMS: Final[dict[str, Callable[[bytes | None], Exchange]]] = {
+    "PLAIN": _plain,
+    "LOGIN": _login,
+    "XOAUTH2": _xoauth2,
+    "OAUTHBEARER": _oauthbearer,
+}
 """Mechanism name to its server side. The argument is the initial response, or None when there was none."""
 
 

@@ -23,6 +23,7 @@ _EHLO = (
     b"250-localhost\r\n250-SIZE 33554432\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-PIPELINING\r\n"
     b"250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 HELP\r\n"
 )
+_CAPA = b"+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUSER\r\nSASL PLAIN LOGIN\r\nSTLS\r\n.\r\n"
 _IMAP_CAPABILITIES = b"* CAPABILITY IMAP4rev1 SASL-IR STARTTLS LITERAL+ AUTH=PLAIN AUTH=LOGIN\r\n"
 
 GREETINGS = {
@@ -39,7 +40,7 @@ REPLIES = {
         b"DATA": b"354 go\r\n",
         b"QUIT": b"221 bye\r\n",
     },
-    "pop3": {b"RETR": b"+OK\r\n" + MESSAGE + b".\r\n", b"STAT": b"+OK 1 %d\r\n" % len(MESSAGE)},
+    "pop3": {b"RETR": b"+OK\r\n" + MESSAGE + b".\r\n", b"CAPA": _CAPA},
     "imap": {
         b"CAPA": _IMAP_CAPABILITIES,
         b"SELE": b"* FLAGS (\\Seen)\r\n* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1] uids\r\n",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
+WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
 
 
@@ -34,6 +35,9 @@ def _clients(protocol: Protocol) -> list[Client]:
             securities=(Security.NONE,),
             declared=IN_CLEAR,
         )
+    )
+    clients.append(
+        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
     )
     clients += [
         Client(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import smtplib
 import socket
 import ssl
@@ -227,3 +228,35 @@ def test_no_rule_passes_on_nothing(rule, served):
     finding = RULES[rule].check(empty_trial(**served))
     assert finding.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE)
     assert finding.evidence
+
+
+def test_a_token_in_clear_is_a_leak_like_a_password():
+    def sends_the_token_first(case):
+        with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+            client.ehlo()
+            client.docmd("AUTH", f"XOAUTH2 {xoauth2(case)}")
+            client.starttls(context=case.ssl_context())
+            client.ehlo()
+            client.docmd("AUTH", f"XOAUTH2 {xoauth2(case)}")
+
+    row = judged(sends_the_token_first, select=["base-opportunistic-setup", "base-oauth-ok"], auth="oauth")
+    assert {name: r.verdict for name, r in row.items()} == dict.fromkeys(row, Verdict.VIOLATION)
+    assert "the token crossed in clear with XOAUTH2" in row["base-oauth-ok"].judgements[-1].finding.evidence
+
+
+def xoauth2(case):
+    return base64.b64encode(f"user={case.username}\x01auth=Bearer {case.token}\x01\x01".encode()).decode()
+
+
+def test_a_client_with_tokens_is_refused_its_password():
+    rows = judged(verifying, select=["base-oauth-ok"], auth="oauth")
+    assert rows["base-starttls-ok"].verdict is Verdict.ERROR
+
+
+def test_what_a_client_reports_is_redacted():
+    def tells_all(case):
+        case.report(error=f"refused for {case.password}", seen=[{"token": f"it was {case.token}"}])
+        verifying(case)
+
+    row = judged(tells_all, select=["port-refuse"])["port-refuse"]
+    assert "refused for <password>" in row.judgements[0].finding.evidence

@@ -20,6 +20,7 @@ from situations import NONE, STRIPPED, Situation
 from visits import PASSWORD, USERNAME, Seen
 
 from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.model.canary import Secret
 
 
 class Authority(NamedTuple):
@@ -114,6 +115,7 @@ def visit(authority, closed_port):
                 port=closed_port if situation.port == "refused" else peer.port,
                 username=USERNAME,
                 password=PASSWORD,
+                token=Secret("no token in these dialogues"),
                 cafile=authority.cafile,
                 timeout=situation.timeout,
                 other_port=second and second.port,

@@ -52,7 +52,7 @@ def test_a_server_closed_in_the_middle_of_a_command(serve):
         server.close()
         wire.rest()
     session = server.sessions[0]
-    assert session.of(Malformed)[-1].reason.startswith("the client left in the middle of")
+    assert session.of(Malformed) == ()  # it did not leave, it was cut off
     assert session.closed == Closed("server", "abort")
 
 
@@ -65,7 +65,7 @@ def test_a_server_closed_in_the_middle_of_a_literal(mailauth):
         until(lambda: server.sessions[0].clear_in.endswith(b"ali"))
         server.close()
         wire.rest()
-    assert server.sessions[0].of(Malformed) == (Malformed("the client left in the middle of a command"),)
+    assert server.sessions[0].of(Malformed) == ()
 
 
 def test_the_record_outlives_the_server_and_its_thread(protocol):

@@ -150,7 +150,8 @@ class Wire:
         return self
 
     def stop_sending(self):
-        self.socket.shutdown(socket.SHUT_WR)
+        # Not the method of SSLSocket, which would forget TLS for the other direction too.
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def reset(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -24,6 +24,7 @@ class Case:
         port: TCP port.
         username: Login name.
         password: Password.
+        token: Bearer token, for a client that logs in with OAuth 2.0.
         cafile: Path of the PEM file with the only certificate authority to trust.
         sender: Envelope sender for SMTP.
         recipient: Envelope recipient for SMTP.
@@ -37,6 +38,7 @@ class Case:
     port: int
     username: str
     password: Secret
+    token: Secret
     cafile: str
     sender: str = "alice@example.test"
     recipient: str = "bob@example.test"

@@ -20,7 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.clients.client import Client, ClientFailedError
-from pytest_mailauth.model.canary import Secret, redact
+from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.errors import ClientUnusable, ConfigError
 from pytest_mailauth.model.trial import Declaration
 
@@ -46,7 +46,7 @@ PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
     "security": lambda case: case.security.value,
     "username": lambda case: case.username,
     "password": lambda case: case.password,
-    "token": lambda _case: f"mailauth-{secrets.token_urlsafe(24)}",
+    "token": lambda case: case.token,
     "cafile": lambda case: case.cafile,
     "sender": lambda case: case.sender,
     "recipient": lambda case: case.recipient,
@@ -54,7 +54,7 @@ PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
     "fallback_port": lambda case: str(case.fallback_port or NO_PORT),
     "timeout": lambda case: f"{case.timeout:g}",
 }
-"""What may stand in braces in an argument. ``token`` is a bearer token made for the run; no server takes it yet."""
+"""What may stand in braces in an argument."""
 
 _FALLBACK: Final = "fallback_port"
 # What people write first, because other programs call it so.
@@ -157,7 +157,7 @@ class Program:
                 was_stopped = self._forget(case)
         finally:
             printed = output.finish()
-        hidden = ((case.password, "<password>"), (values["token"], "<token>"))
+        hidden = ((case.password, "<password>"), (case.token, "<token>"))
         said = redact(_last_lines(printed), hidden)
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)
@@ -183,8 +183,7 @@ class Program:
 
     def _values(self, case: Case) -> dict[str, str]:
         names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]
-        values = {name: PLACEHOLDERS[name](case) for name in names}
-        return values | {"token": Secret(values["token"])}
+        return {name: PLACEHOLDERS[name](case) for name in names}
 
     def _start(
         self, case: Case, argv: list[str], environment: Mapping[str, str], writing: int

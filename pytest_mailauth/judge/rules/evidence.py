@@ -71,34 +71,26 @@ def connected(trial: Trial) -> bool:
 
 
 def leak(trial: Trial, layer: Layer) -> Finding | None:
-    """Return an account of this trial's password crossing on *layer*, or None when it did not.
+    """Return an account of this trial's password or token crossing on *layer*, or None when it did not.
 
     Two witnesses are heard: the engine's parser, and a search of the raw bytes for the canary. What the parser
     saw and the search cannot find is our contradiction (ERROR). What the search finds and the parser did not
     recognise is still a leak: the canary cannot be guessed.
     """
+    where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
         data = session.clear_in if layer is Layer.CLEAR else session.tls_in
-        encoding = find(trial.account.password, data)
-        parsed = [fact for fact in session.of(e.Authentication, layer) if fact.secret == trial.account.password]
-        where = "in clear" if layer is Layer.CLEAR else "inside TLS"
-        if parsed and encoding is None:
-            return Finding(
-                Verdict.ERROR,
-                f"session {session.number}: the parser saw the password {where}, the search of the bytes did not",
-            )
-        if parsed:
-            return Finding(
-                Verdict.VIOLATION,
-                f"session {session.number} on the {session.listener} port: the password crossed {where} with "
-                f"{parsed[0].mechanism} (found {encoding})",
-            )
-        if encoding is not None:
-            return Finding(
-                Verdict.VIOLATION,
-                f"session {session.number} on the {session.listener} port: the password crossed {where} "
-                f"outside any login command (found {encoding})",
-            )
+        at = f"session {session.number} on the {session.listener} port"
+        for name, secret in trial.account.secrets.items():
+            encoding = find(secret, data)
+            parsed = [fact for fact in session.of(e.Authentication, layer) if fact.secret == secret]
+            if parsed and encoding is None:
+                return Finding(
+                    Verdict.ERROR, f"{at}: the parser saw the {name} {where}, the search of the bytes did not"
+                )
+            if encoding is not None:
+                how = f"with {parsed[0].mechanism}" if parsed else "outside any login command"
+                return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how} (found {encoding})")
     return None
 
 

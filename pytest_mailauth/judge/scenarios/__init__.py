@@ -9,6 +9,7 @@ from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
 
 if TYPE_CHECKING:
     from pytest_mailauth.model.terms import Protocol, Security
+    from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     row.name: row for table in (baselines, ports, starttls, versions, certificates) for row in table.ROWS
@@ -16,12 +17,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 """Every scenario by name."""
 
 
-def settings_for(protocol: Protocol, security: Security) -> tuple[Setting, ...]:
-    """Return every scenario that exists for this protocol and mode."""
+def settings_for(protocol: Protocol, security: Security, declared: Declaration) -> tuple[Setting, ...]:
+    """Return every scenario that exists for this protocol and mode, and for a client so declared."""
     return tuple(
         Setting(row, protocol, security)
         for row in SCENARIOS.values()
-        if protocol in row.protocols and security in row.modes
+        if protocol in row.protocols and security in row.modes and row.auth in (None, declared.auth)
     )
 
 

@@ -68,6 +68,15 @@ ROWS: Final = (
         settings={"auth": IN_CLEAR},
     ),
     Scenario(
+        name="base-oauth-ok",
+        family="A",
+        summary="Honest server that takes bearer tokens only, with XOAUTH2 or OAUTHBEARER inside TLS.",
+        rules=("control",),
+        severity="info",
+        sources=("S15", "S16"),
+        auth="oauth",
+    ),
+    Scenario(
         name="base-slow-but-honest",
         family="A",
         # A session has about a dozen replies: together they stay below a time-out that is meant for the whole of it.

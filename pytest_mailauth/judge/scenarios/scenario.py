@@ -37,6 +37,7 @@ class Scenario:
         sources: Where it comes from.
         protocols: The protocols it exists for.
         modes: The client's security settings it exists for.
+        auth: ``"oauth"`` for a scenario that only clients with tokens meet; None for all.
         settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
         server_security: The server's mode when it is not the client's.
         deviations: Makes the deviations.
@@ -55,6 +56,7 @@ class Scenario:
     sources: tuple[str, ...]
     protocols: tuple[Protocol, ...] = EVERY
     modes: tuple[Security, ...] = BOTH
+    auth: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     server_security: Security | None = None
     deviations: Deviations = _none

@@ -248,7 +248,7 @@ class Pop3Engine:
         return [Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
     def _log_in(self, mechanism: str, given: sasl.Credentials) -> list[Output]:
-        account = self._policy.check_password(*given)
+        account = self._policy.check(given)
         seen = Authentication(mechanism, given.identity, given.secret, account is not None, given.authorization)
         if account is None:
             return [seen, err("[AUTH] wrong user name or password")]

@@ -299,7 +299,7 @@ class _Core(SMTP):
         if credentials is None:
             await self.push("501 5.7.0 Authentication cancelled")
             return
-        account = self.policy.check_password(*credentials)
+        account = self.policy.check(credentials)
         self._presented(mechanism, credentials, accepted=account is not None)
         if account is None:
             await self.push("535 5.7.8 Authentication credentials invalid")

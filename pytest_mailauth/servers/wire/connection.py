@@ -131,13 +131,14 @@ class Connection(asyncio.Protocol):
         """Record the end."""
         if self._timer is not None:
             self._timer.cancel()
+        # Every other way of ending has been noted by now.
+        self._end = self._end or e.Closed("client", "close" if exc is None else "reset")
         self._guarded(self._let_the_engine_go)
         if self._mode is _Mode.HELLO and self._raw:
             # What began like a hello may still hold a secret: it is kept like everything that was said in clear.
             self._note(e.Received(bytes(self._raw)))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
-        how = "reset" if isinstance(exc, ConnectionError) else "close"
-        self._note(self._end or e.Closed("client" if exc else "server", how))
+        self._note(self._end)
         self._on_end(self)
 
     # Inside.
@@ -174,7 +175,9 @@ class Connection(asyncio.Protocol):
     def _let_the_engine_go(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            self._perform(engine.eof())
+            outputs = engine.eof()
+            if self._end is not None and self._end.by == "client":  # nobody leaves in the middle who was cut off
+                self._perform(outputs)
 
     def _take(self, data: bytes) -> None:
         self._answered = False

@@ -163,7 +163,7 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
 
 
 def _judge(session: Session, mechanism: str, credentials: sasl.Credentials) -> Reply:
-    account = session.policy.check_password(*credentials)
+    account = session.policy.check(credentials)
     _state(session, mechanism, credentials, accepted=account is not None)
     if account is None:
         # RFC 5530: one code for a wrong name and a wrong password, so that names cannot be found out.
@@ -173,8 +173,9 @@ def _judge(session: Session, mechanism: str, credentials: sasl.Credentials) -> R
 
 
 def _state(session: Session, mechanism: str, credentials: sasl.Credentials, *, accepted: bool) -> None:
-    identity, secret, authorization = credentials
-    session.facts.append(events.Authentication(mechanism, identity, secret, accepted, authorization))
+    session.facts.append(
+        events.Authentication(mechanism, credentials.identity, credentials.secret, accepted, credentials.authorization)
+    )
 
 
 def _forbidden(text: str, *, curable: bool) -> Refused:

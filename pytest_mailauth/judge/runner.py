@@ -88,10 +88,15 @@ class Group:
     def _is_complete(self, setting: Setting) -> bool:
         """A scenario that was interrupted between its runs says nothing: its comparison may be what is missing."""
         runs = self.runs.get(setting.id, [])
-        compared = setting.scenario.control is None or setting.id in self.comparisons
+        compared = not self.compares(setting) or setting.id in self.comparisons
         return any(isinstance(run, MailAuthError) for run in runs) or (
             compared and len(runs) == setting.scenario.repeat
         )
+
+    def compares(self, setting: Setting) -> bool:
+        """Return whether the baseline alone is not enough to compare with."""
+        relaxes = setting.scenario.host_may_decide and self.client.relaxed is not None
+        return setting.scenario.control is not None or relaxes
 
     def _judged(self, setting: Setting) -> Result:
         failures = [run for run in self.runs[setting.id] if isinstance(run, MailAuthError)]
@@ -218,11 +223,11 @@ class Runner:
         jobs: list[_Job] = []
         for setting in group.settings:
             scenario = setting.scenario
-            if scenario.control is not None:
+            if group.compares(setting):
 
                 def compare(setting: Setting = setting) -> None:
                     try:
-                        group.comparisons[setting.id] = self._trial(group, setting, control=True)
+                        group.comparisons[setting.id] = self._trial(group, setting, compare=True)
                     except MailAuthError as failure:
                         group.runs[setting.id].insert(0, failure)
 
@@ -237,9 +242,12 @@ class Runner:
             jobs += [_Job(_label(group, scenario.name), once, scenario.waits)] * scenario.repeat
         return jobs
 
-    def _trial(self, group: Group, setting: Setting, *, control: bool = False) -> Trial:
+    def _trial(self, group: Group, setting: Setting, *, compare: bool = False) -> Trial:
         usual = group.control.outcome.seconds if group.control else 0.0
-        return run_trial(self._servers, group.client, setting, control=control, slowdown=usual)
+        relaxed = compare and setting.scenario.host_may_decide
+        return run_trial(
+            self._servers, group.client, setting, control=compare and not relaxed, relaxed=relaxed, slowdown=usual
+        )
 
 
 def _chosen(settings: tuple[Setting, ...], names: frozenset[str] | None) -> tuple[Setting, ...]:

@@ -151,9 +151,17 @@ def _weaker(config: ServerConfig) -> ServerConfig:
 
 
 def run_trial(
-    servers: MailServers, client: Client, setting: Setting, *, control: bool = False, slowdown: float = 0.0
+    servers: MailServers,
+    client: Client,
+    setting: Setting,
+    *,
+    control: bool = False,
+    relaxed: bool = False,
+    slowdown: float = 0.0,
 ) -> Trial:
     """Run *client* once in *setting* and return what was observed. See :class:`TrialRun` for the arguments.
+
+    With *relaxed*, the client runs with this host's own TLS policy relaxed.
 
     Raises:
         CannotServe: This host cannot serve what the scenario needs.
@@ -164,7 +172,7 @@ def run_trial(
 
     def call() -> None:
         try:
-            client.run(run.case)
+            (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
             ended.append(error)
         else:

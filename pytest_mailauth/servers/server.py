@@ -46,7 +46,7 @@ def engine_of(protocol: Protocol) -> Callable[..., Engine]:
             from pytest_mailauth.servers.engines.pop3 import Pop3Engine
 
             return Pop3Engine
-        case Protocol.IMAP:
+        case Protocol.IMAP:  # pragma: no branch - there is no fourth
             from pytest_mailauth.servers.engines.imap import ImapEngine
 
             return ImapEngine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -16,9 +17,10 @@ import pytest
 from pytest_mailauth.judge.clients.case import Case
 from pytest_mailauth.judge.clients.client import ClientFailedError
 from pytest_mailauth.judge.clients.command import OUTPUT_LIMIT, PLACEHOLDERS, Program, command_client
+from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.errors import ClientUnusable, ConfigError
-from pytest_mailauth.model.terms import Protocol, Security
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
@@ -342,3 +344,38 @@ def test_no_descriptor_stays_open():
         with contextlib.suppress(ClientFailedError):
             Program(python(code)).run(make_case())
     assert len(list(Path("/dev/fd").iterdir())) <= before
+
+
+HARDENED = """\
+openssl_conf = openssl_init
+[openssl_init]
+ssl_conf = ssl
+[ssl]
+system_default = hardened
+[hardened]
+MinProtocol = TLSv1.2
+CipherString = DEFAULT@SECLEVEL=2
+"""
+
+
+# A client that follows the host's policy: openssl's own, made to speak POP3 by a pipe.
+TALK = (
+    "printf 'USER {username}\\r\\nPASS {password}\\r\\nQUIT\\r\\n' | "
+    "openssl s_client -quiet -verify_return_error -CAfile {cafile} -connect {host}:{port}"
+)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the program that follows the host's policy is openssl")
+@pytest.mark.parametrize(
+    ("own_floor", "verdict", "evidence"),
+    [("", Verdict.NOTE, "by this host, not by the client"), (" -tls1_2", Verdict.PASS, "TLS 1.0 was refused")],
+)
+def test_what_the_host_refuses_is_told_from_what_the_program_refuses(
+    tmp_path, monkeypatch, own_floor, verdict, evidence
+):
+    policy = tmp_path / "openssl.cnf"
+    policy.write_text(HARDENED)
+    monkeypatch.setenv("OPENSSL_CONF", str(policy))
+    client = command_client(("sh", "-c", TALK + own_floor), Protocol.POP3, (Security.IMPLICIT,))
+    (row,) = Runner([client], select=["tls10-only"]).run()
+    assert (row.verdict, evidence in row.judgements[0].finding.evidence) == (verdict, True)

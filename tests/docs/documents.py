@@ -17,7 +17,7 @@ WRITTEN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 DOCUMENTS = [ROOT / name for name in WRITTEN] + sorted((ROOT / "docs").glob("*.md"))
 
 _FENCED = re.compile(
-    r"(?:^<!-- example: (?P<options>.*) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- example: (?P<options>[^\n]*) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _FILE_NAME = re.compile(r"# (\w+\.py)\n")
 _TEST = re.compile(r"^(?:async )?def test_|^    def test_", re.MULTILINE)

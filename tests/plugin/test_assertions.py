@@ -57,6 +57,41 @@ def test_the_text_of_a_cleartext_password(mailauth):
     assert text.index("Requirement:") < text.index("Expected:") < text.index("Actual:") < text.index("Transcript")
 
 
+GOLDEN = """\
+no-cleartext-credentials: VIOLATION (the client broke this rule)
+  Requirement: A password never crosses unless TLS is active on that connection. (RFC 8314 section
+               5.2, RFC 4954 section 4, RFC 2595 section 2.3)
+  Expected:    The client logs in after the TLS handshake, and leaves if there is none.
+  Actual:      Session 1 on the main port: the password crossed in clear with PLAIN (found base64).
+  Transcript:
+    session 1
+    S: 220 localhost ESMTP pytest-mailauth
+    C: EHLO client.test
+    S: 250-localhost
+    S: 250-SIZE 33554432
+    S: 250-8BITMIME
+    S: 250-SMTPUTF8
+    S: 250-PIPELINING
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-STARTTLS
+    S: 250-AUTH PLAIN LOGIN
+    S: 250 HELP
+    C: AUTH PLAIN <initial response of 76 bytes>
+    S: 235 2.7.0 Authentication successful
+    C: QUIT
+    S: 221 2.0.0 Bye
+    -- [server ended the connection: close]
+  Next step:   Start TLS before logging in, and refuse to log in without it."""
+
+
+def test_the_text_to_the_letter(mailauth):
+    server = mailauth.smtp(auth=IN_CLEAR)
+    log_in(server)
+    with pytest.raises(ClientViolation) as caught:
+        assert_obeys(server)
+    assert str(caught.value) == GOLDEN
+
+
 def test_assert_obeys_passes_and_names_what_was_broken(mailauth):
     good = mailauth.smtp()
     log_in(good, context=good.ssl_context())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -251,6 +252,12 @@ class ByHand:
                 return self.tls.read(65_536)
             except ssl.SSLWantReadError:
                 self.hear()
+
+    def farewell(self):
+        """Return the close_notify."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        return self.say()
 
     def alert(self):
         """Return the encrypted fatal alert that a broken record from the server provokes."""

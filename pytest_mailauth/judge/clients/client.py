@@ -23,6 +23,8 @@ class Client:
         protocols: The protocols it speaks.
         securities: The modes it is judged in.
         declared: What it is declared to do.
+        relaxed: Runs it once with this host's own TLS policy relaxed as far as it goes; None where that cannot be
+            done from outside. It tells what the client refuses from what the host refuses for it.
         stop: Called when a run has outlasted its limit and the server's end of it has been cut; None when
             cutting the connection is enough.
     """
@@ -32,6 +34,7 @@ class Client:
     protocols: tuple[Protocol, ...]
     securities: tuple[Security, ...] = (Security.STARTTLS, Security.IMPLICIT)
     declared: Declaration = field(default_factory=Declaration)
+    relaxed: Run | None = None
     stop: Callable[[Case], None] | None = None
 
     @property

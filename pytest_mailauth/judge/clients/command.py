@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,18 @@ LAST_LINES: Final = 4
 """Lines of output that are quoted when a program fails."""
 LINE_LIMIT: Final = 200
 """Characters of each of them."""
+
+RELAXED_POLICY: Final = """\
+openssl_conf = openssl_init
+[openssl_init]
+ssl_conf = ssl
+[ssl]
+system_default = relaxed
+[relaxed]
+MinProtocol = TLSv1
+CipherString = DEFAULT@SECLEVEL=0
+"""
+"""An OpenSSL configuration that forbids nothing which a program itself allows. Other TLS libraries ignore it."""
 
 NO_PORT: Final = "0"
 """What ``{fallback_port}`` becomes where the account has no other port: a number that no connection goes to."""
@@ -107,6 +120,7 @@ def command_client(
         protocols=(protocol,),
         securities=securities,
         declared=declared,
+        relaxed=program.run_relaxed,
         stop=program.stop,
     )
 
@@ -136,8 +150,19 @@ class Program:
         # Trials run in threads that nobody waits for after Ctrl-C; their programs must not outlive this one.
         atexit.register(self.close)
 
-    def run(self, case: Case) -> None:
+    def run_relaxed(self, case: Case) -> None:
+        """Run the program once under an OpenSSL configuration that allows old TLS. See :meth:`run`."""
+        with tempfile.NamedTemporaryFile("w", prefix="mailauth-", suffix=".cnf") as file:
+            file.write(RELAXED_POLICY)
+            file.flush()
+            self.run(case, {"OPENSSL_CONF": file.name})
+
+    def run(self, case: Case, extra: Mapping[str, str] | None = None) -> None:
         """Run the program once and wait for its end.
+
+        Args:
+            case: What it is given.
+            extra: Further environment variables.
 
         Raises:
             ClientFailedError: It ended with an error; the text is its exit status and its last lines.
@@ -146,6 +171,7 @@ class Program:
         values = self._values(case)
         argv = [_BRACED.sub(lambda match: values.get(match[1], match[0]), part) for part in self._argv]
         environment = os.environ | {f"MAILAUTH_{name.upper()}": value for name, value in values.items()}
+        environment |= extra or {}
         reading, writing = os.pipe()
         output = _Output(reading, writing)
         try:

@@ -41,16 +41,29 @@ def tls12_or_newer(trial: Trial) -> Finding:
 
 
 def _old(trial: Trial, version: str) -> Finding:
-    for session in handshakes(trial):
-        facts = session.tls
-        if facts is None or facts.outcome is not HandshakeOutcome.COMPLETED:
-            continue
-        if not session.tls_in:
-            return Finding(Verdict.INCONCLUSIVE, f"the TLS {version} handshake finished, and the client stayed silent")
-        said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
-        evidence = f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
+    went_on = _went_on(trial)
+    if went_on is not None:
         if version >= trial.declared.min_tls:
-            return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
-        return Finding(Verdict.VIOLATION, evidence)
+            return Finding(Verdict.NOTE, f"{went_on}; it was declared to accept that")
+        return Finding(Verdict.VIOLATION, went_on)
+    if any(s.tls and s.tls.outcome is HandshakeOutcome.COMPLETED for s in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, f"the TLS {version} handshake finished, and the client stayed silent")
+    # The comparison is with the same server, where this host's own policy was relaxed.
+    elsewhere = _went_on(trial.control) if trial.control and trial.control.served == trial.served else None
+    if elsewhere is not None:
+        return Finding(
+            Verdict.NOTE,
+            f"TLS {version} was refused by this host, not by the client: with its policy relaxed {elsewhere}",
+        )
     last = next(s.tls for s in reversed(handshakes(trial)) if s.tls is not None)
     return Finding(Verdict.PASS, f"TLS {version} was refused: {last.alert or last.reason or last.outcome}")
+
+
+def _went_on(trial: Trial) -> str | None:
+    """Return what the client did inside TLS, or None when it did nothing."""
+    for session in handshakes(trial):
+        facts = session.tls
+        if facts is not None and facts.outcome is HandshakeOutcome.COMPLETED and session.tls_in:
+            said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
+            return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
+    return None

@@ -42,6 +42,8 @@ class Scenario:
         server_security: The server's mode when it is not the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
+            with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
         repeat: How often it is run, for clients that are racy.
         waits: Whether an obedient client waits for its time-out.
@@ -61,6 +63,7 @@ class Scenario:
     server_security: Security | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
+    host_may_decide: bool = False
     other_port: bool = False
     repeat: int = 1
     waits: bool = False

@@ -16,6 +16,7 @@ def _only(version: str, *, severity: str, sources: tuple[str, ...]) -> Scenario:
         rules=("tls12-or-newer",),
         severity=severity,
         sources=sources,
+        host_may_decide=version < "1.2",
         settings={"tls": TLSPolicy(min_version=version, max_version=version)},
     )
 

@@ -11,7 +11,6 @@ RFC 5321 (SMTP), 3207 (STARTTLS), 4954 (AUTH), 2034 (enhanced status codes), 640
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import re
 import types
@@ -375,8 +374,8 @@ def _shown(verb: str, argument: bytes) -> str:
 
 
 @functools.cache
-def _template() -> _Core:
-    return _Core(
+def _template() -> dict[str, Any]:
+    core = _Core(
         _Handler(),
         hostname="localhost",
         ident=IDENT,
@@ -385,13 +384,15 @@ def _template() -> _Core:
         auth_require_tls=False,
         loop=cast("asyncio.AbstractEventLoop", _Loopless()),
     )
+    return vars(core)
 
 
 class SmtpEngine:
     """A submission server's side of SMTP. See :class:`~pytest_mailauth.servers.engines.contract.Engine`."""
 
     def __init__(self, policy: Policy, store: MailStore, *, over_tls: bool) -> None:
-        self._core = copy.copy(_template())
+        self._core = _Core.__new__(_Core)
+        vars(self._core).update(_template())
         self._core.begin(policy, store, over_tls=over_tls)
         self._session: Coroutine[Any, Any, None] | None = None
 

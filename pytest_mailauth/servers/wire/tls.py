@@ -5,6 +5,7 @@ A client's alert is named from OpenSSL's reason, or from the last cleartext aler
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from typing import Final
 
@@ -146,8 +147,6 @@ class TLSChannel:
                 piece = self._ssl.read(65_536)
             except ssl.SSLWantReadError:
                 break
-            except ssl.SSLZeroReturnError:
-                self.closed = True
             except ssl.SSLError as error:
                 self.closed = True
                 name = alert_name(error.reason, raw)
@@ -157,7 +156,7 @@ class TLSChannel:
                     self.error = error.reason or str(error)
             else:
                 pieces.append(piece)
-                if not piece:
+                if not piece:  # close_notify
                     self.closed = True
         return b"".join(pieces)
 
@@ -175,9 +174,6 @@ class TLSChannel:
 
     def close(self) -> None:
         """Say close_notify (RFC 8446 section 6.1), if the handshake got that far."""
-        if self.established:
-            try:
-                self._ssl.unwrap()
-            except ssl.SSLError:
-                # Either the peer has not answered yet, which we do not wait for, or the channel is broken.
-                return
+        # It fails when the peer has not answered yet, which we do not wait for, and when there is nobody to tell.
+        with contextlib.suppress(ssl.SSLError):
+            self._ssl.unwrap()

@@ -28,6 +28,7 @@ class SocketTransport(asyncio.Transport):
         super().__init__({"socket": connected, "peername": peer})
         self._loop = asyncio.get_running_loop()
         self._socket = connected
+        self._descriptor = connected.fileno()  # a socket it does not know yet asyncio would first describe
         self._protocol = protocol
         self._unsent = bytearray()
         self._closing = False
@@ -35,7 +36,7 @@ class SocketTransport(asyncio.Transport):
         self._eof_follows = False
         connected.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._loop.add_reader(connected, self._read)
+        self._loop.add_reader(self._descriptor, self._read)
         protocol.connection_made(self)
 
     def is_closing(self) -> bool:
@@ -51,7 +52,7 @@ class SocketTransport(asyncio.Transport):
             if self._over or sent == len(data):
                 return
             data = data[sent:]
-            self._loop.add_writer(self._socket, self._write_rest)
+            self._loop.add_writer(self._descriptor, self._write_rest)
         self._unsent += data
 
     def write_eof(self) -> None:
@@ -70,7 +71,7 @@ class SocketTransport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._descriptor)
         if not self._unsent:
             self._end(None)
 
@@ -105,7 +106,7 @@ class SocketTransport(asyncio.Transport):
         del self._unsent[: self._send(self._unsent)]
         if self._unsent or self._over:
             return
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._descriptor)
         if self._closing:
             self._end(None)
         elif self._eof_follows:
@@ -116,10 +117,10 @@ class SocketTransport(asyncio.Transport):
             return
         if not self._closing:
             self._closing = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._descriptor)
         if self._unsent:
             self._unsent.clear()
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._descriptor)
         self._over = True
         # Not at once: the protocol may be in the middle of the call that led here.
         self._loop.call_soon(self._leave, error)

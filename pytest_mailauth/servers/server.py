@@ -128,7 +128,8 @@ class MailServer:
     @property
     def sessions(self) -> tuple[SessionRecord, ...]:
         """What was observed, one record a connection, up to this moment."""
-        return self._shared.loop.call(self._records) if self._shared.loop.running else self._records()
+        still = self.closed or not self._shared.loop.running  # nothing is added any more, so nobody has to be asked
+        return self._records() if still else self._shared.loop.call(self._records)
 
     def _records(self) -> tuple[SessionRecord, ...]:
         return tuple(

@@ -16,14 +16,12 @@ def pytest_configure(config):
     config.stash[_notes] = []
 
 
-@pytest.fixture(scope="session", autouse=True)
-def bare_sockets():
+@pytest.fixture(autouse=True)
+def bare_sockets(monkeypatch):
     """Take the other tests' guard off: it costs every side the same, and would make the ratios look better."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
-            if name in vars(socket.socket):
-                patch.delattr(socket.socket, name)
-        yield
+    for name in ("connect", "connect_ex", "sendto", "sendmsg"):
+        if name in vars(socket.socket):
+            monkeypatch.delattr(socket.socket, name)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import ssl
 import time
 
 import pytest
-from wire_client import ByHand, Wire, before_tls, only, secure
+from wire_client import ByHand, Wire, before_tls, only, secure, until
 
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import Announce, Answer, Greet, Hide, Slow, StayClear, Trail, Withhold
@@ -147,6 +147,31 @@ def test_slow_is_recorded_when_it_is_sent(serve):
     with Wire(server):
         assert server.sessions[0].of(Sent) == ()
     assert only(server).clear_out == b""
+
+
+def test_slow_keeps_the_order_of_what_is_owed(serve, security):
+    server = serve(security=security, deviations=(Slow(delay=SOON / 4),))
+    with secure(server) as wire:
+        wire.send(wire.speech.ask + wire.speech.noop + wire.speech.quit)
+        rest = wire.rest()
+    assert wire.speech.bye in rest.partition(wire.speech.last)[2].partition(wire.speech.okay)[2]
+    assert only(server).tls_out.endswith(rest)
+
+
+def test_slow_stops_when_the_client_is_gone(serve, mailauth):
+    server = serve(deviations=(Slow(delay=60),))
+    with Wire(server):
+        until(lambda: server.sessions)
+        (connection,) = server._listener.connections
+
+        def cut_off_in_the_moment_of_sending():
+            connection.abort()
+            connection._drip()
+
+        mailauth.loop.call(cut_off_in_the_moment_of_sending)
+        session = only(server)
+    assert session.of(Sent) == ()
+    assert session.closed == Closed("server", "abort")
 
 
 def test_slow_and_a_hello_that_came_before_the_reply(serve):

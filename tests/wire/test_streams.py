@@ -229,6 +229,18 @@ def test_what_cannot_be_decrypted_is_not_said_inside_tls(serve, security, trusti
     assert session.closed == Closed("server", "close")
 
 
+def test_a_farewell_and_a_close_notify_in_one_segment(serve, security, trusting, version):
+    server = serve(security=security)
+    with before_tls(server) as wire:
+        client = ByHand(wire, trusting(version))
+        wire.send(client.shake_hands())
+        wire.send(client.sealed(wire.speech.quit) + client.farewell())
+        wire.rest()
+    session = only(server)
+    assert wire.speech.bye in session.tls_out
+    assert session.closed == Closed("server", "close")
+
+
 def test_a_command_and_a_fatal_alert_in_one_segment(serve, security, trusting, version):
     server = serve(security=security)
     with before_tls(server) as wire:

@@ -255,7 +255,7 @@ class ByHand:
 
     def farewell(self):
         """Return the close_notify."""
-        with contextlib.suppress(ssl.SSLWantReadError):
+        with contextlib.suppress(ssl.SSLError):  # the server has not answered yet, or had said something before
             self.tls.unwrap()
         return self.say()
 

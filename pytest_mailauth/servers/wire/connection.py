@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
                 self._perform(self._machine.receive(data))
             case _Mode.HELLO:
                 self._take_hello(data)
-            case _Mode.DEAF:
+            case _Mode.DEAF:  # pragma: no branch - there is no fifth
                 self._note(e.Received(data))
                 self._look_at(data)
         if was_clear and self._mode is _Mode.HELLO and _RECORD_BEHIND_A_LINE in data:
@@ -375,9 +375,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._queue.clear()
-        if not self._transport.is_closing():
-            with contextlib.suppress(OSError):  # the client may have reset the connection by now
-                self._transport.write_eof()
+        self._transport.write_eof()
 
     def _close(self) -> None:
         if self._queue and self._may_write:

@@ -88,6 +88,10 @@ class Listener:
                 client, peer = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
+            except OSError:
+                # Out of descriptors, say. The loop would come back at every pass for as long as it lasts.
+                asyncio.get_running_loop().remove_reader(self._socket)
+                raise
             connection = self._make(self._ended)
             self._idle.clear()
             self.connections.append(connection)

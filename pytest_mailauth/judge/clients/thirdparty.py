@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import shutil
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.client import Client
@@ -63,7 +64,8 @@ def _imapclient(case: Case, context: Any) -> None:
 
 
 def _imapclient_default(case: Case) -> None:
-    context = importlib.import_module("imapclient.tls").create_default_context()
+    # What the library itself makes when it is given no context.
+    context = ssl.create_default_context()
     context.load_verify_locations(case.cafile)
     _imapclient(case, context)
 

@@ -124,7 +124,7 @@ def scenarios_page() -> str:
         rows = [
             (
                 anchor(scenario.name),
-                scenario.summary,
+                scenario.summary + (f" Only for clients declared `auth={scenario.auth}`." if scenario.auth else ""),
                 ", ".join(scenario.protocols),
                 ", ".join(scenario.modes),
                 links("rules.md", scenario.rules),

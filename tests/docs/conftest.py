@@ -1,9 +1,21 @@
-"""Lets the tests import what generates the documents."""
+"""Lets the tests import what writes the documents, and imports the whole package before the first of them runs.
+
+pytester takes out of ``sys.modules`` what was first imported inside it. What is imported again afterwards is another
+copy, whose classes the first one does not know.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 
 from documents import ROOT
 
+import pytest_mailauth
+
 sys.path.append(str(ROOT / "docs"))
+
+for _module in pkgutil.walk_packages(pytest_mailauth.__path__, "pytest_mailauth."):
+    if not _module.name.endswith("__main__"):
+        importlib.import_module(_module.name)

@@ -166,7 +166,7 @@ def test_slow_stops_when_the_client_is_gone(serve, mailauth):
 
         def cut_off_in_the_moment_of_sending():
             connection.abort()
-            connection._drip()
+            connection._pace._drip()
 
         mailauth.loop.call(cut_off_in_the_moment_of_sending)
         session = only(server)

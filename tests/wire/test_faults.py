@@ -194,14 +194,6 @@ def test_an_alarm_that_is_cancelled_before_the_loop_knows_of_it():
     assert rung == []
 
 
-def test_an_own_loop_policy_of_the_project_is_left_alone(mailauth):
-    policy = asyncio.get_event_loop_policy()
-    with secure(mailauth.smtp()) as wire:
-        wire.send(wire.speech.noop)
-        wire.line()
-    assert asyncio.get_event_loop_policy() is policy
-
-
 def test_a_system_without_quick_acknowledgements(serve, security, monkeypatch):
     monkeypatch.setattr(connection, "_QUICKACK", None)
     with secure(serve(security=security)) as wire:

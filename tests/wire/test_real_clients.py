@@ -11,7 +11,7 @@ import ssl
 import aiosmtplib
 import pytest
 from imapclient import IMAPClient
-from wire_client import DEADLINE, only
+from wire_client import DEADLINE, only, secure
 
 from pytest_mailauth.model.events import Closed, Malformed
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer
@@ -130,6 +130,16 @@ def test_smtplib_in_clear_is_refused_and_its_credentials_are_seen(mailauth):
         assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 538
     (fact,) = only(server).auth
     assert (fact.secret, fact.accepted) == (account.password, False)
+
+
+def test_the_authority_in_a_file_is_all_that_a_client_needs(mailauth, security):
+    server = mailauth.imap(security=security)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(server.cafile)
+    with secure(server, context) as wire:
+        wire.send(wire.speech.quit)
+        wire.rest()
+    assert only(server).over_tls
 
 
 async def send_with_aiosmtplib(server):

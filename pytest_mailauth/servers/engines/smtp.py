@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
-import types
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiosmtpd.smtp import MISSING, SMTP
@@ -22,65 +20,27 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
+from pytest_mailauth.servers.engines.smtp_lines import (
+    LINE_LIMIT,
+    LINE_LIMITS,
+    PLAIN_PATH,
+    UNPRINTABLE,
+    Feed,
+    raw,
+    shown,
+)
 from pytest_mailauth.servers.mailstore import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
 
 IDENT: Final = "pytest-mailauth"
 SIZE_LIMIT: Final = 33_554_432
-LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
-"""Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
-LINE_LIMIT: Final = 512
-"""RFC 5321 section 4.5.3.1.4."""
-DATA_LINE_LIMIT: Final = 1001
-"""RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
-_UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
-_DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
-# A comment may follow an address, and is aiosmtpd's to read.
-_PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*", re.ASCII)
-"""A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
-
-
-@types.coroutine
-def _more() -> Generator[None, None, None]:
-    yield
-
-
-class _Feed:
-    """The reader that aiosmtpd's commands await: the two calls of asyncio's StreamReader that they use."""
-
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.limit = max(LINE_LIMITS.values())
-        self.overran = False
-
-    async def readuntil(self, separator: bytes = b"\n") -> bytes:
-        limit = self.limit if separator == b"\n" else DATA_LINE_LIMIT
-        start = 0
-        while (end := self.buffer.find(separator, start)) < 0:
-            start = max(0, len(self.buffer) + 1 - len(separator))
-            if start > limit:
-                end = start
-                break
-            await _more()
-        if end > limit:
-            self.overran = True
-            raise asyncio.LimitOverrunError("line too long", end)
-        return self._take(end + len(separator))
-
-    async def read(self, size: int) -> bytes:
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return data
 
 
 class _Loopless:
@@ -106,17 +66,9 @@ class _Handler:
 
     async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
         content = bytes(envelope.content)
-        core.store.deliver(
-            Message(
-                content,
-                envelope.mail_from,
-                tuple(envelope.rcpt_tos),
-                authenticated_as=core.login,
-                over_tls=core.over_tls,
-            )
-        )
-        core.out.append(e.Response(f"<message data of {len(content)} bytes>"))
-        core.out.append(e.Stored(len(content), tuple(envelope.rcpt_tos)))
+        sender, recipients = envelope.mail_from, tuple(envelope.rcpt_tos)
+        core.store.deliver(Message(content, sender, recipients, authenticated_as=core.login, over_tls=core.over_tls))
+        core.out += [e.Response(f"<message data of {len(content)} bytes>"), e.Stored(len(content), recipients)]
         return "250 2.0.0 OK: message taken"
 
 
@@ -141,7 +93,7 @@ class _Core(SMTP):
         self.bad_commands = 0
         self.between_commands = True
         self.finished = False
-        self._reader = _Feed()
+        self._reader = Feed(asyncio.LimitOverrunError)
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
         self.restart()
@@ -170,23 +122,13 @@ class _Core(SMTP):
             self.between_commands = True
             try:
                 line = await self._reader.readuntil()
-            except asyncio.LimitOverrunError as error:
+            except asyncio.LimitOverrunError:
                 self.between_commands = False
-                await self._swallow(error.consumed)
+                await self._reader.skip_line()
                 await self._reject("a line longer than any SMTP command", "500 5.5.2 Line too long")
             else:
                 self.between_commands = False
                 await self._command(line.rstrip(b"\r\n"))
-
-    async def _swallow(self, consumed: int) -> None:
-        while True:
-            await self._reader.read(consumed)
-            try:
-                await self._reader.readuntil()
-            except asyncio.LimitOverrunError as error:
-                consumed = error.consumed
-            else:
-                return
 
     async def _reject(self, reason: str, reply: str) -> None:
         self.out.append(e.Malformed(reason))
@@ -202,11 +144,11 @@ class _Core(SMTP):
 
     async def _command(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
-        if not word.isalpha() or not word.isascii() or _UNPRINTABLE.search(line):
+        if not word.isalpha() or UNPRINTABLE.search(line):
             await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
             return
         verb, argument = word.decode().upper(), rest.strip()
-        self.out.append(e.Command(verb, argument, _shown(verb, argument)))
+        self.out.append(e.Command(verb, argument, shown(verb, argument, known=verb in _VERBS)))
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
             await self._reject(f"{verb} line of {len(line)} bytes", "500 5.5.2 Line too long")
             return
@@ -242,7 +184,7 @@ class _Core(SMTP):
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """aiosmtpd's, with a shorter way: its own makes a class and two parse trees for every address."""
-        plain = _PLAIN_PATH.match(arg)
+        plain = PLAIN_PATH.match(arg)
         if plain is not None:
             return plain[1], arg[plain.end() :]
         try:
@@ -328,14 +270,14 @@ class _Core(SMTP):
         if mechanism not in sasl.MECHANISMS or not initial:
             return
         try:
-            next(sasl.begin(mechanism, sasl.decode_response(_raw(initial))))
+            next(sasl.begin(mechanism, sasl.decode_response(raw(initial))))
         except StopIteration as done:
             self._presented(mechanism, done.value, accepted=False)
         except sasl.SaslError as error:
             self.out.append(e.Malformed(str(error)))
 
     async def _exchange(self, mechanism: str, initial: str) -> sasl.Credentials | None:
-        exchange = sasl.begin(mechanism, sasl.decode_response(_raw(initial)) if initial else None)
+        exchange = sasl.begin(mechanism, sasl.decode_response(raw(initial)) if initial else None)
         try:
             challenge = next(exchange)
             while True:
@@ -348,29 +290,12 @@ class _Core(SMTP):
         except StopIteration as done:
             credentials: sasl.Credentials = done.value
             return credentials
-        except asyncio.LimitOverrunError as error:
-            await self._swallow(error.consumed)
+        except asyncio.LimitOverrunError:
+            await self._reader.skip_line()
             raise sasl.SaslError("the response is too long") from None
 
     def _presented(self, mechanism: str, given: sasl.Credentials, *, accepted: bool) -> None:
         self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))
-
-
-def _raw(text: str) -> bytes:
-    """Return the bytes that the client sent as *text*."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _shown(verb: str, argument: bytes) -> str:
-    if verb not in _VERBS:
-        # A secret sent in the wrong place looks like an unknown command: nothing of it may be seen.
-        return f"<unknown command of {len(verb) + len(argument)} bytes>"
-    text = argument.decode("utf-8", "backslashreplace")
-    if verb == "AUTH":
-        mechanism, _, initial = text.partition(" ")
-        known = mechanism if mechanism.upper() in sasl.MECHANISMS else "<unknown mechanism>"
-        return f"AUTH {known}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
-    return f"{verb} {text}".rstrip()
 
 
 @functools.cache

@@ -16,10 +16,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Slow, StayClear, Trail, Withhold, fill
+from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
 from pytest_mailauth.servers.wire.hello import HelloParser
+from pytest_mailauth.servers.wire.pace import Pace
 from pytest_mailauth.servers.wire.tls import TLSChannel, behind_records
 
 if TYPE_CHECKING:
@@ -80,14 +81,10 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._answered = False
         self._end: e.Closed | None = None
-        self._held = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
+        self._pace = Pace(policy, self._send, self._note, self._caught_up, self._guarded)
         self._stay_clear: StayClear | None = None
         self._tag = b""
-        self._withhold = policy.one(Withhold)
-        self._slow = policy.one(Slow)
-        self._queue: list[bytes] = []
-        self._close_after_queue = False
+        self._farewell_is_owed = False
 
     # What the rest of the package asks.
 
@@ -129,8 +126,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record the end."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._pace.stop()
         # Every other way of ending has been noted by now.
         self._end = self._end or e.Closed("client", "close" if exc is None else "reset")
         self._guarded(self._let_the_engine_go)
@@ -152,9 +148,6 @@ class Connection(asyncio.Protocol):
 
     def _note(self, fact: e.Fact, layer: Layer | None = None) -> None:
         self.entries.append(e.Entry(monotonic(), layer or self._layer, fact))
-
-    def _after(self, seconds: float, step: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._guarded, step)
 
     @property
     def _machine(self) -> Engine:
@@ -224,7 +217,7 @@ class Connection(asyncio.Protocol):
     def _take_hello(self, data: bytes) -> None:
         self._raw += data
         self._hello.feed(data)
-        if self._queue:
+        if self._pace.owes:
             return  # the reply to STARTTLS is still on its slow way out
         if self._hello.not_tls or self._hello.error:
             self._note(e.Received(bytes(self._raw)))
@@ -238,7 +231,7 @@ class Connection(asyncio.Protocol):
             if self._stay_clear is not None:
                 self._mode = _Mode.CLEAR
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
-                self._send(fill(self._stay_clear.data, self._tag))
+                self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
             self._channel = TLSChannel(self._context.facing(self._hello.hello))
@@ -286,7 +279,7 @@ class Connection(asyncio.Protocol):
         for output in outputs:
             match output:
                 case Send(data=data):
-                    self._hold_back(data) if self._withholds() else self._send(data)
+                    self._pace.answer(data, over_tls=self._layer is Layer.TLS)
                 case StartTLS():
                     self._start_tls(output)
                 case Close():
@@ -300,17 +293,12 @@ class Connection(asyncio.Protocol):
         broken = self._channel is not None and self._channel.broken
         return not broken and not self._transport.is_closing()
 
-    def _send(self, data: bytes) -> None:
-        if not self._may_write:
-            return
-        if self._slow is None:
+    def _send(self, data: bytes, bytewise: bool) -> None:  # noqa: FBT001 - see Pace
+        if self._may_write:
             self._note(e.Sent(data))
             self._answered = True
-            self._write(data)
-            return
-        self._queue.append(data)
-        if len(self._queue) == 1:
-            self._after(self._slow.delay, self._drip)
+            for piece in (data[at : at + 1] for at in range(len(data))) if bytewise else (data,):
+                self._write(piece)
 
     def _write(self, data: bytes) -> None:
         if self._channel is not None:
@@ -319,17 +307,8 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(data)
 
-    def _drip(self) -> None:
-        assert self._slow is not None  # noqa: S101 - only then is there a queue
-        if not self._may_write:
-            return
-        data = self._queue.pop(0)
-        self._note(e.Sent(data))
-        for byte in data:
-            self._write(bytes((byte,)))
-        if self._queue:
-            self._after(self._slow.delay, self._drip)
-        elif self._close_after_queue:
+    def _caught_up(self) -> None:
+        if self._farewell_is_owed:
             self._close()
         elif self._mode is _Mode.HELLO and self._raw:
             self._take_hello(b"")
@@ -345,41 +324,22 @@ class Connection(asyncio.Protocol):
         self._tag = start.tag
         self._stay_clear = self._policy.one(StayClear)
         # One write is one segment: only so can a client be caught keeping what came behind the reply.
-        self._send(start.reply + suffix)
+        self._pace.let_go(start.reply + suffix)
         if suffix:
             self._note(e.Deviated("injected", "STARTTLS", suffix))
         self._mode = _Mode.HELLO
         self._hello = HelloParser()
 
-    def _withholds(self) -> bool:
-        return self._withhold is not None and self._layer is Layer.TLS
-
-    def _hold_back(self, data: bytes) -> None:
-        assert self._withhold is not None  # noqa: S101 - asked just before
-        self._note(e.Deviated("reply withheld", "", data))
-        if not self._held:
-            self._after(self._withhold.patience, self._let_out_a_piece)
-        self._held += data
-
-    def _let_out_a_piece(self) -> None:
-        line_end = self._held.find(b"\n") + 1
-        several_lines = 0 < line_end < len(self._held)
-        piece = bytes(self._held[: line_end if several_lines else 1])
-        self._note(e.Deviated("first piece let out", "", piece))
-        self._send(piece)
-
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
         self._mode = _Mode.DEAF
         self._channel = None
-        if self._timer is not None:
-            self._timer.cancel()
-        self._queue.clear()
+        self._pace.stop()
         self._transport.write_eof()
 
     def _close(self) -> None:
-        if self._queue and self._may_write:
-            self._close_after_queue = True
+        if self._pace.owes and self._may_write:
+            self._farewell_is_owed = True
             return
         if self._channel is not None:
             self._channel.close()

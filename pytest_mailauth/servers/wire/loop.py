@@ -80,7 +80,7 @@ class LoopThread:
         """Call *function* on the loop once everything that has already arrived was dealt with; return its result."""
 
         async def settled() -> _T:
-            # A pass reads what the sockets hold; what that sets in motion (accepting is the longest) takes a few more.
+            # A pass accepts or reads what is there; what that sets in motion takes a few more.
             for _ in range(PASSES):
                 await asyncio.sleep(0)
             return function()

@@ -1,0 +1,98 @@
+"""SMTP's lines: how long they may be, the reader that gives them out, and what of them may be shown.
+
+Nothing of aiosmtpd or asyncio is known here, and no command.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.servers import sasl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
+"""Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
+LINE_LIMIT: Final = 512
+"""RFC 5321 section 4.5.3.1.4."""
+DATA_LINE_LIMIT: Final = 1001
+"""RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
+UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
+_DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
+# A comment may follow an address, and is aiosmtpd's to read.
+PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*", re.ASCII)
+"""A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
+
+
+@types.coroutine
+def _more() -> Generator[None, None, None]:
+    yield
+
+
+class Feed:
+    """The reader that aiosmtpd's commands await: the two calls of asyncio's StreamReader that they use.
+
+    Args:
+        overrun: Makes the exception for a line that is too long, from a text and the number of bytes to drop.
+
+    Attributes:
+        buffer: What has come and was not read yet.
+        overran: True once a line was too long.
+    """
+
+    def __init__(self, overrun: Callable[[str, int], Exception]) -> None:
+        self.buffer = bytearray()
+        self.overran = False
+        self._overrun = overrun
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        """Return the next command line, or with CRLF as *separator* the next line of a message."""
+        limit = max(LINE_LIMITS.values()) if separator == b"\n" else DATA_LINE_LIMIT
+        start = 0
+        while (end := self.buffer.find(separator, start)) < 0:
+            start = max(0, len(self.buffer) + 1 - len(separator))
+            if start > limit:
+                end = start
+                break
+            await _more()
+        if end > limit:
+            self.overran = True
+            raise self._overrun("line too long", end)
+        return self._take(end + len(separator))
+
+    async def skip_line(self) -> None:
+        """Drop everything up to the end of the line."""
+        while (end := self.buffer.find(b"\n")) < 0:
+            self.buffer.clear()
+            await _more()
+        del self.buffer[: end + 1]
+
+    async def read(self, size: int) -> bytes:
+        """Return up to *size* bytes of what has come."""
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
+
+def raw(text: str) -> bytes:
+    """Return the bytes that the client sent as *text*."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def shown(verb: str, argument: bytes, *, known: bool) -> str:
+    """Return a command line as it may be shown: without credentials, and nothing of it when it is not *known*."""
+    if not known:
+        # A secret sent in the wrong place looks like an unknown command: nothing of it may be seen.
+        return f"<unknown command of {len(verb) + len(argument)} bytes>"
+    text = argument.decode("utf-8", "backslashreplace")
+    if verb == "AUTH":
+        mechanism, _, initial = text.partition(" ")
+        name = mechanism if mechanism.upper() in sasl.MECHANISMS else "<unknown mechanism>"
+        return f"AUTH {name}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
+    return f"{verb} {text}".rstrip()

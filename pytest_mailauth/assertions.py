@@ -56,7 +56,7 @@ def assert_obeys(
         >>> from pytest_mailauth import MailServers, assert_obeys
         >>> with MailServers() as servers:
         ...     server = servers.smtp()
-        ...     with smtplib.SMTP(server.host, server.port) as client:
+        ...     with smtplib.SMTP(server.host, server.port, timeout=2) as client:
         ...         _ = client.starttls(context=server.ssl_context())
         ...         _ = client.login(server.account.username, server.account.password)
         ...     assert_obeys(server)
@@ -130,6 +130,8 @@ def assert_not_authenticated(server: MailServer) -> None:
             if fact.accepted or fact.secret in server.account.secrets.values():
                 outcome = "logged in" if fact.accepted else "presented the account's secret"
                 evidence = f"session {session.number}: a client {outcome} with {fact.mechanism}"
+                if server.config.certificate is not Certificate.VALID:
+                    evidence += f", although the certificate is {server.config.certificate}"
                 _fail(server, "verify-before-credentials", evidence)
 
 

@@ -23,6 +23,8 @@ MARKER = (
     "host='localhost', local_domains=('example.test',)): settings of the servers behind mailauth_smtp, mailauth_pop3 "
     "and mailauth_imap."
 )
+TRANSCRIPT_LINES = 200
+"""Lines of each server's transcript in the report of a failure; of a longer one the middle is left out."""
 _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
@@ -148,12 +150,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     try:
         result = yield
     except CannotServe as reason:
-        pytest.skip(str(reason))
+        raise pytest.skip.Exception(str(reason), _use_item_location=True) from None
     if examination.remark is not None:
         pyfuncitem.add_report_section("call", "mailauth", examination.remark)
         pyfuncitem.user_properties.append(("mailauth", examination.remark))
     if examination.not_applicable:
-        pytest.skip(f"not applicable: {examination.remark}")
+        raise pytest.skip.Exception(f"not applicable: {examination.remark}", _use_item_location=True)
     return result
 
 
@@ -165,8 +167,11 @@ def pytest_runtest_makereport(
     report = yield
     # Our own assertions carry the transcript in their text.
     if report.failed and call.excinfo is not None and call.excinfo.typename != "ClientViolation":
+        from pytest_mailauth.report.text import shown
+
         for servers in item.stash.get(_servers, []):
             for server in servers.servers:
                 if server.sessions:
-                    report.sections.append((f"mailauth {server!r}", server.transcript()))
+                    lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
+                    report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
     return report

@@ -76,9 +76,9 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     Base64 is searched at its three alignments: the characters that depend on unknown neighbours are cut off.
     """
     raw = secret.encode("utf-8", "surrogateescape")
-    forms = [("as it is", raw), ("percent-encoded", quote(secret, safe="").encode())]
+    forms = [("plain text", raw), ("percent-encoded", quote(secret, safe="").encode())]
     escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    forms += [("quoted", escaped), ("hex", raw.hex().encode()), ("hex", raw.hex().upper().encode())]
+    forms += [("a quoted string", escaped), ("hex", raw.hex().encode()), ("hex", raw.hex().upper().encode())]
     forms += [("UTF-16LE", secret.encode("utf-16-le", "surrogatepass"))]
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + raw)

@@ -49,7 +49,7 @@ def test_the_text_of_a_cleartext_password(mailauth):
     assert lines[0] == "no-cleartext-credentials: VIOLATION (the client broke this rule)"
     assert "A password never crosses unless TLS is active on that connection." in text
     assert "RFC 8314 section 5.2" in " ".join(text.split())
-    assert "ession 1 on the main port: the password crossed in clear with PLAIN (found base64)" in " ".join(
+    assert "ession 1 on the main port: the password crossed in clear with PLAIN (found as base64)" in " ".join(
         text.split()
     )
     assert "C: AUTH PLAIN <initial response of" in text
@@ -62,7 +62,8 @@ no-cleartext-credentials: VIOLATION (the client broke this rule)
   Requirement: A password never crosses unless TLS is active on that connection. (RFC 8314 section
                5.2, RFC 4954 section 4, RFC 2595 section 2.3)
   Expected:    The client logs in after the TLS handshake, and leaves if there is none.
-  Actual:      Session 1 on the main port: the password crossed in clear with PLAIN (found base64).
+  Actual:      Session 1 on the main port: the password crossed in clear with PLAIN (found as
+               base64).
   Transcript:
     session 1
     S: 220 localhost ESMTP pytest-mailauth

@@ -182,10 +182,10 @@ def test_a_failing_test_shows_the_transcript_of_its_servers_without_the_password
     result.stdout.fnmatch_lines(
         [
             "*mailauth <MailServer smtp://localhost:*",
-            "S: 220 localhost*",
-            "C: STARTTLS",
-            "======== TLS 1.3*",
-            "C: AUTH PLAIN <initial response of * bytes>",
+            "*S: 220 localhost*",
+            "*C: STARTTLS",
+            "*======== TLS 1.3*",
+            "*C: AUTH PLAIN <initial response of * bytes>",
         ]
     )
 

@@ -90,7 +90,7 @@ def leak(trial: Trial, layer: Layer) -> Finding | None:
                 )
             if encoding is not None:
                 how = f"with {parsed[0].mechanism}" if parsed else "outside any login command"
-                return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how} (found {encoding})")
+                return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how} (found as {encoding})")
     return None
 
 

@@ -342,6 +342,8 @@ def test_ctrl_c_ends_it_with_what_is_known(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(pytest_mailauth.__file__).parents[1],
+            # A test run in the background is started with Ctrl-C ignored, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         ) as command:
             call, _ = home.accept()
             with call:

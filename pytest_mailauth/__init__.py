@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     )
     from pytest_mailauth.examination import conformance
     from pytest_mailauth.judge.clients.case import Case
+    from pytest_mailauth.leaks import Secrets
+    from pytest_mailauth.message_assertions import assert_message_count, assert_recipients
     from pytest_mailauth.model.canary import Account, Secret
     from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
     from pytest_mailauth.model.errors import (
@@ -24,12 +26,28 @@ if TYPE_CHECKING:
         ClientViolation,
         ConfigError,
         MailAuthError,
+        MessageNotArrived,
         ServerFault,
+        UnmetExpectations,
     )
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.servers.letters import Attachment, Message
+    from pytest_mailauth.servers.oauth import TokenIssuer
+    from pytest_mailauth.servers.oauth_server import OAuthServer
+    from pytest_mailauth.servers.oauth_tokens import BearerToken, TokenReason, TokenVerdict
+    from pytest_mailauth.servers.script import Expectation
     from pytest_mailauth.servers.server import MailServer, MailServers
+    from pytest_mailauth.session_assertions import (
+        assert_capabilities_refetched,
+        assert_commands,
+        assert_handshake_rejected,
+        assert_mechanism,
+        assert_no_connection,
+        assert_quit_sent,
+        assert_starttls_before_auth,
+    )
 
 _HOMES = {
     "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
@@ -37,11 +55,25 @@ _HOMES = {
     "judge.clients.case": "Case",
     "model.canary": "Account Secret",
     "model.config": "AuthPolicy ServerConfig TLSPolicy",
-    "model.errors": "CannotServe ClientUnusable ClientViolation ConfigError MailAuthError ServerFault",
+    "model.errors": (
+        "CannotServe ClientUnusable ClientViolation ConfigError MailAuthError MessageNotArrived ServerFault "
+        "UnmetExpectations"
+    ),
     "model.record": "SessionRecord",
     "model.terms": "HandshakeOutcome Layer Protocol Security Verdict",
     "model.trial": "Declaration",
+    "servers.letters": "Attachment Message",
+    "servers.oauth": "TokenIssuer",
+    "servers.oauth_server": "OAuthServer",
+    "servers.oauth_tokens": "BearerToken TokenReason TokenVerdict",
+    "servers.script": "Expectation",
     "servers.server": "MailServer MailServers",
+    "leaks": "Secrets",
+    "message_assertions": "assert_message_count assert_recipients",
+    "session_assertions": (
+        "assert_capabilities_refetched assert_commands assert_handshake_rejected assert_mechanism "
+        "assert_no_connection assert_quit_sent assert_starttls_before_auth"
+    ),
 }
 _HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names.split()}
 
@@ -62,7 +94,9 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "ClientViolation",
     "ConfigError",
     "MailAuthError",
+    "MessageNotArrived",
     "ServerFault",
+    "UnmetExpectations",
     "SessionRecord",
     "HandshakeOutcome",
     "Layer",
@@ -70,8 +104,26 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "Security",
     "Verdict",
     "Declaration",
+    "Attachment",
+    "Message",
+    "TokenIssuer",
+    "OAuthServer",
+    "BearerToken",
+    "TokenReason",
+    "TokenVerdict",
+    "Expectation",
     "MailServer",
     "MailServers",
+    "Secrets",
+    "assert_message_count",
+    "assert_recipients",
+    "assert_capabilities_refetched",
+    "assert_commands",
+    "assert_handshake_rejected",
+    "assert_mechanism",
+    "assert_no_connection",
+    "assert_quit_sent",
+    "assert_starttls_before_auth",
 ]
 
 

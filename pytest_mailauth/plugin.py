@@ -2,11 +2,13 @@
 
 Fixtures: ``mailauth_smtp``, ``mailauth_pop3``, ``mailauth_imap`` (a ready server each, set up by the marker
 ``mailauth``), ``mailauth`` (makes servers), ``mailauth_factory`` (the same for a whole session, for Hypothesis),
-``mailauth_ca`` (the certificate authority) and ``mailauth_case`` (for ``@conformance``).
+``mailauth_ca`` (the certificate authority), ``mailauth_oauth`` (issues bearer tokens, set up by the marker
+``mailauth_oauth``) and ``mailauth_case`` (for ``@conformance``).
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from pytest_mailauth.examination import Examination
+    from pytest_mailauth.leaks import Secrets
+    from pytest_mailauth.servers.oauth_server import OAuthServer
     from pytest_mailauth.servers.pki import CertificateAuthority
     from pytest_mailauth.servers.server import MailServer, MailServers
 
@@ -23,17 +27,24 @@ MARKER = (
     "host='localhost', local_domains=('example.test',)): settings of the servers behind mailauth_smtp, mailauth_pop3 "
     "and mailauth_imap."
 )
+OAUTH_MARKER = (
+    "mailauth_oauth(*, https=False, certificate='valid', tls=TLSPolicy(), client_id=..., client_secret=..., "
+    "redirect_uris=(), scope=..., audience=..., expires_in=3600, format='opaque', algorithm='ES256', "
+    "device_interval=5, clock=None): settings of mailauth_oauth."
+)
 TRANSCRIPT_LINES = 200
 """Lines of each server's transcript in the report of a failure; of a longer one the middle is left out."""
 _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
+_ended_early = pytest.StashKey[bool]()
 _controls = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, so that ``--strict-markers`` and ``pytest --markers`` know it."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", OAUTH_MARKER)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if next(item.iter_markers("mailauth"), None) is not None:
             for fixture in _FIXTURES.keys() & set(getattr(item, "fixturenames", ())) or {"mailauth_smtp"}:
                 _settings(item, _FIXTURES[fixture])
+        if next(item.iter_markers("mailauth_oauth"), None) is not None:
+            _oauth_settings(item)
 
 
 def _settings(item: pytest.Item, protocol: str) -> dict[str, Any]:
@@ -61,15 +74,38 @@ def _settings(item: pytest.Item, protocol: str) -> dict[str, Any]:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.errors import ConfigError
 
-    settings: dict[str, Any] = {}
-    for marker in reversed(list(item.iter_markers("mailauth"))):
-        if marker.args:
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth takes keyword arguments only")
-        settings.update(marker.kwargs)
+    settings = _keywords(item, "mailauth")
     try:
         ServerConfig(protocol=protocol, **settings)
     except (ConfigError, TypeError) as error:
         raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth: {error}") from None
+    return settings
+
+
+def _keywords(item: pytest.Item, name: str) -> dict[str, Any]:
+    """Return the keyword arguments of all markers of this name; the closest one wins."""
+    keywords: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers(name))):
+        if marker.args:
+            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{name} takes keyword arguments only")
+        keywords.update(marker.kwargs)
+    return keywords
+
+
+def _oauth_settings(item: pytest.Item) -> dict[str, Any]:
+    """Return the settings of ``mailauth_oauth``.
+
+    Raises:
+        pytest.UsageError: An argument is unknown, or its value is.
+    """
+    from pytest_mailauth.model.errors import ConfigError
+    from pytest_mailauth.servers.oauth_server import OAuthServer
+
+    settings = _keywords(item, "mailauth_oauth")
+    try:
+        OAuthServer(**settings)  # starts nothing
+    except (ConfigError, TypeError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth_oauth: {error}") from None
     return settings
 
 
@@ -101,6 +137,21 @@ def mailauth(mailauth_factory: MailServers, request: pytest.FixtureRequest) -> I
     with mailauth_factory.environment() as servers:
         request.node.stash.setdefault(_servers, []).append(servers)
         yield servers
+        if request.node.stash.get(_ended_early, False):
+            servers.excuse()
+
+
+@pytest.fixture
+def mailauth_secrets(request: pytest.FixtureRequest) -> Secrets:
+    """Secrets made for one test (``password``, ``token``, ``new(label)``), and the search for them.
+
+    ``mailauth_secrets.assert_absent(caplog, capsys, exception)`` also looks for the passwords and tokens of the test's
+    own servers. No server is started for it.
+    """
+    from pytest_mailauth.leaks import Secrets
+
+    environments = request.node.stash.setdefault(_servers, [])
+    return Secrets(lambda: [account for servers in environments for account in servers.store.accounts])
 
 
 def _ready(servers: MailServers, request: pytest.FixtureRequest, protocol: str) -> MailServer:
@@ -124,6 +175,19 @@ def mailauth_pop3(mailauth: MailServers, request: pytest.FixtureRequest) -> Mail
 def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
     """A strict IMAP server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
     return _ready(mailauth, request, "imap")
+
+
+@pytest.fixture
+def mailauth_oauth(mailauth: MailServers, request: pytest.FixtureRequest) -> Iterator[OAuthServer]:
+    """An OAuth 2.0 authorization server: ``issue()`` makes bearer tokens, ``token_url`` and the others start HTTP.
+
+    Time stands still on its clock until ``advance(seconds)``. Set it up with the marker ``mailauth_oauth``.
+    """
+    from pytest_mailauth.servers.oauth_server import OAuthServer
+
+    shared: dict[str, Any] = {"account": mailauth.account, "ca": mailauth.ca}
+    with OAuthServer(**shared | _oauth_settings(request.node)) as oauth:
+        yield oauth
 
 
 @pytest.fixture
@@ -160,11 +224,41 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> Generator[None, list[list[str]], Any]:
+    """Keep pytest from comparing passwords and tokens in the open."""
+    told = yield
+    if "pytest_mailauth.model.canary" not in sys.modules:
+        return told  # nobody can have made a Secret
+    from pytest_mailauth.report.concealment import conceal_comparison
+
+    return conceal_comparison(told, op, left, right)
+
+
+def _hidden(item: pytest.Item) -> tuple[tuple[str, str], ...]:
+    """Return the secrets of a test, each with the label that is shown in its place."""
+    secrets = (getattr(item, "funcargs", None) or {}).get("mailauth_secrets")
+    if secrets is not None:
+        return tuple(secrets.hidden)
+    environments = item.stash.get(_servers, None)
+    if not environments:
+        return ()
+    from pytest_mailauth.model.transcript import hidden_values
+
+    return hidden_values(account for servers in environments for account in servers.store.accounts)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the transcripts of the test's servers beside a failure."""
+    """Take the secrets of the test's servers out of a failure, and put the transcripts beside it."""
     report = yield
+    if call.excinfo is not None:
+        item.stash[_ended_early] = True  # a test that has failed, or was skipped, could not do what is waited for
+    if report.failed and (hidden := _hidden(item)):
+        from pytest_mailauth.report.concealment import conceal_report
+
+        report.longrepr = cast("Any", conceal_report(report.longrepr, hidden))
     # Our own assertions carry the transcript in their text.
     if report.failed and call.excinfo is not None and call.excinfo.typename != "ClientViolation":
         from pytest_mailauth.report.text import shown

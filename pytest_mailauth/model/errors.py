@@ -19,6 +19,10 @@ class ClientViolation(AssertionError):
     """The client under test broke a rule. Raised by the assertions, with the evidence in its text."""
 
 
+class UnmetExpectations(AssertionError):
+    """What ``server.on(...)`` waited for did not come. Raised when the test ends, with what came instead."""
+
+
 class CannotServe(MailAuthError):
     """This host cannot serve what was asked (for example TLS 1.0 on a hardened OpenSSL). Nobody's fault."""
 
@@ -27,10 +31,24 @@ class ServerFault(MailAuthError):
     """A fake server failed inside. Our bug: it always fails the test and never blames the client."""
 
 
+class MessageNotArrived(AssertionError):
+    """No message that a test waited for arrived in time. The message says what did, and what the clients said."""
+
+
 class ClientUnusable(MailAuthError):
     """The client could not be run, or did not log in to the honest server, so nothing can be judged."""
 
 
-for _public in (ClientUnusable, ClientViolation, CannotServe, ConfigError, MailAuthError, ServerFault):
+_PUBLIC = (
+    ClientUnusable,
+    ClientViolation,
+    CannotServe,
+    ConfigError,
+    MailAuthError,
+    MessageNotArrived,
+    ServerFault,
+    UnmetExpectations,
+)
+for _public in _PUBLIC:
     # The name that a user imports, and that a traceback shows.
     _public.__module__ = "pytest_mailauth"

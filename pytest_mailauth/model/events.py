@@ -21,15 +21,21 @@ class Opened(NamedTuple):
 
 
 class Received(NamedTuple):
-    """Bytes came in: in clear as they were, inside TLS as they were decrypted."""
+    """Bytes came in: in clear as they were, inside TLS as they were decrypted. They may hold credentials."""
 
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"Received(<{len(self.data)} bytes>)"
 
 
 class Sent(NamedTuple):
     """Bytes were written in one piece: in clear as one segment, inside TLS as one record."""
 
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"Sent(<{len(self.data)} bytes>)"
 
 
 class Command(NamedTuple):
@@ -39,6 +45,17 @@ class Command(NamedTuple):
     argument: bytes
     shown: str
     tag: bytes = b""
+
+    @property
+    def line(self) -> str:
+        """The command as it may be displayed, without the tag that IMAP puts before it."""
+        return self.shown.removeprefix(f"{self.tag.decode('utf-8', 'backslashreplace')} ") if self.tag else self.shown
+
+    def __str__(self) -> str:
+        return self.line
+
+    def __repr__(self) -> str:
+        return f"Command({self.line})"
 
 
 class Response(NamedTuple):
@@ -55,6 +72,10 @@ class Authentication(NamedTuple):
     secret: Secret
     accepted: bool
     authorization: str = ""
+
+    def __repr__(self) -> str:
+        # A password may come where the identity belongs, and is not known for one here.
+        return f"Authentication({self.mechanism}, {'accepted' if self.accepted else 'refused'})"
 
 
 class Stored(NamedTuple):

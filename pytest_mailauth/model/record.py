@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.hello import ClientHello
 
 _F = TypeVar("_F")
+
+FAREWELLS: Final = {Protocol.SMTP: "QUIT", Protocol.POP3: "QUIT", Protocol.IMAP: "LOGOUT"}
+"""How a client takes its leave: RFC 5321 section 4.1.1.10, RFC 1939 section 6, RFC 9051 section 6.1.3."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,18 @@ class TLSFacts:
     client_hello: ClientHello | None = None
     alert: str | None = None
     reason: str | None = None
+
+    @property
+    def client_refused(self) -> bool:
+        """True when the client ended the handshake, or left after it without a byte of mail protocol."""
+        return self.outcome in _REFUSALS
+
+
+_REFUSALS: Final = (
+    HandshakeOutcome.CLIENT_ALERT,
+    HandshakeOutcome.CLIENT_LEFT_DURING,
+    HandshakeOutcome.CLIENT_LEFT_AFTER,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ class SessionRecord:
 
     @cached_property
     def commands(self) -> tuple[e.Command, ...]:
-        """The commands on both layers, in order."""
+        """The commands on both layers, in order. ``str(command)`` is a line that may be shown."""
         return self.of(e.Command)
 
     def verbs(self, layer: Layer | None = None) -> tuple[str, ...]:
@@ -102,6 +117,16 @@ class SessionRecord:
     def auth(self) -> tuple[e.Authentication, ...]:
         """The credentials that were presented, in order."""
         return self.of(e.Authentication)
+
+    @cached_property
+    def stored(self) -> tuple[e.Stored, ...]:
+        """The messages that were taken over from the client, with size in bytes and envelope recipients."""
+        return self.of(e.Stored)
+
+    @property
+    def quit_sent(self) -> bool:
+        """True when the last thing the client said was QUIT, or LOGOUT in IMAP."""
+        return bool(self.commands) and self.commands[-1].verb == FAREWELLS[self.protocol]
 
     @cached_property
     def closed(self) -> e.Closed | None:

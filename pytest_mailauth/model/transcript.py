@@ -33,8 +33,8 @@ def render(entries: Iterable[e.Entry], accounts: Iterable[Account] = ()) -> str:
 
 
 def _lines(entries: Iterable[e.Entry]) -> Iterator[str]:
-    for entry in entries:
-        match entry.fact:
+    for fact in _whole(entry.fact for entry in entries):
+        match fact:
             case e.Command(shown=shown) | e.Response(shown=shown):
                 yield f"C: {printable(shown)}"
             case e.Sent(data=data):
@@ -50,6 +50,23 @@ def _lines(entries: Iterable[e.Entry]) -> Iterator[str]:
                 pass
             case other:
                 yield f"-- {_remark(other)}"
+
+
+def _whole(facts: Iterable[e.Fact]) -> Iterator[e.Fact]:
+    """Yield the facts with replies that were sent in pieces put together, as long as nothing came between."""
+    sent = b""
+    for fact in facts:
+        if isinstance(fact, e.Sent):
+            sent += fact.data
+            if not sent.endswith(b"\n"):
+                continue
+            fact, sent = e.Sent(sent), b""  # noqa: PLW2901 - the whole takes the place of its last piece
+        elif sent:
+            yield e.Sent(sent)
+            sent = b""
+        yield fact
+    if sent:
+        yield e.Sent(sent)
 
 
 def _boundary(ended: e.HandshakeEnded) -> str:

@@ -13,7 +13,7 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model.terms import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_mailauth.judge.rules import Rule
     from pytest_mailauth.model.trial import Finding
@@ -87,6 +87,44 @@ def explain_failure(rule_name: str, finding: Finding, transcript: str) -> str:
     return "\n".join([title, *explanation(rule_name, finding, transcript)])
 
 
+def explain_assertion(
+    name: str,
+    *,
+    requirement: str = "",
+    sources: Iterable[str] = (),
+    expected: str,
+    actual: str,
+    details: Mapping[str, Sequence[str]] | None = None,
+    transcript: str | None = None,
+    step: str,
+) -> str:
+    """Return the text of a failed assertion that no rule stands behind, in the form of :func:`explain_failure`.
+
+    Args:
+        name: The name of the assertion.
+        requirement: What the standards ask for; empty where they ask for nothing.
+        sources: Where they do.
+        expected: What the test asked for.
+        actual: What happened instead.
+        details: Lines that show more, behind labels of their own; labels without lines are left out.
+        transcript: What was said on the wire, secrets already hidden; None to leave it out.
+        step: What to do about it.
+    """
+    told = {"Requirement": _with_sources(requirement, sources), "Expected": expected, "Actual": sentence(actual)}
+    text = [f"{name}: not so", *(labelled(label, said) for label, said in told.items() if said)]
+    for label, lines in (details or {}).items():
+        if lines:
+            text += [f"  {label}:", *(f"    {line}" for line in lines)]
+    if transcript is not None:
+        text += ["  Transcript:", *shown(transcript)]
+    return "\n".join([*text, labelled("Next step", step)])
+
+
+def _with_sources(requirement: str, sources: Iterable[str]) -> str:
+    cited = cite(sources)
+    return f"{requirement} ({cited})" if cited else requirement
+
+
 def explanation(
     rule_name: str,
     finding: Finding,
@@ -107,9 +145,8 @@ def explanation(
         lines: How many lines of the transcript are shown; None for all.
     """
     rule = RULES[rule_name]
-    sources = cite(rule.sources)
     told = {
-        "Requirement": f"{rule.requirement}{f' ({sources})' if sources else ''}",
+        "Requirement": _with_sources(rule.requirement, rule.sources),
         "Expected": rule.expected,
         "Actual": sentence(finding.evidence),
         **(facts or {}),

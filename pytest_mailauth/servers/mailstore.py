@@ -5,49 +5,19 @@ Only the loop thread changes a store; other threads read copies.
 
 from __future__ import annotations
 
-import email
-import email.policy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from email.message import EmailMessage
+    from collections.abc import Callable, Iterable
 
     from pytest_mailauth.model.canary import Account
+    from pytest_mailauth.servers.letters import Message
 
 INBOX: Final = "INBOX"
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message as a server took it over.
-
-    Attributes:
-        content: The message as it crossed the wire, dot-stuffing removed, lines ending in CRLF.
-        mail_from: The envelope sender; empty for an appended message.
-        rcpt_tos: The envelope recipients, BCC included.
-        authenticated_as: Login name of the submitting client, or None.
-        over_tls: Whether it came in over TLS.
-    """
-
-    content: bytes = field(repr=False)
-    mail_from: str = ""
-    rcpt_tos: tuple[str, ...] = ()
-    authenticated_as: str | None = None
-    over_tls: bool = False
-
-    @cached_property
-    def parsed(self) -> EmailMessage:
-        """The message as :class:`email.message.EmailMessage`."""
-        return email.message_from_bytes(self.content, policy=email.policy.default)
-
-    @property
-    def subject(self) -> str:
-        """The decoded Subject, empty when there is none."""
-        return str(self.parsed["Subject"] or "")
+HIERARCHY: Final = "/"
+"""Separates the levels of a mailbox name."""
 
 
 @dataclass
@@ -83,6 +53,7 @@ class MailStore:
     def __init__(self, accounts: tuple[Account, ...]) -> None:
         self.accounts = accounts
         self.submitted: list[Message] = []
+        self.on_delivery: Callable[[], object] = lambda: None
         self._mailboxes: dict[str, dict[str, Mailbox]] = {
             account.username: {INBOX: Mailbox(INBOX)} for account in accounts
         }
@@ -95,10 +66,22 @@ class MailStore:
         """Return one mailbox or None. INBOX is named in any case (RFC 9051 section 5.1)."""
         return self.mailboxes(account).get(INBOX if name.upper() == INBOX else name)
 
+    def made(self, account: Account, name: str) -> Mailbox:
+        """Return one mailbox, made together with what is missing above it when it is not there."""
+        mailboxes = self.mailboxes(account)
+        levels = name.split(HIERARCHY)
+        for depth in range(1, len(levels) + 1):
+            path = HIERARCHY.join(levels[:depth])
+            if path not in mailboxes:
+                newest = max(mailbox.uid_validity for mailbox in mailboxes.values())
+                mailboxes[path] = Mailbox(path, uid_validity=newest + 1)
+        return mailboxes[name]
+
     def deliver(self, message: Message) -> None:
-        """Keep a submitted message, and put it into the INBOX of each recipient that has an account here."""
+        """Keep a submitted message, put it into the INBOX of each recipient with an account here, and tell of it."""
         self.submitted.append(message)
         wanted = {address.lower() for address in message.rcpt_tos}
         for account in self.accounts:
             if wanted & {account.address.lower(), account.username.lower()}:
                 self.mailboxes(account)[INBOX].add(message.content)
+        self.on_delivery()

@@ -6,10 +6,13 @@ What is advertised is derived from what is accepted, so that the two cannot drif
 from __future__ import annotations
 
 import hmac
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide
-from pytest_mailauth.model.terms import Security
+from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, fill
+from pytest_mailauth.model.terms import Protocol, Security
+from pytest_mailauth.servers.acts import Act
+from pytest_mailauth.servers.script import Script
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.servers.sasl import Credentials
+    from pytest_mailauth.servers.script import Dialogue
 
     _D = TypeVar("_D", bound=Deviation)
 
@@ -27,12 +31,14 @@ class Policy:
     Args:
         config: The server's settings.
         accounts: Who may log in.
+        script: What a test told this server to do; nothing by default.
     """
 
-    def __init__(self, config: ServerConfig, accounts: tuple[Account, ...]) -> None:
+    def __init__(self, config: ServerConfig, accounts: tuple[Account, ...], script: Script | None = None) -> None:
         self.config = config
         self.accounts = accounts
-        self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
+        self.script = script or Script(Protocol(config.protocol))
+        self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
 
     def all(self, kind: type[_D]) -> tuple[_D, ...]:
@@ -43,9 +49,21 @@ class Policy:
         """Return the deviation of one kind, or None."""
         return next(iter(self.all(kind)), None)
 
-    def answer_instead(self, verb: str, *, over_tls: bool) -> Answer | None:
-        """Return what to answer to *verb* instead of carrying it out, or None for the honest way."""
-        return self._answers.get((verb, over_tls)) if self._answers else None
+    def act_on(self, verb: str, argument: bytes, dialogue: Dialogue, *, over_tls: bool) -> Act | None:
+        """Return what to do about a command, or None to carry it out. Asked once a command.
+
+        Args:
+            verb: The command in upper case.
+            argument: What stands behind it; the message for the end of an SMTP message.
+            dialogue: The session's share of the script.
+            over_tls: Whether the command came inside TLS.
+        """
+        deviation = self._answers.get((verb, over_tls)) if self._answers else None
+        return deviation or dialogue.act(verb, argument)
+
+    def dialogue(self) -> Dialogue:
+        """Return the share of one session in the script. An engine asks for it when it begins."""
+        return self.script.dialogue()
 
     @property
     def greeting(self) -> bytes | None:

@@ -7,9 +7,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_mailauth.model.canary import Account
+from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.errors import ServerFault
+from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.events import Failed
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import (
@@ -19,9 +19,13 @@ from pytest_mailauth.model.terms import (
     Protocol,
     Security,
 )
-from pytest_mailauth.servers.mailstore import MailStore, Message
+from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.servers.expectations import Scripted
+from pytest_mailauth.servers.inbox import Inbox, ReadsMail
+from pytest_mailauth.servers.mailstore import MailStore
 from pytest_mailauth.servers.pki import CertificateAuthority
 from pytest_mailauth.servers.policy import Policy
+from pytest_mailauth.servers.script import Script
 from pytest_mailauth.servers.wire.connection import Connection
 from pytest_mailauth.servers.wire.contexts import probe, server_context
 from pytest_mailauth.servers.wire.listener import Listener
@@ -52,7 +56,7 @@ def engine_of(protocol: Protocol) -> Callable[..., Engine]:
             return ImapEngine
 
 
-class MailServer:
+class MailServer(ReadsMail, Scripted):
     """One running fake server. Make it with :class:`MailServers` or with the ``mailauth`` fixtures.
 
     Attributes:
@@ -69,7 +73,8 @@ class MailServer:
         self.account = shared.account
         self._shared = shared
         self._name = listener_name
-        self._policy = Policy(config, shared.store.accounts)
+        self._script = Script(self.protocol)
+        self._policy = Policy(config, shared.store.accounts, self._script)
         context = None
         if config.security is not Security.NONE:
             certificate = Certificate(config.certificate)
@@ -98,8 +103,11 @@ class MailServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if error is None:
+        if error is not None:
+            self.excuse()
+        else:
             self.raise_faults()
+            self.raise_unmet()
 
     @property
     def protocol(self) -> Protocol:
@@ -140,11 +148,15 @@ class MailServer:
         )
 
     @property
-    def messages(self) -> tuple[Message, ...]:
-        """The messages that clients submitted, to this server or to another of the same environment."""
-        if self._shared.loop.running:
-            return self._shared.loop.call(lambda: tuple(self._shared.store.submitted))
-        return tuple(self._shared.store.submitted)
+    def inbox(self) -> Inbox:
+        """The inbox of the environment."""
+        return self._shared.inbox
+
+    def _sources(self) -> tuple[MailServer, ...]:
+        return tuple(dict.fromkeys((*self._shared.servers, self)))
+
+    def _nothing_more_comes(self) -> bool:
+        return all(server.closed for server in self._sources())
 
     def transcript(self) -> str:
         """Return the transcripts of all sessions, secrets hidden."""
@@ -163,6 +175,7 @@ class MailServer:
         """Stop serving and free the port. Records and messages stay readable."""
         self._listener.close()
         self.closed = True
+        self.inbox.ring()
 
     def raise_faults(self) -> None:
         """Raise the failures that happened inside this server.
@@ -173,10 +186,11 @@ class MailServer:
         self._shared.raise_loop_errors()
         for session in self.sessions:
             for fact in session.of(Failed):
-                raise ServerFault(f"{self!r} failed inside:\n{fact.error}")
+                # The text of an exception may quote what the client sent.
+                raise ServerFault(f"{self!r} failed inside:\n{redact(fact.error, hidden_values(session.accounts))}")
 
 
-class MailServers:
+class MailServers(ReadsMail):
     """Makes servers that share accounts, messages, one certificate authority and one thread.
 
     Args:
@@ -201,6 +215,7 @@ class MailServers:
         self.loop: LoopThread = parent.loop if parent else LoopThread()
         self.account: Account = Account.fresh()
         self.store = MailStore((self.account,))
+        self._inbox = Inbox(self.store, self.loop)
         self._servers: list[MailServer] = []
         self._environments: weakref.WeakSet[MailServers] = weakref.WeakSet()
         self._closed = False
@@ -214,6 +229,9 @@ class MailServers:
         self.close()
         if error is None:
             self.raise_faults()
+            if not self._isolated:  # each of those answers for itself, when it is left
+                for server in self._servers:
+                    server.raise_unmet()
 
     @property
     def ca(self) -> CertificateAuthority:
@@ -227,6 +245,25 @@ class MailServers:
     def servers(self) -> tuple[MailServer, ...]:
         """Every server made here, in order."""
         return tuple(self._servers)
+
+    @property
+    def inbox(self) -> Inbox:
+        """What clients submitted to any of these servers, and who waits for it.
+
+        Raises:
+            ConfigError: Each of these servers has an inbox of its own.
+        """
+        if self._isolated:
+            raise ConfigError(
+                "each of these servers has messages of its own; ask the server, or make servers in an environment()"
+            )
+        return self._inbox
+
+    def _sources(self) -> tuple[MailServer, ...]:
+        return self.servers
+
+    def _nothing_more_comes(self) -> bool:
+        return self._closed and all(server.closed for server in self._servers)
 
     def environment(self) -> MailServers:
         """Return an environment with accounts and messages of its own, on the same thread and authority.
@@ -290,6 +327,11 @@ class MailServers:
         for server in self._servers:
             server.raise_faults()
 
+    def excuse(self) -> None:
+        """Let it be no failure that expectations were not met: the test has failed already."""
+        for server in self._servers:
+            server.excuse()
+
     def close(self) -> None:
         """Close every server, and thread and authority if they are this environment's own. Harmless when repeated."""
         self._closed = True
@@ -301,5 +343,6 @@ class MailServers:
                 everything.callback(self.loop.stop)
             for environment in self._environments:
                 everything.callback(environment.close)
+            everything.callback(self._inbox.ring)
             for server in self._servers:
                 everything.callback(server.close)

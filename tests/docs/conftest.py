@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import sys
 
+import authlib.integrations.requests_client  # noqa: F401 - what an example imports is there before pytester, too
 from documents import ROOT
 
 import pytest_mailauth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +13,23 @@ from pytest_mailauth import (
     Declaration,
     MailServer,
     MailServers,
+    Message,
     Secret,
+    Secrets,
     SessionRecord,
     TLSPolicy,
+    assert_capabilities_refetched,
+    assert_commands,
+    assert_handshake_rejected,
+    assert_mechanism,
+    assert_message_count,
     assert_no_cleartext_credentials,
+    assert_no_connection,
     assert_not_authenticated,
     assert_obeys,
+    assert_quit_sent,
+    assert_recipients,
+    assert_starttls_before_auth,
     assert_tls,
     conformance,
 )
@@ -46,6 +58,15 @@ def test_factory(mailauth: MailServers) -> None:
     print(subjects, mailauth.account.address)
 
 
+async def test_inbox(mailauth: MailServers, mailauth_smtp: MailServer) -> None:
+    first: Message = mailauth.wait_for_message(to="bob@example.test", subject=re.compile("code"), timeout=1)
+    second: Message = await mailauth_smtp.await_message(match=lambda message: bool(message.codes), after=first)
+    links: tuple[str, ...] = second.links
+    files: list[str] = [attachment.filename for attachment in second.attachments]
+    loaded: int = mailauth.load("box.mbox", "Archive")
+    print(links, files, second.bcc, second.headers["To"], loaded)
+
+
 @conformance(protocols=["smtp"], security=["starttls"])
 def test_client(mailauth_case: Case) -> None:
     print(mailauth_case.host, mailauth_case.port, mailauth_case.security)
@@ -54,3 +75,29 @@ def test_client(mailauth_case: Case) -> None:
 @conformance(protocols=["imap"])
 async def test_async_client(mailauth_case: Case) -> None:
     print(mailauth_case.url)
+
+
+def test_sessions(mailauth_smtp: MailServer) -> None:
+    server = mailauth_smtp
+    assert_mechanism(server, "PLAIN", tls=None)
+    assert_starttls_before_auth(server)
+    assert_capabilities_refetched(server)
+    assert_commands(server, ["EHLO", ..., "MAIL FROM:*", "QUIT"], session=1)
+    assert_recipients(server, {"bob@example.test"})
+    assert_message_count(server, 1)
+    assert_quit_sent(server)
+    assert_no_connection(server)
+    assert_handshake_rejected(server, alert="unknown_ca")
+    session = server.sessions[0]
+    lines: list[str] = [str(command) for command in session.commands]
+    recipients: tuple[str, ...] = session.stored[0].recipients
+    said_goodbye: bool = session.quit_sent
+    refused: bool = session.tls is not None and session.tls.client_refused
+    print(lines, recipients, said_goodbye, refused)
+
+
+def test_secrets(
+    mailauth_secrets: Secrets, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key: Secret = mailauth_secrets.new("API key")
+    mailauth_secrets.assert_absent(caplog, capsys, ValueError(key), frame_locals=True)

@@ -4,7 +4,7 @@ from imap_session import ALICE, SMALL_MAIL, inbox, logged_in, run, server, untag
 from imap_session import PASSWORD as WORD
 
 from pytest_mailauth.servers.engines.imap import ImapEngine
-from pytest_mailauth.servers.mailstore import Message
+from pytest_mailauth.servers.letters import Message
 
 
 def two_sessions():

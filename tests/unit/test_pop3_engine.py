@@ -19,7 +19,8 @@ from pytest_mailauth.model.events import Authentication, Command, Deviated, Malf
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
 from pytest_mailauth.servers.engines.pop3 import BAD_COMMANDS, Pop3Engine
 from pytest_mailauth.servers.engines.pop3_syntax import COMMAND_LIMIT, LINE_LIMIT
-from pytest_mailauth.servers.mailstore import INBOX, MailStore, Message
+from pytest_mailauth.servers.letters import Message
+from pytest_mailauth.servers.mailstore import INBOX, MailStore
 from pytest_mailauth.servers.policy import Policy
 
 steady = settings(max_examples=25, deadline=None, derandomize=True)

@@ -30,7 +30,23 @@ class Close(NamedTuple):
     """Close the connection once everything before has been written."""
 
 
-Output = Send | StartTLS | Close | Fact
+class Reset(NamedTuple):
+    """Reset the connection, without a word."""
+
+
+class Wait(NamedTuple):
+    """Let everything that follows wait, and what the client sends meanwhile behind it. In seconds."""
+
+    seconds: float
+
+
+class Drip(NamedTuple):
+    """Let the next reply out byte by byte, with so many seconds between two of them."""
+
+    seconds: float
+
+
+Output = Send | StartTLS | Close | Reset | Wait | Drip | Fact
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.deviations import fill
-from pytest_mailauth.model.events import Authentication, Command, Deviated, Malformed, Response
+from pytest_mailauth.model.events import Authentication, Command, Malformed, Response
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines import pop3_syntax as syntax
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
@@ -81,6 +81,7 @@ class Pop3Engine:
         self._policy = policy
         self._store = store
         self._over_tls = over_tls
+        self._dialogue = policy.dialogue()
         self._lines = LineBuffer(syntax.LINE_LIMIT)
         self._begin()
 
@@ -143,11 +144,15 @@ class Pop3Engine:
         facts: list[Output] = [Command(verb, argument, syntax.shown(verb, argument, names))]
         if len(line) + 2 > syntax.COMMAND_LIMIT:
             facts.append(Malformed(f"a command of more than {syntax.COMMAND_LIMIT} bytes"))
-        instead = self._policy.answer_instead(verb, over_tls=self._over_tls)
-        if instead is not None:
-            reply = fill(instead.reply)
-            witnessed = row.witness(self, argument) if row else []
-            return [*facts, *witnessed, Deviated("answer", verb, reply), Send(reply)]
+        act = self._policy.act_on(verb, argument, self._dialogue, over_tls=self._over_tls)
+        if act is not None:
+            if not act.carries_out and row is not None:
+                facts += row.witness(self, argument)
+            facts += act.outputs(verb)
+            if act.ends:
+                self._close()
+            if not act.carries_out:
+                return facts
         if row is None:
             return [*facts, *self._reject("unknown command")]
         if syntax.CONTROL.search(line):

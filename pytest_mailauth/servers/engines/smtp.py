@@ -26,10 +26,13 @@ from pytest_mailauth.servers.engines.smtp_lines import (
     PLAIN_PATH,
     UNPRINTABLE,
     Feed,
+    Loopless,
     raw,
     shown,
 )
-from pytest_mailauth.servers.mailstore import Message
+from pytest_mailauth.servers.engines.smtp_log import advance, unlogged
+from pytest_mailauth.servers.letters import Message
+from pytest_mailauth.servers.script import MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -38,22 +41,11 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.policy import Policy
 
 IDENT: Final = "pytest-mailauth"
+SAID: Final = ""
+"""What a hook returns when the reply is among the outputs already."""
 SIZE_LIMIT: Final = 33_554_432
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
-
-
-class _Loopless:
-    """Stands where aiosmtpd's constructor wants an event loop: nothing here ever waits."""
-
-    def create_future(self) -> _Loopless:
-        return self
-
-    def done(self) -> bool:
-        return False
-
-    def get_debug(self) -> bool:
-        return False
 
 
 class _Handler:
@@ -67,8 +59,11 @@ class _Handler:
     async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
         content = bytes(envelope.content)
         sender, recipients = envelope.mail_from, tuple(envelope.rcpt_tos)
+        core.out.append(e.Response(f"<message data of {len(content)} bytes>"))
+        if core.acted_on(MESSAGE, content):
+            return SAID
         core.store.deliver(Message(content, sender, recipients, authenticated_as=core.login, over_tls=core.over_tls))
-        core.out += [e.Response(f"<message data of {len(content)} bytes>"), e.Stored(len(content), recipients)]
+        core.out.append(e.Stored(len(content), recipients))
         return "250 2.0.0 OK: message taken"
 
 
@@ -93,6 +88,7 @@ class _Core(SMTP):
         self.bad_commands = 0
         self.between_commands = True
         self.finished = False
+        self._dialogue = policy.dialogue()
         self._reader = Feed(asyncio.LimitOverrunError)
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
@@ -107,6 +103,8 @@ class _Core(SMTP):
         self.session.peer = ("", 0)
 
     async def push(self, status: str | bytes) -> None:
+        if status == SAID:
+            return
         reply = (status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status) + b"\r\n"
         if self.out and isinstance(self.out[-1], Send):
             self.out[-1] = Send(self.out[-1].data + reply)
@@ -148,20 +146,26 @@ class _Core(SMTP):
             await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
             return
         verb, argument = word.decode().upper(), rest.strip()
-        self.out.append(e.Command(verb, argument, shown(verb, argument, known=verb in _VERBS)))
+        self.out.append(e.Command(verb, argument, shown(verb, argument, self.policy.accounts, known=verb in _VERBS)))
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
             await self._reject(f"{verb} line of {len(line)} bytes", "500 5.5.2 Line too long")
             return
-        instead = self.policy.answer_instead(verb, over_tls=self.over_tls)
-        if instead is not None:
-            reply = fill(instead.reply)
-            self.out += [e.Deviated("answer", verb, reply), Send(reply)]
+        if self.acted_on(verb, argument):
             return
         if verb not in _VERBS:
             await self._reject("an unknown command", "500 5.5.1 Command not recognized")
             return
         self.bad_commands = 0
         await getattr(self, f"smtp_{verb}")(argument.decode("utf-8", "surrogateescape") or None)
+
+    def acted_on(self, verb: str, argument: bytes) -> bool:
+        """Do what the policy wants done about a command; True when it is not carried out."""
+        act = self.policy.act_on(verb, argument, self._dialogue, over_tls=self.over_tls)
+        if act is None:
+            return False
+        self.out += act.outputs(verb)
+        self.finished = act.ends
+        return not act.carries_out
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         if not hostname:
@@ -299,6 +303,7 @@ class _Core(SMTP):
 
 
 @functools.cache
+@unlogged()
 def _template() -> dict[str, Any]:
     core = _Core(
         _Handler(),
@@ -307,7 +312,7 @@ def _template() -> dict[str, Any]:
         data_size_limit=SIZE_LIMIT,
         enable_SMTPUTF8=True,
         auth_require_tls=False,
-        loop=cast("asyncio.AbstractEventLoop", _Loopless()),
+        loop=cast("asyncio.AbstractEventLoop", Loopless()),
     )
     return vars(core)
 
@@ -347,10 +352,7 @@ class SmtpEngine:
         return [e.Malformed("the client left in the middle of a command")] if unfinished else []
 
     def _step(self) -> list[Output]:
-        if self._session is not None:
-            try:
-                self._session.send(None)
-            except StopIteration:
-                self._session = None
+        if self._session is not None and not advance(self._session):
+            self._session = None
         out, self._core.out = self._core.out, []
         return out

@@ -1,4 +1,4 @@
-"""SMTP's lines: how long they may be, the reader that gives them out, and what of them may be shown.
+"""SMTP's lines: how long they may be, the reader and the loop that give them out, and what of them may be shown.
 
 Nothing of aiosmtpd or asyncio is known here, and no command.
 """
@@ -9,10 +9,14 @@ import re
 import types
 from typing import TYPE_CHECKING, Final
 
+from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.servers import sasl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from pytest_mailauth.model.canary import Account
 
 LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
 """Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
@@ -25,6 +29,22 @@ _DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
 # A comment may follow an address, and is aiosmtpd's to read.
 PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*", re.ASCII)
 """A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
+
+
+class Loopless:
+    """Stands where an event loop is wanted: nothing here ever waits."""
+
+    def create_future(self) -> Loopless:
+        """Return what stands for a future too."""
+        return self
+
+    def done(self) -> bool:
+        """Return False."""
+        return False
+
+    def get_debug(self) -> bool:
+        """Return False."""
+        return False
 
 
 @types.coroutine
@@ -85,7 +105,7 @@ def raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def shown(verb: str, argument: bytes, *, known: bool) -> str:
+def shown(verb: str, argument: bytes, accounts: tuple[Account, ...], *, known: bool) -> str:
     """Return a command line as it may be shown: without credentials, and nothing of it when it is not *known*."""
     if not known:
         # A secret sent in the wrong place looks like an unknown command: nothing of it may be seen.
@@ -95,4 +115,4 @@ def shown(verb: str, argument: bytes, *, known: bool) -> str:
         mechanism, _, initial = text.partition(" ")
         name = mechanism if mechanism.upper() in sasl.MECHANISMS else "<unknown mechanism>"
         return f"AUTH {name}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
-    return f"{verb} {text}".rstrip()
+    return redact(f"{verb} {text}".rstrip(), hidden_values(accounts))

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
-from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
+from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.hello import HelloParser
 from pytest_mailauth.servers.wire.pace import Pace
 from pytest_mailauth.servers.wire.tls import TLSChannel, behind_records
+from pytest_mailauth.servers.wire.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from pytest_mailauth.servers.engines.contract import Engine, Output
+    from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.policy import Policy
     from pytest_mailauth.servers.wire.contexts import ServerContext
+    from pytest_mailauth.servers.wire.turns import Doing
 
 BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
@@ -82,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._answered = False
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._send, self._note, self._caught_up, self._guarded)
+        self._turns = Turns(self._do, lambda: self._machine, self._guarded)
+        self._perform = self._turns.perform
         self._stay_clear: StayClear | None = None
         self._tag = b""
         self._farewell_is_owed = False
@@ -168,9 +172,7 @@ class Connection(asyncio.Protocol):
     def _let_the_engine_go(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            outputs = engine.eof()
-            if self._end is not None and self._end.by == "client":  # nobody leaves in the middle who was cut off
-                self._perform(outputs)
+            self._turns.end(engine, left=self._end is not None and self._end.by == "client")
 
     def _take(self, data: bytes) -> None:
         self._answered = False
@@ -182,7 +184,7 @@ class Connection(asyncio.Protocol):
                 self._note(e.Received(data))
                 if data.startswith(_RECORD):
                     self._look_at(data)
-                self._perform(self._machine.receive(data))
+                self._turns.take(data)
             case _Mode.HELLO:
                 self._take_hello(data)
             case _Mode.DEAF:  # pragma: no branch - there is no fifth
@@ -256,7 +258,7 @@ class Connection(asyncio.Protocol):
             self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
         if plain:
             self._note(e.Received(plain))
-            self._perform(self._machine.receive(plain))
+            self._turns.take(plain)
         if channel.closed:
             self._end_tls(channel, data)
 
@@ -275,18 +277,20 @@ class Connection(asyncio.Protocol):
             self._end = self._end or end
             self._close()
 
-    def _perform(self, outputs: Iterable[Output]) -> None:
-        for output in outputs:
-            match output:
-                case Send(data=data):
-                    self._pace.answer(data, over_tls=self._layer is Layer.TLS)
-                case StartTLS():
-                    self._start_tls(output)
-                case Close():
-                    self._end = self._end or e.Closed("server", "close")
-                    self._close()
-                case fact:
-                    self._note(fact)
+    def _do(self, output: Doing) -> None:
+        match output:
+            case Send(data=data):
+                self._pace.answer(data, over_tls=self._layer is Layer.TLS)
+            case StartTLS():
+                self._start_tls(output)
+            case Close():
+                self._end = self._end or e.Closed("server", "close")
+                self._close()
+            case Reset():
+                self._end = self._end or e.Closed("server", "reset")
+                self._reset()
+            case fact:
+                self._note(fact)
 
     @property
     def _may_write(self) -> bool:
@@ -329,6 +333,9 @@ class Connection(asyncio.Protocol):
             self._note(e.Deviated("injected", "STARTTLS", suffix))
         self._mode = _Mode.HELLO
         self._hello = HelloParser()
+        early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
+        if _RECORD_BEHIND_A_LINE in early:
+            self._refuse_hasty_hello(early)
 
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""

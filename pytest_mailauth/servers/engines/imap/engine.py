@@ -22,6 +22,7 @@ from pytest_mailauth.servers.engines.lines import LineBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_mailauth.servers.acts import Act
     from pytest_mailauth.servers.engines.contract import Output
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
@@ -58,6 +59,7 @@ class _Pending:
         self.missing: int | None = None
         self.skipping = False
         self.refusal: Reply | None = None
+        self.act: Act | None = None
 
 
 class ImapEngine:
@@ -73,6 +75,7 @@ class ImapEngine:
         self._policy = policy
         self._store = store
         self._session = Session(policy, store, over_tls=over_tls)
+        self._dialogue = policy.dialogue()
         self._lines = LineBuffer(MAX_LINE)
         self._pending: _Pending | None = None
         self._resume: tuple[bytes, str, Callable[[bytes | None], Reply | Continue]] | None = None
@@ -165,6 +168,8 @@ class ImapEngine:
             out.append(events.Malformed("an unknown command"))
         pending = _Pending(tag, verb, tail)
         pending.refusal = self._refusal(verb)
+        over_tls = self._session.over_tls
+        pending.act = self._policy.act_on(verb, tail.removeprefix(b" "), self._dialogue, over_tls=over_tls)
         self._end_of_line(pending, tail, out)
 
     def _refusal(self, verb: str) -> Reply | None:
@@ -198,7 +203,7 @@ class ImapEngine:
         waits = announced is not None and not announced[2]
         if announced:
             self._announce(pending, int(announced[1]), waits=waits)
-        answered = self._policy.answer_instead(pending.verb, over_tls=self._session.over_tls) is not None
+        answered = pending.act is not None and not pending.act.carries_out
         if announced is None or (waits and (pending.refusal or answered)):
             # A client that waits for leave to send a literal does not get it (RFC 3501 section 2.2.1).
             self._pending = None
@@ -224,16 +229,17 @@ class ImapEngine:
         tag, verb = pending.tag, pending.verb
         session = self._session
         args = Arguments(bytes(pending.data))
-        answer = self._policy.answer_instead(verb, over_tls=session.over_tls)
+        act = pending.act
+        answered = act is not None and not act.carries_out
         row = COMMANDS.get(verb)
-        if (answer or pending.refusal) and row and row.witness:
+        if (answered or pending.refusal) and row and row.witness:
             self._witness(row.witness, args, out)
-        if answer:
-            data = fill(answer.reply, tag)
-            out.append(events.Deviated("answer", verb, data))
-            if data:
-                out.append(Send(data))
-        elif row is None or pending.refusal:
+        if act is not None:
+            out += act.outputs(verb, tag)
+            self._closed = act.ends
+        if answered:
+            return
+        if row is None or pending.refusal:
             self._finish(tag, verb, pending.refusal or Reply("unknown command", "BAD"), out)
         else:
             self._run(tag, verb, lambda: row.handler(session, args), out)

@@ -1,0 +1,85 @@
+"""What stands behind the assertions that no rule judges, and the text of their failure.
+
+A row an assertion: the advice, and where the standards ask for something, what and where they do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.errors import ClientViolation
+from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.report.text import explain_assertion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.servers.server import MailServer
+
+
+class Claim(NamedTuple):
+    """What to do about a failure, and what the standards ask for, where."""
+
+    step: str
+    requirement: str = ""
+    sources: tuple[str, ...] = ()
+
+
+CLAIMS: Final[dict[str, Claim]] = {
+    "assert_mechanism": Claim(
+        "Choose the mechanism in the client's settings, or offer no other: AuthPolicy(mechanisms=...)."
+    ),
+    "assert_starttls_before_auth": Claim(
+        "Start TLS before logging in, and refuse to log in without it.",
+        "A client begins to log in only after STARTTLS (POP3: STLS) and the TLS handshake.",
+        ("RFC 8314 section 5.2", "RFC 4954 section 4", "RFC 2595 section 2.3"),
+    ),
+    "assert_capabilities_refetched": Claim(
+        "Forget the capabilities when TLS starts, and ask for them again as the first thing.",
+        "What the server said before TLS is discarded, and its capabilities are asked for again.",
+        ("RFC 3207 section 4.2", "RFC 2595 section 4", "RFC 9051 section 6.2.1"),
+    ),
+    "assert_commands": Claim(
+        "Compare the lines with + and -; `...` in the list stands for any commands, `*` for any characters."
+    ),
+    "assert_recipients": Claim("Look at the RCPT commands: the envelope decides, not To, Cc and Bcc."),
+    "assert_message_count": Claim("Look at the last reply after DATA, and at the recipients that were refused."),
+    "assert_quit_sent": Claim(
+        "Close the client properly: quit() or logout(), or its context manager.",
+        "A client does not just leave: it says QUIT (IMAP: LOGOUT) and waits for the reply.",
+        ("RFC 5321 section 4.1.1.10", "RFC 1939 section 6", "RFC 9051 section 3.4"),
+    ),
+    "assert_no_connection": Claim("See in the transcript what the client wanted, and which setting led it here."),
+    "assert_handshake_rejected": Claim(
+        "Let the client verify the certificate and refuse what it does not accept before it goes on."
+    ),
+}
+
+
+def nobody(sessions: tuple[SessionRecord, ...], done: str) -> str:
+    """Return that nobody has *done* it; if nobody was there, that."""
+    return f"nobody {done}" if sessions else "no client connected"
+
+
+def fail(server: MailServer, name: str, expected: str, actual: str, compared: Sequence[str] = ()) -> NoReturn:
+    """Raise the failure of the assertion *name*, with the transcript of *server* and no secret.
+
+    Raises:
+        ClientViolation: Always.
+    """
+    __tracebackhide__ = True
+    claim = CLAIMS[name]
+    text = explain_assertion(
+        name,
+        requirement=claim.requirement,
+        sources=claim.sources,
+        expected=expected,
+        actual=actual,
+        details={"Compared": compared},
+        transcript=server.transcript(),
+        step=claim.step,
+    )
+    accounts = dict.fromkeys(account for session in server.sessions for account in session.accounts)
+    raise ClientViolation(redact(text, hidden_values(accounts)))

@@ -1,0 +1,108 @@
+"""What an engine wants and what a client sends, each in its turn: while a reply waits, all that follows waits too.
+
+Without a wait nothing is ever kept here. Bytes are not interpreted, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.servers.engines.contract import Close, Drip, Reset, Send, StartTLS, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_mailauth.model.events import Fact
+    from pytest_mailauth.servers.engines.contract import Engine, Output
+
+    Doing = Send | StartTLS | Close | Reset | Fact
+
+
+_DEEDS: Final = (Send, StartTLS, Close, Reset, Wait, Drip)
+"""The outputs that are not facts."""
+
+
+class Turns:
+    """The order of one connection.
+
+    Args:
+        do: Carries one output out.
+        engine: Returns what the client talks to.
+        guarded: Runs a step, and turns what it raises into a fact.
+    """
+
+    def __init__(
+        self,
+        do: Callable[[Doing], None],
+        engine: Callable[[], Engine],
+        guarded: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._do = do
+        self._engine = engine
+        self._guarded = guarded
+        self._outputs: deque[Output] = deque()
+        self._unread = bytearray()
+        self._pause = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def perform(self, outputs: Iterable[Output]) -> None:
+        """Carry outputs out, now or when it is their turn."""
+        self._outputs.extend(outputs)
+        while self._outputs and self._timer is None:
+            output = self._outputs.popleft()
+            match output:
+                case Wait(seconds=seconds):
+                    self._timer = asyncio.get_running_loop().call_later(seconds, self._guarded, self._go_on)
+                case Drip(seconds=seconds):
+                    self._pause = seconds
+                case Send() | StartTLS() if self._pause:
+                    self._outputs.extendleft(reversed(_dripping(output, self._pause)))
+                    self._pause = 0.0
+                case _:
+                    self._do(output)
+
+    def take(self, data: bytes) -> None:
+        """Pass on what the client sent, now or when it is its turn."""
+        if self._timer is None:
+            self.perform(self._engine().receive(data))
+        else:
+            self._unread += data
+
+    def unread(self) -> bytes:
+        """Return what waits for its turn, and forget it."""
+        data = bytes(self._unread)
+        self._unread.clear()
+        return data
+
+    def end(self, engine: Engine, *, left: bool) -> None:
+        """Wait no more: whoever a reply was waiting for is gone. What happened is stated all the same.
+
+        Args:
+            engine: What the client talked to.
+            left: Whether the client left by itself: nobody leaves in the middle who was cut off.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rest, unread = list(self._outputs), self.unread()
+        self._outputs.clear()
+        last = [*(engine.receive(unread) if unread else ()), *engine.eof()]
+        if left:
+            rest += last
+        self.perform(output for output in rest if not isinstance(output, _DEEDS))
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self.perform(())
+        if self._unread and self._timer is None:
+            self.perform(self._engine().receive(self.unread()))
+
+
+def _dripping(output: Send | StartTLS, pause: float) -> list[Output]:
+    """Return a reply byte by byte; TLS starts behind the last one."""
+    data = output.data if isinstance(output, Send) else output.reply
+    pieces: list[Output] = [step for at in range(len(data) - 1) for step in (Send(data[at : at + 1]), Wait(pause))]
+    last = data[-1:]
+    return [*pieces, Send(last) if isinstance(output, Send) else output._replace(reply=last)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_mailauth.model.canary import Account
@@ -69,7 +70,7 @@ class MailServer:
         self.account = shared.account
         self._shared = shared
         self._name = listener_name
-        self._policy = Policy(config, shared.store.accounts)
+        self._policy = Policy(config, shared.store.accounts, monotonic)
         context = None
         if config.security is not Security.NONE:
             certificate = Certificate(config.certificate)

@@ -18,15 +18,14 @@ from aiosmtpd.smtp import MISSING, SMTP
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
-from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
+from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
     LINE_LIMIT,
     LINE_LIMITS,
     PLAIN_PATH,
     UNPRINTABLE,
     Feed,
-    raw,
     shown,
 )
 from pytest_mailauth.servers.mailstore import Message
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 IDENT: Final = "pytest-mailauth"
 SIZE_LIMIT: Final = 33_554_432
@@ -72,7 +72,7 @@ class _Handler:
         return "250 2.0.0 OK: message taken"
 
 
-class _Core(SMTP):
+class _Core(AuthCommand, SMTP):
     """One session of aiosmtpd's grammar. Copied from a template, since its constructor costs more than a session."""
 
     policy: Policy
@@ -96,6 +96,7 @@ class _Core(SMTP):
         self._reader = Feed(asyncio.LimitOverrunError)
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
+        self.peer: Peer | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -223,80 +224,6 @@ class _Core(SMTP):
         await self.push("221 2.0.0 Bye")
         self._finish()
 
-    async def smtp_AUTH(self, arg: str | None) -> None:
-        mechanism, _, initial = (arg or "").partition(" ")
-        mechanism, initial = mechanism.upper(), initial.strip()
-        refusal = self._refusal(mechanism)
-        if refusal is not None:
-            self._read_all_the_same(mechanism, initial)
-            await self.push(refusal)
-            return
-        try:
-            credentials = await self._exchange(mechanism, initial)
-        except sasl.SaslError as error:
-            self.out.append(e.Malformed(str(error)))
-            await self.push(f"501 5.5.2 {error}")
-            return
-        if credentials is None:
-            await self.push("501 5.7.0 Authentication cancelled")
-            return
-        account = self.policy.check(credentials)
-        self._presented(mechanism, credentials, accepted=account is not None)
-        if account is None:
-            await self.push("535 5.7.8 Authentication credentials invalid")
-            return
-        self.session.authenticated = True
-        self.login = account.username
-        await self.push("235 2.7.0 Authentication successful")
-
-    def _refusal(self, mechanism: str) -> str | None:
-        """Return why AUTH cannot begin now (RFC 4954 section 4), or None."""
-        if not self.session.extended_smtp:
-            return "503 5.5.1 Send EHLO first"
-        if self.session.authenticated:
-            return "503 5.5.1 Already authenticated"
-        if self.envelope.mail_from is not None:
-            return "503 5.5.1 Not during a mail transaction"
-        if not mechanism:
-            return "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
-        if self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
-            return None
-        if mechanism in sasl.MECHANISMS and self.policy.needs_tls_first(over_tls=self.over_tls):
-            return "538 5.7.11 Encryption required for requested authentication mechanism"
-        return "504 5.5.4 Unrecognized authentication type"
-
-    def _read_all_the_same(self, mechanism: str, initial: str) -> None:
-        """Note the credentials that came with a refused AUTH: refused or not, they have crossed the wire."""
-        if mechanism not in sasl.MECHANISMS or not initial:
-            return
-        try:
-            next(sasl.begin(mechanism, sasl.decode_response(raw(initial))))
-        except StopIteration as done:
-            self._presented(mechanism, done.value, accepted=False)
-        except sasl.SaslError as error:
-            self.out.append(e.Malformed(str(error)))
-
-    async def _exchange(self, mechanism: str, initial: str) -> sasl.Credentials | None:
-        exchange = sasl.begin(mechanism, sasl.decode_response(raw(initial)) if initial else None)
-        try:
-            challenge = next(exchange)
-            while True:
-                await self.push(b"334 " + sasl.encode_challenge(challenge))
-                line = (await self._reader.readuntil()).rstrip(b"\r\n")
-                self.out.append(e.Response(f"<response of {len(line)} bytes>"))
-                if line == b"*":
-                    return None
-                challenge = exchange.send(sasl.decode_response(line))
-        except StopIteration as done:
-            credentials: sasl.Credentials = done.value
-            return credentials
-        except asyncio.LimitOverrunError:
-            await self._reader.skip_line()
-            raise sasl.SaslError("the response is too long") from None
-
-    def _presented(self, mechanism: str, given: sasl.Credentials, *, accepted: bool) -> None:
-        self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))
-
 
 @functools.cache
 def _template() -> dict[str, Any]:
@@ -330,6 +257,10 @@ class SmtpEngine:
         """Take bytes from the client and return what follows."""
         self._core._reader.buffer += data  # noqa: SLF001 - both classes are one engine
         return self._step()
+
+    def met(self, peer: Peer) -> None:
+        """Take note of the other end of the TLS connection."""
+        self._core.peer = peer
 
     def tls_started(self) -> list[Output]:
         """Forget everything the client said before TLS (RFC 3207 section 4.2)."""

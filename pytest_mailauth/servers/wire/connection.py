@@ -253,6 +253,7 @@ class Connection(asyncio.Protocol):
                 self._turn_away()
                 return
             self._layer = Layer.TLS
+            self._machine.met(channel)
             self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
         if plain:
             self._note(e.Received(plain))

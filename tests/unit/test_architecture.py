@@ -64,7 +64,7 @@ def test_rules_import_the_model_and_nothing_else(module):
 def test_pure_rooms_touch_no_socket_thread_or_clock(module):
     touched = {target.partition(".")[0] for target in imports(MODULES[module], lazy=True)} & IMPURE
     assert touched == set()
-    if not module.endswith("engines.smtp"):  # aiosmtpd's grammar raises asyncio's exceptions
+    if ".engines.smtp" not in module:  # aiosmtpd's grammar raises asyncio's exceptions
         assert "asyncio" not in set(imports(MODULES[module], lazy=True))
 
 

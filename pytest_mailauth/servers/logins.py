@@ -89,8 +89,7 @@ class Logins:
             return Refusal.OAUTH_REQUIRED
         return None
 
-    @staticmethod
-    def _is_right(claim: Claim, account: Account | None) -> bool:
+    def _is_right(self, claim: Claim, account: Account | None) -> bool:
         if account is None:
             return claim.proved
         # Nobody acts for somebody else here: the authorization identity is empty or the account's own.
@@ -98,6 +97,8 @@ class Logins:
             return False
         if claim.kind in (Kind.PROOF, Kind.CERTIFICATE):
             return claim.proved
+        if claim.kind is Kind.TOKEN and self._auth.accept_token is not None:
+            return self._auth.accept_token(claim.secret, account)
         wanted = account.token if claim.kind is Kind.TOKEN else account.password
         return hmac.compare_digest(claim.secret.encode("utf-8", "surrogateescape"), wanted.encode())
 

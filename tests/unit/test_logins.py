@@ -112,6 +112,15 @@ def test_a_callable_decides(told, expected):
     assert seen == [WRONG]
 
 
+def test_an_issuer_accepts_tokens():
+    issued = {"good": ALICE}
+    desk = logins(accept_token=lambda token, account: issued.get(token) == account)
+    assert desk.decide(Claim(ALICE.username, Secret("good"), kind=Kind.TOKEN)).account == ALICE
+    assert desk.decide(Claim(BOB.username, Secret("good"), kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
+    assert desk.decide(TOKEN).refusal is Refusal.BAD_TOKEN
+    assert desk.decide(Claim("nobody", Secret("good"), kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
+
+
 def test_every_refusal_has_a_reply_on_every_protocol():
     assert set(REPLIES) == set(Refusal)
     assert all(set(row) == set(Protocol) for row in REPLIES.values())

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         ServerFault,
     )
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.relay import RelayPolicy
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.network.providers import provider
     from pytest_mailauth.servers.server import MailServer, MailServers
 
 _HOMES = {
@@ -39,8 +41,10 @@ _HOMES = {
     "model.config": "AuthPolicy ServerConfig TLSPolicy",
     "model.errors": "CannotServe ClientUnusable ClientViolation ConfigError MailAuthError ServerFault",
     "model.record": "SessionRecord",
+    "model.relay": "RelayPolicy",
     "model.terms": "HandshakeOutcome Layer Protocol Security Verdict",
     "model.trial": "Declaration",
+    "network.providers": "provider",
     "servers.server": "MailServer MailServers",
 }
 _HOME_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names.split()}
@@ -64,12 +68,14 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "MailAuthError",
     "ServerFault",
     "SessionRecord",
+    "RelayPolicy",
     "HandshakeOutcome",
     "Layer",
     "Protocol",
     "Security",
     "Verdict",
     "Declaration",
+    "provider",
     "MailServer",
     "MailServers",
 ]

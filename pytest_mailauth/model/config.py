@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.model.terms import (
     TLS_VERSIONS,
     Certificate,
@@ -106,7 +107,6 @@ class AuthPolicy:
         before_tls: SASL mechanisms offered and accepted in clear. Default none (S2, S9, S12).
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted:
             ``"never"``, ``"tls"`` (default) or ``"always"``.
-        required: Whether an SMTP client must log in before it sends to foreign domains. Default True (S3).
         preauthenticated: Whether the session starts logged in (IMAP ``PREAUTH``, RFC 9051 section 7.1.4).
         advertised: Whether the mechanisms are announced as well as accepted. Default True.
         reject: Refuse every login, right or wrong, with this reason: ``"invalid"``, ``"temporary"``, ``"too-weak"``,
@@ -133,7 +133,6 @@ class AuthPolicy:
     mechanisms: tuple[str, ...] = PASSWORD_MECHANISMS
     before_tls: tuple[str, ...] = ()
     password_commands: str = "tls"
-    required: bool = True
     preauthenticated: bool = False
     advertised: bool = True
     reject: Refusal | str | None = None
@@ -192,7 +191,7 @@ class ServerConfig:
         auth: See :class:`AuthPolicy`.
         port_state: ``"open"``, ``"refused"``, ``"timeout"``, ``"silent"`` or ``"reset"``.
         host: The name that clients are given and that the valid certificate carries. Default ``"localhost"``.
-        local_domains: Domains whose recipients are taken without authentication (S3).
+        relay: What an SMTP server takes from whom, see :class:`~pytest_mailauth.model.relay.RelayPolicy`.
         deviations: Ways in which this server misbehaves; for scenarios.
 
     Raises:
@@ -206,7 +205,7 @@ class ServerConfig:
     auth: AuthPolicy = field(default_factory=AuthPolicy)
     port_state: PortState | str = PortState.OPEN
     host: str = "localhost"
-    local_domains: tuple[str, ...] = ("example.test",)
+    relay: RelayPolicy = field(default_factory=RelayPolicy)
     deviations: tuple[Deviation, ...] = ()
 
     def __post_init__(self) -> None:
@@ -219,6 +218,8 @@ class ServerConfig:
             object.__setattr__(self, name, choose(kind, getattr(self, name), name))
         if not isinstance(self.tls, TLSPolicy):
             raise ConfigError(f"tls={self.tls!r} must be a TLSPolicy")
+        if not isinstance(self.relay, RelayPolicy):
+            raise ConfigError(f"relay={self.relay!r} must be a RelayPolicy")
         if not isinstance(self.auth, AuthPolicy):
             raise ConfigError(f"auth={self.auth!r} must be an AuthPolicy")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:

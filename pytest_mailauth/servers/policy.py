@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide
 from pytest_mailauth.model.terms import Security
 from pytest_mailauth.servers.logins import Desk, Logins
+from pytest_mailauth.servers.relaying import Relaying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ class Policy:
         self.config = config
         self.accounts = accounts
         self.logins = Logins(config.auth, accounts, clock)
+        self.relaying = Relaying(config.relay, self.logins)
         self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
 
@@ -101,9 +103,3 @@ class Policy:
     def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
         """Return the desk at which a client of one connection logs in with *mechanism*."""
         return Desk(self.config.host, self.logins, peer, mechanism)
-
-    def may_relay(self, recipient: str, *, authenticated: bool) -> bool:
-        """True when mail to *recipient* is taken: local domains always, others from authenticated clients (S3)."""
-        if authenticated or not self.config.auth.required:
-            return True
-        return recipient.rpartition("@")[2].lower() in self.config.local_domains

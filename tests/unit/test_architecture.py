@@ -14,7 +14,7 @@ MODULES = {
     ".".join(("pytest_mailauth", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-WINGS = ("model", "servers", "judge", "report")
+WINGS = ("model", "servers", "network", "judge", "report")
 """From the ground up: a wing imports itself and what stands before it. Everything else is a face, on top."""
 PURE = (
     "pytest_mailauth.model",

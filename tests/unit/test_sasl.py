@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 from scramp import ScramClient
 
 from pytest_mailauth.model.canary import Account, Secret
-from pytest_mailauth.model.config import MECHANISMS
+from pytest_mailauth.model.config import MECHANISMS, AuthPolicy, ServerConfig
+from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.terms import Refusal
 from pytest_mailauth.servers import sasl
+from pytest_mailauth.servers.mailstore import MailStore
+from pytest_mailauth.servers.policy import Policy
+from pytest_mailauth.servers.server import engine_of
 
 
 class Counter:
@@ -227,6 +232,31 @@ def test_a_bad_token_is_answered_with_the_documented_challenge(mechanism, messag
     attempt, (challenge,) = run(mechanism, b"\x01", initial=message, server=Refusing())
     assert error.items() <= json.loads(challenge).items()
     assert attempt.decision == sasl.Decision(None, Refusal.BAD_TOKEN)
+    assert attempt.told
+    assert challenge.claim == attempt.claim
+
+
+FAREWELLS = {"answers": b"AQ==\r\n", "cancels": b"*\r\n", "leaves": b""}
+AUTH_COMMANDS = {
+    "smtp": b"EHLO here\r\nAUTH %s %s\r\n",
+    "pop3": b"AUTH %s %s\r\n",
+    "imap": b"1 AUTHENTICATE %s %s\r\n",
+}
+
+
+@pytest.mark.parametrize("farewell", FAREWELLS)
+@pytest.mark.parametrize("protocol", AUTH_COMMANDS)
+@pytest.mark.parametrize(
+    ("mechanism", "message"),
+    [("XOAUTH2", b"user=a\x01auth=Bearer t\x01\x01"), ("OAUTHBEARER", b"n,a=a,\x01auth=Bearer t\x01\x01")],
+)
+def test_a_refused_token_is_stated_once_whatever_the_client_does_then(mechanism, message, protocol, farewell):
+    config = ServerConfig(protocol=protocol, auth=AuthPolicy(mechanisms=(mechanism,)))
+    engine = engine_of(config.protocol)(Policy(config, (ACCOUNT,)), MailStore((ACCOUNT,)), over_tls=True)
+    engine.greet()
+    outputs = engine.receive(AUTH_COMMANDS[protocol] % (mechanism.encode(), base64.b64encode(message)))
+    outputs += engine.receive(FAREWELLS[farewell]) + engine.eof()
+    assert [x for x in outputs if isinstance(x, Authentication)] == [Authentication(mechanism, "a", "t", False)]  # noqa: FBT003
 
 
 def test_external_is_the_certificate_and_nobody_else():

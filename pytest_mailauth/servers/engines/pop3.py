@@ -275,16 +275,18 @@ class Pop3Engine:
         if isinstance(step, sasl.Attempt):
             return self._log_in(mechanism, step)
         self._sasl = (mechanism, exchange)
-        return [Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
+        refused = [step.claim] if isinstance(step, sasl.ErrorChallenge) else []
+        seen = [_presented(mechanism, claim, accepted=False) for claim in refused]
+        return [*seen, Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
     def _log_in(self, mechanism: str, attempt: sasl.Attempt) -> list[Output]:
         account, refusal = attempt.decision
-        seen = _presented(mechanism, attempt.claim, accepted=account is not None)
+        seen = [] if attempt.told else [_presented(mechanism, attempt.claim, accepted=account is not None)]
         if account is None:
-            return [seen, self._refused(refusal or Refusal.INVALID)]
+            return [*seen, self._refused(refusal or Refusal.INVALID)]
         self._drop = Maildrop(self._store.mailboxes(account)[INBOX])
         self._state = _State.TRANSACTION
-        return [seen, summary(self._drop)]
+        return [*seen, summary(self._drop)]
 
     # What else there is.
 

@@ -21,6 +21,7 @@ from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
+    ENHANCED,
     LINE_LIMIT,
     LINE_LIMITS,
     PLAIN_PATH,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl import Peer
 
 IDENT: Final = "pytest-mailauth"
-SIZE_LIMIT: Final = 33_554_432
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
 
@@ -59,13 +59,18 @@ class _Loopless:
 class _Handler:
     """aiosmtpd's hooks: the relay policy and the mail store."""
 
-    async def handle_RCPT(self, core: _Core, session: Any, _envelope: Any, address: str, _options: Any) -> Any:
-        if core.policy.may_relay(address, authenticated=session.authenticated):
-            return MISSING
-        return f"550 5.7.1 <{address}>: relaying denied, authenticate first"
+    async def handle_MAIL(self, core: _Core, _session: Any, _envelope: Any, address: str, _options: Any) -> Any:
+        core.refused = 0
+        return core.visit.sender(address) or MISSING
+
+    async def handle_RCPT(self, core: _Core, _session: Any, envelope: Any, address: str, _options: Any) -> Any:
+        refusal = core.visit.recipient(envelope.mail_from, address, len(envelope.rcpt_tos))
+        core.refused += refusal is not None
+        return refusal or MISSING
 
     async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
         content = bytes(envelope.content)
+        core.visit.messages += 1
         sender, recipients = envelope.mail_from, tuple(envelope.rcpt_tos)
         core.store.deliver(Message(content, sender, recipients, authenticated_as=core.login, over_tls=core.over_tls))
         core.out += [e.Response(f"<message data of {len(content)} bytes>"), e.Stored(len(content), recipients)]
@@ -96,6 +101,10 @@ class _Core(AuthCommand, SMTP):
         self._reader = Feed(asyncio.LimitOverrunError)
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
+        relay = policy.config.relay
+        self.data_size_limit = relay.max_size
+        self.enable_SMTPUTF8 = "SMTPUTF8" in relay.keywords
+        self.plain_codes = "ENHANCEDSTATUSCODES" not in relay.keywords
         self.peer: Peer | None = None
         self.restart()
 
@@ -104,11 +113,23 @@ class _Core(AuthCommand, SMTP):
         self._reader.buffer.clear()
         self._set_rset_state()
         self.session = self._create_session()
-        self.login: str | None = None
+        self.visit = self.policy.relaying.visit()
+        self.refused = 0
         self.session.peer = ("", 0)
+
+    @property
+    def login(self) -> str | None:
+        """The login name of the client, or None."""
+        return self.visit.login
+
+    @login.setter
+    def login(self, name: str | None) -> None:
+        self.visit.login = name
 
     async def push(self, status: str | bytes) -> None:
         reply = (status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status) + b"\r\n"
+        if self.plain_codes:
+            reply = ENHANCED.sub(rb"\1", reply)
         if self.out and isinstance(self.out[-1], Send):
             self.out[-1] = Send(self.out[-1].data + reply)
         else:
@@ -176,12 +197,14 @@ class _Core(AuthCommand, SMTP):
 
     def _keywords(self) -> tuple[str, ...]:
         mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
-        offers = [f"SIZE {SIZE_LIMIT}", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES"]
+        relay = self.policy.config.relay
+        values = {"SIZE": f"SIZE {relay.max_size}"}
+        offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword != "HELP"]
         if self.policy.may_start_tls(over_tls=self.over_tls):
             offers.append("STARTTLS")
         if mechanisms:
             offers.append(f"AUTH {' '.join(mechanisms)}")
-        return (*offers, "HELP")
+        return (*offers, "HELP") if "HELP" in relay.keywords else tuple(offers)
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """aiosmtpd's, with a shorter way: its own makes a class and two parse trees for every address."""
@@ -202,6 +225,9 @@ class _Core(AuthCommand, SMTP):
         return parsed
 
     async def smtp_DATA(self, arg: str | None) -> None:
+        if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:
+            await self.push("554 5.5.1 No valid recipients")
+            return
         self._reader.overran = False
         await super().smtp_DATA(arg)
         if self._reader.overran:
@@ -231,7 +257,6 @@ def _template() -> dict[str, Any]:
         _Handler(),
         hostname="localhost",
         ident=IDENT,
-        data_size_limit=SIZE_LIMIT,
         enable_SMTPUTF8=True,
         auth_require_tls=False,
         loop=cast("asyncio.AbstractEventLoop", _Loopless()),

@@ -54,7 +54,8 @@ class AuthCommand:
             await self.push("501 5.7.0 Authentication cancelled")
             return
         account, refusal_reason = attempt.decision
-        self._presented(mechanism, attempt.claim, accepted=account is not None)
+        if not attempt.told:
+            self._presented(mechanism, attempt.claim, accepted=account is not None)
         if account is None:
             reason = refusal_reason or Refusal.INVALID
             await self.push(refusal_text(reason, Protocol.SMTP, self.policy.config.auth))
@@ -97,6 +98,8 @@ class AuthCommand:
         try:
             challenge = next(exchange)
             while True:
+                if isinstance(challenge, sasl.ErrorChallenge):
+                    self._presented(mechanism, challenge.claim, accepted=False)
                 await self.push(b"334 " + sasl.encode_challenge(challenge))
                 line = (await self._reader.readuntil()).rstrip(b"\r\n")
                 self.out.append(e.Response(f"<response of {len(line)} bytes>"))

@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from pytest_mailauth.model.canary import Account, Secret
     from pytest_mailauth.model.terms import Refusal
 
@@ -55,10 +57,29 @@ class Decision(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A finished exchange: what was claimed, and what became of it."""
+    """A finished exchange: what was claimed, and what became of it.
+
+    *told* is True when an error challenge has stated it before.
+    """
 
     claim: Claim
     decision: Decision
+    told: bool = False
+
+
+class ErrorChallenge(bytes):
+    """A challenge that tells the client that *claim* is refused (RFC 7628 section 3.2.2).
+
+    The attempt is over here for everybody who watches: many a client leaves instead of answering.
+    """
+
+    claim: Claim
+
+    def __new__(cls, challenge: bytes, claim: Claim) -> Self:
+        """Return *challenge* with the claim that it is about."""
+        self = super().__new__(cls, challenge)
+        self.claim = claim
+        return self
 
 
 class Peer(Protocol):

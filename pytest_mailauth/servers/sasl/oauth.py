@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.model.canary import Secret
-from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, Kind, SaslError, text
+from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, ErrorChallenge, Kind, SaslError, text
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
@@ -29,14 +29,20 @@ def _bearer(fields: dict[str, str]) -> Secret:
     return Secret(token)
 
 
+def _judged(server: Server, claim: Claim, error: dict[str, str]) -> Exchange:
+    """Judge a claim; a refusal is told in an error challenge first, whatever the client makes of it."""
+    decision = server.decide(claim)
+    if decision.account is not None:
+        return Attempt(claim, decision)
+    yield ErrorChallenge(json.dumps(error).encode(), claim)
+    return Attempt(claim, decision, told=True)
+
+
 def xoauth2(server: Server, initial: bytes | None) -> Exchange:
     """XOAUTH2: ``user=NAME ^A auth=Bearer TOKEN ^A ^A``. An error challenge is answered with an empty response."""
     fields = _fields(initial if initial is not None else (yield b""))
     claim = Claim(fields.get("user", ""), _bearer(fields), kind=Kind.TOKEN)
-    attempt = Attempt(claim, server.decide(claim))
-    if attempt.decision.account is None:
-        yield json.dumps({"status": "400", "schemes": "bearer", "scope": SCOPE}).encode()
-    return attempt
+    return (yield from _judged(server, claim, {"status": "400", "schemes": "bearer", "scope": SCOPE}))
 
 
 def oauthbearer(server: Server, initial: bytes | None) -> Exchange:
@@ -52,7 +58,4 @@ def oauthbearer(server: Server, initial: bytes | None) -> Exchange:
         raise SaslError("an OAUTHBEARER message begins with n,a=NAME, (RFC 7628 section 3.1)")
     name = identity[2:].replace("=2C", ",").replace("=3D", "=")
     claim = Claim(name, _bearer(_fields(pairs)), kind=Kind.TOKEN)
-    attempt = Attempt(claim, server.decide(claim))
-    if attempt.decision.account is None:
-        yield json.dumps({"status": "invalid_token", "scope": SCOPE}).encode()
-    return attempt
+    return (yield from _judged(server, claim, {"status": "invalid_token", "scope": SCOPE}))

@@ -156,6 +156,8 @@ def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response
         return _judge(session, mechanism, done.value)
     except sasl.SaslError as error:
         raise ParseError(str(error)) from None
+    if isinstance(challenge, sasl.ErrorChallenge):
+        _state(session, mechanism, challenge.claim, accepted=False)
     return Continue(sasl.encode_challenge(challenge), partial(_respond, session, mechanism, exchange))
 
 
@@ -171,7 +173,8 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
 
 def _judge(session: Session, mechanism: str, attempt: sasl.Attempt) -> Reply:
     account, refusal = attempt.decision
-    _state(session, mechanism, attempt.claim, accepted=account is not None)
+    if not attempt.told:
+        _state(session, mechanism, attempt.claim, accepted=account is not None)
     if account is None:
         raise _refused(session, refusal or Refusal.INVALID)
     session.enter(account)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from registries import calibration_page, certificates, citations, rules_page, scenarios_page, settings
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "declaration": lambda: settings(Declaration),
         "certificates": certificates,
     },
+    "docs/relay.md": {"relay": lambda: settings(RelayPolicy)},
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/source-document.md": {"citations": citations},
 }

@@ -15,7 +15,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from registries import calibration_page, certificates, citations, rules_page, scenarios_page, settings
+from registries import (
+    calibration_page,
+    certificates,
+    citations,
+    provider_profiles,
+    rules_page,
+    scenarios_page,
+    settings,
+)
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
 from pytest_mailauth.model.relay import RelayPolicy
@@ -64,6 +72,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "certificates": certificates,
     },
     "docs/relay.md": {"relay": lambda: settings(RelayPolicy)},
+    "docs/providers.md": {"profiles": provider_profiles},
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/source-document.md": {"citations": citations},
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KEYWORDS: Final = ("SIZE", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "HELP")
 """EHLO keywords that can be switched; STARTTLS and AUTH follow from the security and authentication settings."""

@@ -15,9 +15,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from registries import calibration_page, certificates, citations, rules_page, scenarios_page, settings
+from registries import (
+    calibration_page,
+    certificates,
+    citations,
+    provider_profiles,
+    rules_page,
+    scenarios_page,
+    settings,
+)
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
@@ -62,6 +71,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "declaration": lambda: settings(Declaration),
         "certificates": certificates,
     },
+    "docs/relay.md": {"relay": lambda: settings(RelayPolicy)},
+    "docs/providers.md": {"profiles": provider_profiles},
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/source-document.md": {"citations": citations},
 }

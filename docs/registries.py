@@ -20,7 +20,8 @@ from clients import FAULTY, HONEST
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.verdict import NET
-from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.terms import Certificate, PortState
+from pytest_mailauth.network.providers import PROVIDERS
 from pytest_mailauth.report.reference import CLASSES
 from pytest_mailauth.servers.pki_faults import TABLE
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from clients import Row
+
+    from pytest_mailauth.network.profile import Provider, Service, Source
 
 PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
 """The paragraphs of the source document."""
@@ -238,3 +241,56 @@ def citations() -> str:
         scenarios = [name for name, scenario in SCENARIOS.items() if paragraph in scenario.sources]
         rows.append((cited(paragraph), links("rules.md", rules) or "-", links("scenarios.md", scenarios) or "-"))
     return table(("Paragraph", "Rules", "Scenarios"), rows)
+
+
+# Providers.
+
+
+def provider_profiles() -> str:
+    """Return every provider profile: its services, what they say, and where each fact can be read."""
+    return "\n\n".join(part for one in PROVIDERS.values() for part in _profile(one))
+
+
+def _profile(one: Provider) -> Iterable[str]:
+    yield f'### <a id="{one.name}"></a>{one.title}'
+    yield f"`{one.name}`. {one.notes} Sources: {', '.join(map(_read, one.sources))}."
+    head = ("Service", "Host", "Port", "TLS", "Mechanisms", "The account's password")
+    yield table(head, [_service(service) for service in one.services])
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for service in one.services:
+        said = {"greeting": service.greeting} if service.greeting else {}
+        for when, wording in (said | {f"`{refusal}`": text for refusal, text in service.texts.items()}).items():
+            shown = "<br>".join(f"`{line}`" for line in wording.text.split("\n"))
+            source = _read(wording.source) if wording.source else "not verified: our wording"
+            services = rows.setdefault((when, shown, source), [])
+            services.append(_name(service))
+    if rows:
+        yield table(
+            ("When", "What it says", "Service", "Source"),
+            [(when, shown, ", ".join(services), source) for (when, shown, source), services in rows.items()],
+        )
+
+
+def _name(service: Service) -> str:
+    return f"{service.protocol} {service.security}"
+
+
+def _service(service: Service) -> Iterable[str]:
+    offered = _read(service.offered) if service.offered else "not verified"
+    mechanisms = f"{code(*service.mechanisms)} ({offered})"
+    if service.before_tls:
+        mechanisms += "; the same in clear"
+    yield _name(service)
+    yield f"{code(service.host)} ({_read(service.located) if service.located else 'not verified'})"
+    yield str(service.port)
+    yield f"{service.tls.max_version} only" if service.tls.max_version else f"{service.tls.min_version} or newer"
+    if service.port_state is not PortState.OPEN:
+        yield "-"
+        yield f"nobody comes so far: {code(service.port_state)}"
+    else:
+        yield mechanisms
+        yield "taken" if service.less_secure_apps else "refused: `oauth-required`"
+
+
+def _read(source: Source) -> str:
+    return f"[{source.title}]({source.address})" if source.address else cited(source.title)

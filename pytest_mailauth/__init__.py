@@ -31,8 +31,10 @@ if TYPE_CHECKING:
         UnmetExpectations,
     )
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.relay import RelayPolicy
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.network.providers import provider
     from pytest_mailauth.servers.letters import Attachment, Message
     from pytest_mailauth.servers.oauth import TokenIssuer
     from pytest_mailauth.servers.oauth_server import OAuthServer
@@ -60,6 +62,7 @@ _HOMES = {
         "UnmetExpectations"
     ),
     "model.record": "SessionRecord",
+    "model.relay": "RelayPolicy",
     "model.terms": "HandshakeOutcome Layer Protocol Security Verdict",
     "model.trial": "Declaration",
     "servers.letters": "Attachment Message",
@@ -67,6 +70,7 @@ _HOMES = {
     "servers.oauth_server": "OAuthServer",
     "servers.oauth_tokens": "BearerToken TokenReason TokenVerdict",
     "servers.script": "Expectation",
+    "network.providers": "provider",
     "servers.server": "MailServer MailServers",
     "leaks": "Secrets",
     "message_assertions": "assert_message_count assert_recipients",
@@ -98,6 +102,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "ServerFault",
     "UnmetExpectations",
     "SessionRecord",
+    "RelayPolicy",
     "HandshakeOutcome",
     "Layer",
     "Protocol",
@@ -112,6 +117,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "TokenReason",
     "TokenVerdict",
     "Expectation",
+    "provider",
     "MailServer",
     "MailServers",
     "Secrets",

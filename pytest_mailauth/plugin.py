@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MARKER = (
     "mailauth(*, security='starttls', tls=TLSPolicy(), certificate='valid', auth=AuthPolicy(), port_state='open', "
-    "host='localhost', local_domains=('example.test',)): settings of the servers behind mailauth_smtp, mailauth_pop3 "
+    "host='localhost', relay=RelayPolicy()): settings of the servers behind mailauth_smtp, mailauth_pop3 "
     "and mailauth_imap."
 )
 OAUTH_MARKER = (

@@ -7,29 +7,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.model.terms import (
     TLS_VERSIONS,
     Certificate,
     ClientCertificate,
     PortState,
     Protocol,
+    Refusal,
     Security,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.deviations import Deviation
 
 _E = TypeVar("_E", bound=StrEnum)
 
 PASSWORD_MECHANISMS: Final = ("PLAIN", "LOGIN")
-"""SASL mechanisms that take a password."""
+"""SASL mechanisms that carry a password: the default."""
+PROOF_MECHANISMS: Final = ("CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+"""SASL mechanisms that prove knowledge of a password without sending it (RFC 2195, RFC 5802, RFC 7677)."""
 TOKEN_MECHANISMS: Final = ("XOAUTH2", "OAUTHBEARER")
 """SASL mechanisms that take an OAuth 2.0 bearer token instead of a password (S15; RFC 7628)."""
-MECHANISMS: Final = (*PASSWORD_MECHANISMS, *TOKEN_MECHANISMS)
-"""The SASL mechanisms that the servers know."""
+OTHER_MECHANISMS: Final = ("EXTERNAL", "ANONYMOUS", "APOP")
+"""A client's certificate, nobody (RFC 4505), and POP3's own command APOP (RFC 1939 section 7)."""
+MECHANISMS: Final = (*PASSWORD_MECHANISMS, *PROOF_MECHANISMS, *TOKEN_MECHANISMS, *OTHER_MECHANISMS)
+"""The mechanisms that the servers know. All are SASL mechanisms but APOP."""
 
 PASSWORD_COMMANDS: Final = ("never", "tls", "always")
 
@@ -98,12 +107,23 @@ class AuthPolicy:
         before_tls: SASL mechanisms offered and accepted in clear. Default none (S2, S9, S12).
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted:
             ``"never"``, ``"tls"`` (default) or ``"always"``.
-        required: Whether an SMTP client must log in before it sends to foreign domains. Default True (S3).
         preauthenticated: Whether the session starts logged in (IMAP ``PREAUTH``, RFC 9051 section 7.1.4).
         advertised: Whether the mechanisms are announced as well as accepted. Default True.
+        reject: Refuse every login, right or wrong, with this reason: ``"invalid"``, ``"temporary"``, ``"too-weak"``,
+            ``"transition"`` and so on, see :class:`~pytest_mailauth.model.terms.Refusal`. Default None.
+        too_weak: Mechanisms that are announced and then refused as too weak (SMTP 534 5.7.9).
+        less_secure_apps: Whether passwords are taken at all. False is the source document's switch (S16): a right
+            password is refused because OAuth 2.0 is required.
+        lockout: After this many failures in a row an account is locked, even for the right password. Default None.
+        rate_limit: At most this many attempts in this many seconds, for example ``(5, 60.0)``. Default None.
+        decide: Called with each claim (``identity``, ``secret``, ``authorization``, ``kind``, ``proved``); returns
+            True, False, a refusal's name, or None for the usual decision.
+        accept_token: Called with a bearer token and the account it is for; says whether it is good. None (default) for
+            the account's own token. ``mailauth_oauth.accepts`` fits here.
+        texts: Replies in another wording, by refusal: ``{"invalid": "535 5.7.8 Username and Password not accepted"}``.
 
     Raises:
-        ConfigError: A mechanism is unknown, or *password_commands* is.
+        ConfigError: A mechanism is unknown, or another value is.
 
     Examples:
         >>> AuthPolicy(mechanisms=("PLAIN",), before_tls=("PLAIN",)).before_tls
@@ -113,12 +133,19 @@ class AuthPolicy:
     mechanisms: tuple[str, ...] = PASSWORD_MECHANISMS
     before_tls: tuple[str, ...] = ()
     password_commands: str = "tls"
-    required: bool = True
     preauthenticated: bool = False
     advertised: bool = True
+    reject: Refusal | str | None = None
+    too_weak: tuple[str, ...] = ()
+    less_secure_apps: bool = True
+    lockout: int | None = None
+    rate_limit: tuple[int, float] | None = None
+    decide: Callable[[Any], bool | str | None] | None = None
+    accept_token: Callable[[str, Account], bool] | None = None
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name in ("mechanisms", "before_tls"):
+        for name in ("mechanisms", "before_tls", "too_weak"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise ConfigError(f"{name}={value!r} must be a list of mechanism names, not one string")
@@ -127,6 +154,16 @@ class AuthPolicy:
                 _among(mechanism, MECHANISMS, name)
             object.__setattr__(self, name, upper)
         _among(self.password_commands, PASSWORD_COMMANDS, "password_commands")
+        if "SCRAM-SHA-256-PLUS" in self.before_tls:
+            raise ConfigError("before_tls: SCRAM-SHA-256-PLUS binds to TLS, so it cannot be used before it (RFC 5802)")
+        if self.reject is not None:
+            object.__setattr__(self, "reject", choose(Refusal, self.reject, "reject"))
+        for refusal in self.texts:
+            choose(Refusal, refusal, "texts")
+        if self.lockout is not None and self.lockout < 1:
+            raise ConfigError(f"lockout={self.lockout!r} must be at least one failure")
+        if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and self.rate_limit[1] > 0):
+            raise ConfigError(f"rate_limit={self.rate_limit!r} must be a number of attempts and of seconds")
 
     def for_tokens(self) -> AuthPolicy:
         """Return the same policy for a provider that requires OAuth 2.0: tokens wherever there were passwords."""
@@ -154,7 +191,7 @@ class ServerConfig:
         auth: See :class:`AuthPolicy`.
         port_state: ``"open"``, ``"refused"``, ``"timeout"``, ``"silent"`` or ``"reset"``.
         host: The name that clients are given and that the valid certificate carries. Default ``"localhost"``.
-        local_domains: Domains whose recipients are taken without authentication (S3).
+        relay: What an SMTP server takes from whom, see :class:`~pytest_mailauth.model.relay.RelayPolicy`.
         deviations: Ways in which this server misbehaves; for scenarios.
 
     Raises:
@@ -168,7 +205,7 @@ class ServerConfig:
     auth: AuthPolicy = field(default_factory=AuthPolicy)
     port_state: PortState | str = PortState.OPEN
     host: str = "localhost"
-    local_domains: tuple[str, ...] = ("example.test",)
+    relay: RelayPolicy = field(default_factory=RelayPolicy)
     deviations: tuple[Deviation, ...] = ()
 
     def __post_init__(self) -> None:
@@ -181,9 +218,16 @@ class ServerConfig:
             object.__setattr__(self, name, choose(kind, getattr(self, name), name))
         if not isinstance(self.tls, TLSPolicy):
             raise ConfigError(f"tls={self.tls!r} must be a TLSPolicy")
+        if not isinstance(self.relay, RelayPolicy):
+            raise ConfigError(f"relay={self.relay!r} must be a RelayPolicy")
         if not isinstance(self.auth, AuthPolicy):
             raise ConfigError(f"auth={self.auth!r} must be an AuthPolicy")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:
             raise ConfigError(f"certificate={str(self.certificate)!r} needs TLS, but security is 'none'")
+        offered = (*self.auth.mechanisms, *self.auth.before_tls)
+        if "APOP" in offered and self.protocol is not Protocol.POP3:
+            raise ConfigError("APOP exists in POP3 only (RFC 1939 section 7)")
+        if "EXTERNAL" in offered and self.tls.client_certificate is ClientCertificate.NONE:
+            raise ConfigError("EXTERNAL needs a client certificate: TLSPolicy(client_certificate='optional')")
         if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
             raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")

@@ -125,6 +125,29 @@ class Certificate(StrEnum):
     EXPIRED_INTERMEDIATE = "expired-intermediate"
 
 
+class Refusal(StrEnum):
+    """Why a server does not let somebody in. Each protocol has its own reply for each."""
+
+    INVALID = "invalid"
+    """Wrong user name or secret (SMTP 535 5.7.8; RFC 5530 AUTHENTICATIONFAILED; RFC 3206 AUTH)."""
+    TOO_WEAK = "too-weak"
+    """The mechanism is too weak for this account (SMTP 534 5.7.9)."""
+    ENCRYPTION_NEEDED = "encryption-needed"
+    """Only inside TLS (SMTP 538 5.7.11; RFC 5530 PRIVACYREQUIRED)."""
+    TEMPORARY = "temporary"
+    """The server cannot check it now (SMTP 454 4.7.0; RFC 5530 UNAVAILABLE; RFC 3206 SYS/TEMP)."""
+    TRANSITION = "transition"
+    """The account needs a password change first (SMTP 432 4.7.12; RFC 5530 EXPIRED)."""
+    LOCKED = "locked"
+    """Too many failures; the account is locked."""
+    RATE_LIMITED = "rate-limited"
+    """Too many attempts in a short time; later again."""
+    BAD_TOKEN = "bad-token"
+    """The bearer token is unknown, expired, revoked, or for something else (RFC 6750 section 3.1)."""
+    OAUTH_REQUIRED = "oauth-required"
+    """A password was right, and passwords are not taken: OAuth 2.0 is required (S15, S16)."""
+
+
 TLS_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 """The TLS versions this package can ask OpenSSL for, oldest first."""
 

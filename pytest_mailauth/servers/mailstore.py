@@ -54,13 +54,11 @@ class MailStore:
         self.accounts = accounts
         self.submitted: list[Message] = []
         self.on_delivery: Callable[[], object] = lambda: None
-        self._mailboxes: dict[str, dict[str, Mailbox]] = {
-            account.username: {INBOX: Mailbox(INBOX)} for account in accounts
-        }
+        self._mailboxes: dict[str, dict[str, Mailbox]] = {}
 
     def mailboxes(self, account: Account) -> dict[str, Mailbox]:
         """Return the mailboxes of *account* by name; INBOX always exists."""
-        return self._mailboxes[account.username]
+        return self._mailboxes.setdefault(account.username, {INBOX: Mailbox(INBOX)})
 
     def mailbox(self, account: Account, name: str) -> Mailbox | None:
         """Return one mailbox or None. INBOX is named in any case (RFC 9051 section 5.1)."""

@@ -5,21 +5,23 @@ What is advertised is derived from what is accepted, so that the two cannot drif
 
 from __future__ import annotations
 
-import hmac
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, fill
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
+from pytest_mailauth.servers.logins import Desk, Logins
+from pytest_mailauth.servers.relaying import Relaying
 from pytest_mailauth.servers.script import Script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.config import ServerConfig
-    from pytest_mailauth.servers.sasl import Credentials
+    from pytest_mailauth.servers.sasl import Peer
     from pytest_mailauth.servers.script import Dialogue
 
     _D = TypeVar("_D", bound=Deviation)
@@ -30,14 +32,23 @@ class Policy:
 
     Args:
         config: The server's settings.
-        accounts: Who may log in.
+        accounts: Who may log in. Accounts that are added later may log in too.
         script: What a test told this server to do; nothing by default.
+        clock: Tells seconds, for the rate limit.
     """
 
-    def __init__(self, config: ServerConfig, accounts: tuple[Account, ...], script: Script | None = None) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        accounts: Sequence[Account],
+        script: Script | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.config = config
         self.accounts = accounts
         self.script = script or Script(Protocol(config.protocol))
+        self.logins = Logins(config.auth, accounts, clock)
+        self.relaying = Relaying(config.relay, self.logins)
         self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
 
@@ -93,36 +104,24 @@ class Policy:
 
     def announced_mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
         """Return the SASL mechanisms that are announced on this layer: the accepted ones, or none."""
-        return self.mechanisms(over_tls=over_tls) if self.config.auth.advertised else ()
+        if not self.config.auth.advertised:
+            return ()
+        return tuple(name for name in self.mechanisms(over_tls=over_tls) if name != "APOP")
+
+    @property
+    def takes_apop(self) -> bool:
+        """True when the POP3 greeting carries a timestamp, which is how APOP is announced (RFC 1939 section 7)."""
+        return "APOP" in (*self.config.auth.mechanisms, *self.config.auth.before_tls)
 
     def may_authenticate(self, mechanism: str, *, over_tls: bool) -> bool:
         """True when this mechanism (any case) is accepted on this layer."""
         return mechanism.upper() in self.mechanisms(over_tls=over_tls)
-
-    def needs_tls_first(self, *, over_tls: bool) -> bool:
-        """True when authentication is refused only because TLS is not active (538, PRIVACYREQUIRED)."""
-        return not over_tls and bool(self.config.auth.mechanisms)
 
     def may_use_password_command(self, *, over_tls: bool) -> bool:
         """True when IMAP LOGIN and POP3 USER/PASS are accepted on this layer."""
         where = self.config.auth.password_commands
         return where == "always" or (where == "tls" and over_tls)
 
-    def check(self, given: Credentials) -> Account | None:
-        """Return the account with these credentials, or None. The login name may also be the mail address.
-
-        The authorization identity has to be empty or the account's own: nobody acts for somebody else here.
-        """
-        for account in self.accounts:
-            names = (account.username, account.address)
-            wanted = account.token if given.is_token else account.password
-            right = hmac.compare_digest(given.secret.encode("utf-8", "surrogateescape"), wanted.encode())
-            if right and given.identity in names and given.authorization in ("", *names):
-                return account
-        return None
-
-    def may_relay(self, recipient: str, *, authenticated: bool) -> bool:
-        """True when mail to *recipient* is taken: local domains always, others from authenticated clients (S3)."""
-        if authenticated or not self.config.auth.required:
-            return True
-        return recipient.rpartition("@")[2].lower() in self.config.local_domains
+    def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
+        """Return the desk at which a client of one connection logs in with *mechanism*."""
+        return Desk(self.config.host, self.logins, peer, mechanism)

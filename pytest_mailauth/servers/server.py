@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_mailauth.model.canary import Account, redact
@@ -74,7 +75,7 @@ class MailServer(ReadsMail, Scripted):
         self._shared = shared
         self._name = listener_name
         self._script = Script(self.protocol)
-        self._policy = Policy(config, shared.store.accounts, self._script)
+        self._policy = Policy(config, shared.store.accounts, self._script, monotonic)
         context = None
         if config.security is not Security.NONE:
             certificate = Certificate(config.certificate)

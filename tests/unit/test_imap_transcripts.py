@@ -58,13 +58,13 @@ TRANSCRIPTS = {
         r"""
         S: * OK [CAPABILITY {in_clear}] {ready}
         C: a1 LOGIN {user} {password}
-        S: a1 NO [PRIVACYREQUIRED] LOGIN is disabled before TLS
+        S: a1 NO [PRIVACYREQUIRED] TLS is needed before you log in
         C: a2 AUTHENTICATE PLAIN {plain}
-        S: a2 NO [PRIVACYREQUIRED] this mechanism is disabled before TLS
+        S: a2 NO [PRIVACYREQUIRED] TLS is needed before you log in
         C: a3 AUTHENTICATE PLAIN
-        S: a3 NO [PRIVACYREQUIRED] this mechanism is disabled before TLS
+        S: a3 NO [PRIVACYREQUIRED] TLS is needed before you log in
         C: a4 AUTHENTICATE LOGIN {b64user}
-        S: a4 NO [PRIVACYREQUIRED] this mechanism is disabled before TLS
+        S: a4 NO [PRIVACYREQUIRED] TLS is needed before you log in
         C: a5 SELECT INBOX
         S: a5 BAD log in first
         """,
@@ -77,7 +77,7 @@ TRANSCRIPTS = {
         S: a1 NO LOGIN is disabled
         C: a2 AUTHENTICATE LOGIN
         S: a2 NO this mechanism is disabled
-        C: a3 AUTHENTICATE CRAM-MD5
+        C: a3 AUTHENTICATE NTLM
         S: a3 NO no such authentication mechanism
         """,
     ),

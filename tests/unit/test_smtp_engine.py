@@ -250,25 +250,6 @@ def test_addresses_beyond_ascii():
     assert (store.submitted[0].mail_from, store.submitted[0].rcpt_tos) == ("bøb@exämple.test", ("älice@example.test",))
 
 
-@pytest.mark.parametrize(
-    ("authenticated", "required", "recipient", "code"),
-    [
-        (False, True, "alice@example.test", "250"),
-        (False, True, "ALICE@EXAMPLE.TEST", "250"),
-        (False, True, "carol@elsewhere.test", "550"),
-        (False, True, "carol@example.test.elsewhere.test", "550"),
-        (True, True, "carol@elsewhere.test", "250"),
-        (False, False, "carol@elsewhere.test", "250"),
-    ],
-)
-def test_relay_policy(authenticated, required, recipient, code):
-    login = ENVELOPE[:2] if authenticated else ENVELOPE[:1]
-    outputs, _ = talk(lines(*login, ENVELOPE[2], f"RCPT TO:<{recipient}>"), auth=AuthPolicy(required=required))
-    assert codes(outputs)[-1] == code
-    if code == "550":
-        assert replies(outputs)[-1] == f"550 5.7.1 <{recipient}>: relaying denied, authenticate first"
-
-
 # STARTTLS.
 
 

@@ -8,6 +8,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from smtp_session import ALICE, PASSWORD, PLAIN, USER, WRONG, b64, codes, lines, talk
 
 from pytest_mailauth.model.config import IN_CLEAR
+from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.servers.engines.contract import Send
 
 AGREED = (
@@ -69,7 +70,7 @@ async def _ask_aiosmtpd(said):
 
 
 def _ask_ours(said):
-    return codes(talk(lines(*said), auth=IN_CLEAR, local_domains=("b",))[0])
+    return codes(talk(lines(*said), auth=IN_CLEAR, relay=RelayPolicy(domains=("b",)))[0])
 
 
 @pytest.mark.parametrize("said", AGREED)

@@ -180,7 +180,7 @@ ROWS: Final = (
         sources=("RFC 9051 section 7.1.4", "CVE-2020-12398"),
         protocols=(_IMAP,),
         modes=(Security.STARTTLS,),
-        settings={"auth": AuthPolicy(preauthenticated=True, required=False)},
+        settings={"auth": AuthPolicy(preauthenticated=True)},
         deviations=_stripped(b"{tag} NO not allowed\r\n"),
     ),
 )

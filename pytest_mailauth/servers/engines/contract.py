@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_mailauth.model.events import Fact
+
+if TYPE_CHECKING:
+    from pytest_mailauth.servers.sasl import Peer
 
 
 class Send(NamedTuple):
@@ -57,6 +60,9 @@ class Engine(Protocol):
 
     def receive(self, data: bytes) -> list[Output]:
         """Take the next bytes and return what follows from them."""
+
+    def met(self, peer: Peer) -> None:
+        """Take note of the other end of a TLS connection; called before :meth:`greet` or :meth:`tls_started`."""
 
     def tls_started(self) -> list[Output]:
         """Forget everything from before TLS; called when the handshake after :class:`StartTLS` is done."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.model.events import Authentication, Command, Malformed, Response
+from pytest_mailauth.model.terms import Protocol, Refusal
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines import pop3_syntax as syntax
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
 from pytest_mailauth.servers.engines.lines import LineBuffer
 from pytest_mailauth.servers.engines.maildrop import COMMANDS, Maildrop, MaildropCommand, summary
 from pytest_mailauth.servers.engines.pop3_syntax import err, listing, ok, text
+from pytest_mailauth.servers.engines.refusals import refusal_text
 from pytest_mailauth.servers.mailstore import INBOX, Mailbox
 
 if TYPE_CHECKING:
@@ -59,13 +61,17 @@ def _on_maildrop(command: MaildropCommand) -> Callable[[Pop3Engine, bytes], list
     return lambda self, argument: [command.answer(self._drop, argument)]
 
 
-def _step(exchange: sasl.Exchange, response: bytes | None) -> bytes | sasl.Credentials:
-    """Take an exchange one step on: the next challenge, or the credentials at its end. None begins it."""
+def _step(exchange: sasl.Exchange, response: bytes | None) -> bytes | sasl.Attempt:
+    """Take an exchange one step on: the next challenge, or the attempt at its end. None begins it."""
     try:
         return next(exchange) if response is None else exchange.send(response)
     except StopIteration as end:
-        credentials: sasl.Credentials = end.value
-        return credentials
+        attempt: sasl.Attempt = end.value
+        return attempt
+
+
+def _presented(mechanism: str, claim: sasl.Claim, *, accepted: bool) -> Authentication:
+    return Authentication(mechanism, claim.identity, claim.secret, accepted, claim.authorization)
 
 
 class Pop3Engine:
@@ -82,6 +88,8 @@ class Pop3Engine:
         self._store = store
         self._over_tls = over_tls
         self._dialogue = policy.dialogue()
+        self._peer: sasl.Peer | None = None
+        self._timestamp = b""
         self._lines = LineBuffer(syntax.LINE_LIMIT)
         self._begin()
 
@@ -94,9 +102,18 @@ class Pop3Engine:
         self._bad = 0
 
     def greet(self) -> list[Output]:
-        """Return the greeting. It carries no timestamp, since there is no APOP (RFC 1939 section 7)."""
-        greeting = self._policy.greeting
-        return [ok("POP3 server ready") if greeting is None else Send(fill(greeting))]
+        """Return the greeting, with a timestamp where APOP is taken (RFC 1939 section 7)."""
+        if self._policy.greeting is not None:
+            return [Send(fill(self._policy.greeting))]
+        if not self._policy.takes_apop:
+            return [ok("POP3 server ready")]
+        desk = self._policy.desk(None)
+        self._timestamp = f"<{desk.nonce()}@{desk.host}>".encode()
+        return [ok(f"POP3 server ready {self._timestamp.decode()}")]
+
+    def met(self, peer: sasl.Peer) -> None:
+        """Take note of the other end of the TLS connection."""
+        self._peer = peer
 
     def receive(self, data: bytes) -> list[Output]:
         """Take the next bytes and return what follows from them."""
@@ -196,7 +213,7 @@ class Pop3Engine:
             return [*self._witness_pass(argument), self._no_passwords()]
         if self._name is None:
             return [*self._witness_pass(argument), *self._reject("USER comes first")]
-        return self._log_in("USER", sasl.Credentials(self._name, Secret(text(argument))))
+        return self._decide("USER", sasl.Claim(self._name, Secret(text(argument))))
 
     def _witness_pass(self, argument: bytes) -> list[Output]:
         return [Authentication("USER", self._name or "", Secret(text(argument)), accepted=False)]
@@ -206,7 +223,10 @@ class Pop3Engine:
 
     def _refusal(self, what: str, *, in_tls: bool) -> Send:
         tls_is_missing = in_tls and not self._over_tls
-        return err("[AUTH] TLS is needed before you log in" if tls_is_missing else f"{what} not offered here")
+        return self._refused(Refusal.ENCRYPTION_NEEDED) if tls_is_missing else err(f"{what} not offered here")
+
+    def _refused(self, refusal: Refusal) -> Send:
+        return Send(f"{refusal_text(refusal, Protocol.POP3, self._policy.config.auth)}\r\n".encode())
 
     def _auth(self, argument: bytes) -> list[Output]:
         if not argument:
@@ -216,7 +236,8 @@ class Pop3Engine:
             in_tls = self._policy.may_authenticate(mechanism, over_tls=True)
             return [*self._witness_auth(argument), self._refusal("this mechanism is", in_tls=in_tls)]
         try:
-            exchange = sasl.begin(mechanism, sasl.decode_response(initial) if initial else None)
+            desk = self._policy.desk(self._peer, mechanism)
+            exchange = sasl.begin(mechanism, desk, sasl.decode_response(initial) if initial else None)
             return self._go_on(mechanism, exchange, None)
         except sasl.SaslError as error:
             return self._malformed(str(error))
@@ -226,12 +247,21 @@ class Pop3Engine:
         if mechanism not in sasl.MECHANISMS or not initial:
             return []
         try:
-            step = _step(sasl.begin(mechanism, sasl.decode_response(initial)), None)
+            claim = sasl.read(mechanism, sasl.decode_response(initial))
         except sasl.SaslError as error:
             return [Malformed(str(error))]
-        if not isinstance(step, sasl.Credentials):
-            return []
-        return [Authentication(mechanism, step.identity, step.secret, accepted=False, authorization=step.authorization)]
+        return [] if claim is None else [_presented(mechanism, claim, accepted=False)]
+
+    def _apop(self, argument: bytes) -> list[Output]:
+        if not self._policy.may_authenticate("APOP", over_tls=self._over_tls):
+            in_tls = self._policy.may_authenticate("APOP", over_tls=True)
+            return [self._refusal("APOP is", in_tls=in_tls)]
+        identity, _, digest = argument.rpartition(b" ")
+        desk = self._policy.desk(self._peer, "APOP")
+        return self._decide("APOP", sasl.apop_claim(desk, self._timestamp, identity, digest))
+
+    def _decide(self, mechanism: str, claim: sasl.Claim) -> list[Output]:
+        return self._log_in(mechanism, sasl.Attempt(claim, self._policy.desk(self._peer, mechanism).decide(claim)))
 
     def _response(self, line: bytes | None, mechanism: str, exchange: sasl.Exchange) -> list[Output]:
         self._sasl = None
@@ -247,19 +277,21 @@ class Pop3Engine:
 
     def _go_on(self, mechanism: str, exchange: sasl.Exchange, response: bytes | None) -> list[Output]:
         step = _step(exchange, response)
-        if isinstance(step, sasl.Credentials):
+        if isinstance(step, sasl.Attempt):
             return self._log_in(mechanism, step)
         self._sasl = (mechanism, exchange)
-        return [Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
+        refused = [step.claim] if isinstance(step, sasl.ErrorChallenge) else []
+        seen = [_presented(mechanism, claim, accepted=False) for claim in refused]
+        return [*seen, Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
-    def _log_in(self, mechanism: str, given: sasl.Credentials) -> list[Output]:
-        account = self._policy.check(given)
-        seen = Authentication(mechanism, given.identity, given.secret, account is not None, given.authorization)
+    def _log_in(self, mechanism: str, attempt: sasl.Attempt) -> list[Output]:
+        account, refusal = attempt.decision
+        seen = [] if attempt.told else [_presented(mechanism, attempt.claim, accepted=account is not None)]
         if account is None:
-            return [seen, err("[AUTH] wrong user name or password")]
+            return [*seen, self._refused(refusal or Refusal.INVALID)]
         self._drop = Maildrop(self._store.mailboxes(account)[INBOX])
         self._state = _State.TRANSACTION
-        return [seen, summary(self._drop)]
+        return [*seen, summary(self._drop)]
 
     # What else there is.
 
@@ -290,6 +322,7 @@ class Pop3Engine:
     _ROWS: ClassVar[dict[str, _Row]] = {
         "USER": _Row(_BEFORE, syntax.TEXT, "USER name", _user, _witness_user),
         "PASS": _Row(_BEFORE, syntax.TEXT, "PASS password", _pass, _witness_pass),
+        "APOP": _Row(_BEFORE, syntax.NAME_AND_DIGEST, "APOP name digest", _apop),
         "AUTH": _Row(_BEFORE, syntax.MAYBE_MECHANISM, "AUTH mechanism [initial-response]", _auth, _witness_auth),
         "STLS": _Row(_BEFORE, syntax.NOTHING, "STLS", _stls),
         "CAPA": _Row(_BOTH, syntax.NOTHING, "CAPA", _capa),

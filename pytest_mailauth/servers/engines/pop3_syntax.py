@@ -28,6 +28,7 @@ TEXT: Final = re.compile(rb"(.+)", re.DOTALL)
 NUMBER: Final = re.compile(rb"([0-9]{1,9}) *")
 MAYBE_NUMBER: Final = re.compile(rb"([0-9]{1,9})? *")
 TWO_NUMBERS: Final = re.compile(rb"([0-9]{1,9} [0-9]{1,9}) *")
+NAME_AND_DIGEST: Final = re.compile(rb"([^ ]+(?: [^ ]+)* [0-9A-Fa-f]{32}) *")
 MAYBE_MECHANISM: Final = re.compile(rb"([!-~]+(?: [!-~]+)?)? *")
 
 _NUMBERED: Final = frozenset({"LIST", "UIDL", "RETR", "DELE", "TOP"})

@@ -18,16 +18,16 @@ from aiosmtpd.smtp import MISSING, SMTP
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
-from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
+from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
+    ENHANCED,
     LINE_LIMIT,
     LINE_LIMITS,
     PLAIN_PATH,
     UNPRINTABLE,
     Feed,
     Loopless,
-    raw,
     shown,
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, unlogged
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 IDENT: Final = "pytest-mailauth"
 SAID: Final = ""
 """What a hook returns when the reply is among the outputs already."""
-SIZE_LIMIT: Final = 33_554_432
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
 
@@ -51,13 +51,18 @@ _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smt
 class _Handler:
     """aiosmtpd's hooks: the relay policy and the mail store."""
 
-    async def handle_RCPT(self, core: _Core, session: Any, _envelope: Any, address: str, _options: Any) -> Any:
-        if core.policy.may_relay(address, authenticated=session.authenticated):
-            return MISSING
-        return f"550 5.7.1 <{address}>: relaying denied, authenticate first"
+    async def handle_MAIL(self, core: _Core, _session: Any, _envelope: Any, address: str, _options: Any) -> Any:
+        core.refused = 0
+        return core.visit.sender(address) or MISSING
+
+    async def handle_RCPT(self, core: _Core, _session: Any, envelope: Any, address: str, _options: Any) -> Any:
+        refusal = core.visit.recipient(envelope.mail_from, address, len(envelope.rcpt_tos))
+        core.refused += refusal is not None
+        return refusal or MISSING
 
     async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
         content = bytes(envelope.content)
+        core.visit.messages += 1
         sender, recipients = envelope.mail_from, tuple(envelope.rcpt_tos)
         core.out.append(e.Response(f"<message data of {len(content)} bytes>"))
         if core.acted_on(MESSAGE, content):
@@ -67,7 +72,7 @@ class _Handler:
         return "250 2.0.0 OK: message taken"
 
 
-class _Core(SMTP):
+class _Core(AuthCommand, SMTP):
     """One session of aiosmtpd's grammar. Copied from a template, since its constructor costs more than a session."""
 
     policy: Policy
@@ -92,6 +97,11 @@ class _Core(SMTP):
         self._reader = Feed(asyncio.LimitOverrunError)
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
+        relay = policy.config.relay
+        self.data_size_limit = relay.max_size
+        self.enable_SMTPUTF8 = "SMTPUTF8" in relay.keywords
+        self.plain_codes = "ENHANCEDSTATUSCODES" not in relay.keywords
+        self.peer: Peer | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -99,13 +109,25 @@ class _Core(SMTP):
         self._reader.buffer.clear()
         self._set_rset_state()
         self.session = self._create_session()
-        self.login: str | None = None
+        self.visit = self.policy.relaying.visit()
+        self.refused = 0
         self.session.peer = ("", 0)
+
+    @property
+    def login(self) -> str | None:
+        """The login name of the client, or None."""
+        return self.visit.login
+
+    @login.setter
+    def login(self, name: str | None) -> None:
+        self.visit.login = name
 
     async def push(self, status: str | bytes) -> None:
         if status == SAID:
             return
         reply = (status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status) + b"\r\n"
+        if self.plain_codes:
+            reply = ENHANCED.sub(rb"\1", reply)
         if self.out and isinstance(self.out[-1], Send):
             self.out[-1] = Send(self.out[-1].data + reply)
         else:
@@ -179,12 +201,14 @@ class _Core(SMTP):
 
     def _keywords(self) -> tuple[str, ...]:
         mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
-        offers = [f"SIZE {SIZE_LIMIT}", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES"]
+        relay = self.policy.config.relay
+        values = {"SIZE": f"SIZE {relay.max_size}"}
+        offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword != "HELP"]
         if self.policy.may_start_tls(over_tls=self.over_tls):
             offers.append("STARTTLS")
         if mechanisms:
             offers.append(f"AUTH {' '.join(mechanisms)}")
-        return (*offers, "HELP")
+        return (*offers, "HELP") if "HELP" in relay.keywords else tuple(offers)
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """aiosmtpd's, with a shorter way: its own makes a class and two parse trees for every address."""
@@ -205,6 +229,9 @@ class _Core(SMTP):
         return parsed
 
     async def smtp_DATA(self, arg: str | None) -> None:
+        if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:
+            await self.push("554 5.5.1 No valid recipients")
+            return
         self._reader.overran = False
         await super().smtp_DATA(arg)
         if self._reader.overran:
@@ -227,80 +254,6 @@ class _Core(SMTP):
         await self.push("221 2.0.0 Bye")
         self._finish()
 
-    async def smtp_AUTH(self, arg: str | None) -> None:
-        mechanism, _, initial = (arg or "").partition(" ")
-        mechanism, initial = mechanism.upper(), initial.strip()
-        refusal = self._refusal(mechanism)
-        if refusal is not None:
-            self._read_all_the_same(mechanism, initial)
-            await self.push(refusal)
-            return
-        try:
-            credentials = await self._exchange(mechanism, initial)
-        except sasl.SaslError as error:
-            self.out.append(e.Malformed(str(error)))
-            await self.push(f"501 5.5.2 {error}")
-            return
-        if credentials is None:
-            await self.push("501 5.7.0 Authentication cancelled")
-            return
-        account = self.policy.check(credentials)
-        self._presented(mechanism, credentials, accepted=account is not None)
-        if account is None:
-            await self.push("535 5.7.8 Authentication credentials invalid")
-            return
-        self.session.authenticated = True
-        self.login = account.username
-        await self.push("235 2.7.0 Authentication successful")
-
-    def _refusal(self, mechanism: str) -> str | None:
-        """Return why AUTH cannot begin now (RFC 4954 section 4), or None."""
-        if not self.session.extended_smtp:
-            return "503 5.5.1 Send EHLO first"
-        if self.session.authenticated:
-            return "503 5.5.1 Already authenticated"
-        if self.envelope.mail_from is not None:
-            return "503 5.5.1 Not during a mail transaction"
-        if not mechanism:
-            return "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
-        if self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
-            return None
-        if mechanism in sasl.MECHANISMS and self.policy.needs_tls_first(over_tls=self.over_tls):
-            return "538 5.7.11 Encryption required for requested authentication mechanism"
-        return "504 5.5.4 Unrecognized authentication type"
-
-    def _read_all_the_same(self, mechanism: str, initial: str) -> None:
-        """Note the credentials that came with a refused AUTH: refused or not, they have crossed the wire."""
-        if mechanism not in sasl.MECHANISMS or not initial:
-            return
-        try:
-            next(sasl.begin(mechanism, sasl.decode_response(raw(initial))))
-        except StopIteration as done:
-            self._presented(mechanism, done.value, accepted=False)
-        except sasl.SaslError as error:
-            self.out.append(e.Malformed(str(error)))
-
-    async def _exchange(self, mechanism: str, initial: str) -> sasl.Credentials | None:
-        exchange = sasl.begin(mechanism, sasl.decode_response(raw(initial)) if initial else None)
-        try:
-            challenge = next(exchange)
-            while True:
-                await self.push(b"334 " + sasl.encode_challenge(challenge))
-                line = (await self._reader.readuntil()).rstrip(b"\r\n")
-                self.out.append(e.Response(f"<response of {len(line)} bytes>"))
-                if line == b"*":
-                    return None
-                challenge = exchange.send(sasl.decode_response(line))
-        except StopIteration as done:
-            credentials: sasl.Credentials = done.value
-            return credentials
-        except asyncio.LimitOverrunError:
-            await self._reader.skip_line()
-            raise sasl.SaslError("the response is too long") from None
-
-    def _presented(self, mechanism: str, given: sasl.Credentials, *, accepted: bool) -> None:
-        self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))
-
 
 @functools.cache
 @unlogged()
@@ -309,7 +262,6 @@ def _template() -> dict[str, Any]:
         _Handler(),
         hostname="localhost",
         ident=IDENT,
-        data_size_limit=SIZE_LIMIT,
         enable_SMTPUTF8=True,
         auth_require_tls=False,
         loop=cast("asyncio.AbstractEventLoop", Loopless()),
@@ -335,6 +287,10 @@ class SmtpEngine:
         """Take bytes from the client and return what follows."""
         self._core._reader.buffer += data  # noqa: SLF001 - both classes are one engine
         return self._step()
+
+    def met(self, peer: Peer) -> None:
+        """Take note of the other end of the TLS connection."""
+        self._core.peer = peer
 
     def tls_started(self) -> list[Output]:
         """Forget everything the client said before TLS (RFC 3207 section 4.2)."""

@@ -14,7 +14,7 @@ from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.servers import sasl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from pytest_mailauth.model.canary import Account
 
@@ -24,6 +24,8 @@ LINE_LIMIT: Final = 512
 """RFC 5321 section 4.5.3.1.4."""
 DATA_LINE_LIMIT: Final = 1001
 """RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
+ENHANCED: Final = re.compile(rb"(?m)^([245]\d\d[ -])[245]\.\d{1,3}\.\d{1,3} ")
+"""An enhanced status code behind the reply code (RFC 2034 section 4)."""
 UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
 _DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
 # A comment may follow an address, and is aiosmtpd's to read.
@@ -105,7 +107,7 @@ def raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def shown(verb: str, argument: bytes, accounts: tuple[Account, ...], *, known: bool) -> str:
+def shown(verb: str, argument: bytes, accounts: Sequence[Account], *, known: bool) -> str:
     """Return a command line as it may be shown: without credentials, and nothing of it when it is not *known*."""
     if not known:
         # A secret sent in the wrong place looks like an unknown command: nothing of it may be seen.

@@ -19,7 +19,7 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
-from pytest_mailauth.servers.wire.hello import HelloParser
+from pytest_mailauth.servers.wire.hello import RECORD, RECORD_BEHIND_A_LINE, HelloParser
 from pytest_mailauth.servers.wire.pace import Pace
 from pytest_mailauth.servers.wire.tls import TLSChannel, behind_records
 from pytest_mailauth.servers.wire.turns import Turns
@@ -36,10 +36,6 @@ BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-_RECORD: Final = b"\x16\x03"
-"""How a ClientHello begins: a handshake record of SSL 3.0 or of any TLS (RFC 8446 section 5.1)."""
-_RECORD_BEHIND_A_LINE: Final = b"\n\x16"
-"""A handshake record where the next command would begin; no command begins so."""
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
 
 
@@ -182,7 +178,7 @@ class Connection(asyncio.Protocol):
                 self._take_records(data)
             case _Mode.CLEAR:
                 self._note(e.Received(data))
-                if data.startswith(_RECORD):
+                if data.startswith(RECORD):
                     self._look_at(data)
                 self._turns.take(data)
             case _Mode.HELLO:
@@ -190,7 +186,7 @@ class Connection(asyncio.Protocol):
             case _Mode.DEAF:  # pragma: no branch - there is no fifth
                 self._note(e.Received(data))
                 self._look_at(data)
-        if was_clear and self._mode is _Mode.HELLO and _RECORD_BEHIND_A_LINE in data:
+        if was_clear and self._mode is _Mode.HELLO and RECORD_BEHIND_A_LINE in data:
             self._refuse_hasty_hello(data)
         if _QUICKACK is not None and not self._answered:
             # A client without TCP_NODELAY holds its next write back until we acknowledge this one, and the kernel
@@ -203,7 +199,7 @@ class Connection(asyncio.Protocol):
         if self._hello.hello is None:
             if self._hello.done:
                 self._hello = HelloParser()  # text came first; this may be a hello all the same
-            begins = 0 if len(self._hello) else max(data.find(_RECORD), 0)
+            begins = 0 if len(self._hello) else max(data.find(RECORD), 0)
             self._hello.feed(data[begins:])
             if self._hello.hello is not None:
                 self._note(e.HelloSeen(self._hello.hello))
@@ -212,7 +208,7 @@ class Connection(asyncio.Protocol):
         # The engine has dropped it with everything else behind STARTTLS, as it must: waiting for a second hello
         # would leave both sides waiting for ever.
         self._note(e.Malformed(_HASTY))
-        self._look_at(data[data.index(_RECORD_BEHIND_A_LINE) + 1 :])
+        self._look_at(data[data.index(RECORD_BEHIND_A_LINE) + 1 :])
         self._note(e.HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=_HASTY))
         self._turn_away()
 
@@ -255,6 +251,7 @@ class Connection(asyncio.Protocol):
                 self._turn_away()
                 return
             self._layer = Layer.TLS
+            self._machine.met(channel)
             self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
         if plain:
             self._note(e.Received(plain))
@@ -334,7 +331,7 @@ class Connection(asyncio.Protocol):
         self._mode = _Mode.HELLO
         self._hello = HelloParser()
         early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
-        if _RECORD_BEHIND_A_LINE in early:
+        if RECORD_BEHIND_A_LINE in early:
             self._refuse_hasty_hello(early)
 
     def _turn_away(self) -> None:

@@ -52,11 +52,13 @@ class ServerContext(ssl.SSLContext):
     Attributes:
         authority: Who issued the certificate.
         again: Builds an equal context.
+        leaf: The certificate that is shown, in DER.
         proofs: What :func:`probe` found, by policy: why it can't be served, or nothing.
     """
 
     authority: CertificateAuthority
     again: Callable[[], ServerContext]
+    leaf: bytes
     proofs: dict[TLSPolicy, str]
 
     def facing(self, hello: ClientHello) -> ServerContext:
@@ -83,6 +85,9 @@ def _assign_versions(context: ssl.SSLContext, minimum: ssl.TLSVersion, maximum: 
 # order would leave the wrong filters behind. CPython drops a warning whose place has the module name None, so the
 # assignment runs in a namespace of its own that has it: nothing outside this function is touched.
 _set_versions = FunctionType(_assign_versions.__code__, {"__name__": None})
+
+
+_END: Final = "-----END CERTIFICATE-----\n"
 
 
 def server_context(
@@ -126,6 +131,7 @@ def _build(policy: TLSPolicy, certificate: Certificate, ca: CertificateAuthority
         issued.configure(context)
     except ssl.SSLError as error:
         raise CannotServe(f"{ssl.OPENSSL_VERSION} does not take the certificate {issued.name}: {error}") from error
+    context.leaf = ssl.PEM_cert_to_DER_cert(issued.chain_pem.decode().partition("-----END CERTIFICATE-----")[0] + _END)
     # With tickets, a client that leaves right after the handshake also looks like one that broke off (RST).
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET

@@ -6,11 +6,17 @@ A client's alert is named from OpenSSL's reason, or from the last cleartext aler
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
 from pytest_mailauth.model.terms import HandshakeOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_mailauth.servers.wire.contexts import ServerContext
 
 ALERTS: Final[dict[int, str]] = {
     10: "unexpected_message",
@@ -92,7 +98,8 @@ class TLSChannel:
         closed: True when the peer said close_notify, or when the channel broke.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ServerContext) -> None:
+        self._leaf = context.leaf
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -101,6 +108,24 @@ class TLSChannel:
         self.alert: AlertReceived | None = None
         self.error: str | None = None
         self.closed = False
+
+    def channel_bindings(self) -> Mapping[str, bytes]:
+        """Return what a SASL mechanism may bind to (RFC 5929).
+
+        There is no tls-exporter (RFC 9266): Python's ssl does not export keying material. tls-unique is defined up to
+        TLS 1.2 only.
+        """
+        # The certificates here are signed with SHA-256, or with SHA-1, for which SHA-256 stands in (section 4.1).
+        found = {"tls-server-end-point": hashlib.sha256(self._leaf).digest()}
+        unique = None if self._ssl.version() == "TLSv1.3" else self._ssl.get_channel_binding("tls-unique")
+        return found if unique is None else {**found, "tls-unique": unique}
+
+    def identities(self) -> tuple[str, ...]:
+        """Return the names in the client's verified certificate: subjectAltName first, then common names."""
+        shown: dict[str, Any] = self._ssl.getpeercert() or {}
+        alternative = tuple(value for kind, value in shown.get("subjectAltName", ()) if kind in ("email", "DNS"))
+        subject = tuple(value for rdn in shown.get("subject", ()) for kind, value in rdn if kind == "commonName")
+        return alternative + subject
 
     @property
     def broken(self) -> bool:

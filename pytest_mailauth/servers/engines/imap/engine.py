@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.engines.contract import Output
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 MAX_LINE: Final = 8192
 """Longest line in bytes, line end included (RFC 7162 section 4)."""
@@ -93,9 +94,14 @@ class ImapEngine:
         status = "PREAUTH" if preauthenticated else "OK"
         return [Send(_status_line(b"*", Reply("IMAP4rev1 server ready", status, session.capability_code())))]
 
+    def met(self, peer: Peer) -> None:
+        """Take note of the other end of the TLS connection."""
+        self._session.peer = peer
+
     def tls_started(self) -> list[Output]:
         """Begin anew inside TLS: not authenticated, nothing buffered, no greeting (RFC 3501 section 6.2.1)."""
-        self._session = Session(self._policy, self._store, over_tls=True)
+        peer, self._session = self._session.peer, Session(self._policy, self._store, over_tls=True)
+        self._session.peer = peer
         self._lines.clear()
         self._pending = self._resume = None
         self._bad = 0

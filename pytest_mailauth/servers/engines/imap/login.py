@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events
 from pytest_mailauth.model.canary import Secret
+from pytest_mailauth.model.terms import Protocol, Refusal
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.imap.parse import ParseError
 from pytest_mailauth.servers.engines.imap.session import Continue, Refused, Reply, State
+from pytest_mailauth.servers.engines.refusals import refusal_text
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.engines.imap.parse import Arguments
@@ -71,17 +73,18 @@ def login(session: Session, args: Arguments) -> Reply:
     if not policy.may_use_password_command(over_tls=session.over_tls):
         _state(session, LOGIN_COMMAND, credentials, accepted=False)
         curable = not session.over_tls and policy.may_use_password_command(over_tls=True)
-        raise _forbidden("LOGIN is disabled", curable=curable)
-    return _judge(session, LOGIN_COMMAND, credentials)
+        raise _forbidden(session, "LOGIN is disabled", curable=curable)
+    decision = policy.desk(session.peer, LOGIN_COMMAND).decide(credentials)
+    return _judge(session, LOGIN_COMMAND, sasl.Attempt(credentials, decision))
 
 
-def _login_arguments(args: Arguments) -> sasl.Credentials:
+def _login_arguments(args: Arguments) -> sasl.Claim:
     args.space()
     username = args.astring()
     args.space()
     password = args.astring()
     args.end()
-    return sasl.Credentials(_text(username), Secret(_text(password)))
+    return sasl.Claim(_text(username), Secret(_text(password)))
 
 
 def _text(data: bytes) -> str:
@@ -98,12 +101,12 @@ def authenticate(session: Session, args: Arguments) -> Reply | Continue:
     mechanism, initial = _authenticate_arguments(args)
     if mechanism not in sasl.MECHANISMS:
         raise Refused("no such authentication mechanism")
-    exchange = sasl.begin(mechanism, _decoded(initial))
     policy = session.policy
     if not policy.may_authenticate(mechanism, over_tls=session.over_tls):
-        _witness(session, mechanism, exchange)
+        _witness(session, mechanism, initial)
         curable = not session.over_tls and policy.may_authenticate(mechanism, over_tls=True)
-        raise _forbidden("this mechanism is disabled", curable=curable)
+        raise _forbidden(session, "this mechanism is disabled", curable=curable)
+    exchange = sasl.begin(mechanism, policy.desk(session.peer, mechanism), _decoded(initial))
     return _advance(session, mechanism, exchange, None)
 
 
@@ -129,16 +132,20 @@ def witness_authenticate(session: Session, args: Arguments) -> None:
     """State the credentials in the initial response of an AUTHENTICATE that is not carried out, if they are there."""
     mechanism, initial = _authenticate_arguments(args)
     if mechanism in sasl.MECHANISMS:
-        _witness(session, mechanism, sasl.begin(mechanism, _decoded(initial)))
+        _witness(session, mechanism, initial)
 
 
-def _witness(session: Session, mechanism: str, exchange: sasl.Exchange) -> None:
+def _witness(session: Session, mechanism: str, initial: bytes | None) -> None:
+    decoded = _decoded(initial)
+    if decoded is None:
+        return
     try:
-        next(exchange)
-    except StopIteration as done:
-        _state(session, mechanism, done.value, accepted=False)
+        claim = sasl.read(mechanism, decoded)
     except sasl.SaslError as error:
         session.facts.append(events.Malformed(str(error)))
+    else:
+        if claim is not None:
+            _state(session, mechanism, claim, accepted=False)
 
 
 def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response: bytes | None) -> Reply | Continue:
@@ -149,6 +156,8 @@ def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response
         return _judge(session, mechanism, done.value)
     except sasl.SaslError as error:
         raise ParseError(str(error)) from None
+    if isinstance(challenge, sasl.ErrorChallenge):
+        _state(session, mechanism, challenge.claim, accepted=False)
     return Continue(sasl.encode_challenge(challenge), partial(_respond, session, mechanism, exchange))
 
 
@@ -162,22 +171,30 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
     return _advance(session, mechanism, exchange, _decoded(line))
 
 
-def _judge(session: Session, mechanism: str, credentials: sasl.Credentials) -> Reply:
-    account = session.policy.check(credentials)
-    _state(session, mechanism, credentials, accepted=account is not None)
+def _judge(session: Session, mechanism: str, attempt: sasl.Attempt) -> Reply:
+    account, refusal = attempt.decision
+    if not attempt.told:
+        _state(session, mechanism, attempt.claim, accepted=account is not None)
     if account is None:
-        # RFC 5530: one code for a wrong name and a wrong password, so that names cannot be found out.
-        raise Refused("authentication failed", code="AUTHENTICATIONFAILED")
+        raise _refused(session, refusal or Refusal.INVALID)
     session.enter(account)
     return Reply("logged in", code=session.capability_code())
 
 
-def _state(session: Session, mechanism: str, credentials: sasl.Credentials, *, accepted: bool) -> None:
+def _refused(session: Session, refusal: Refusal) -> Refused:
+    status, _, words = refusal_text(refusal, Protocol.IMAP, session.policy.config.auth).partition(" ")
+    code = ""
+    if words.startswith("["):
+        code, _, words = words[1:].partition("] ")
+    return Refused(words, code=code, status=status)
+
+
+def _state(session: Session, mechanism: str, credentials: sasl.Claim, *, accepted: bool) -> None:
     session.facts.append(
         events.Authentication(mechanism, credentials.identity, credentials.secret, accepted, credentials.authorization)
     )
 
 
-def _forbidden(text: str, *, curable: bool) -> Refused:
+def _forbidden(session: Session, text: str, *, curable: bool) -> Refused:
     """Return the refusal of a way to log in; PRIVACYREQUIRED when TLS would allow it (RFC 5530)."""
-    return Refused(f"{text} before TLS", code="PRIVACYREQUIRED") if curable else Refused(text)
+    return _refused(session, Refusal.ENCRYPTION_NEEDED) if curable else Refused(text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.engines.imap.view import View
     from pytest_mailauth.servers.mailstore import Mailbox, MailStore
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 EXTENSIONS: Final = ("IMAP4rev1", "SASL-IR", "ID", "LITERAL+", "UIDPLUS", "UNSELECT", "CHILDREN")
 """What the engine can do on every layer and in every state: RFC 3501, 4959, 2971, 7888, 4315, 3691 and 3348."""
@@ -80,6 +81,7 @@ class Session:
         self.policy = policy
         self.store = store
         self.over_tls = over_tls
+        self.peer: Peer | None = None
         self.state = State.NOT_AUTHENTICATED
         self.facts: list[Fact] = []
         self.unsubscribed: set[str] = set()

@@ -15,7 +15,7 @@ from pytest_mailauth.servers.engines.imap.commands import COMMANDS
 from pytest_mailauth.servers.engines.imap.parse import LITERAL_END, Arguments, ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_mailauth.model.canary import Account
 
@@ -37,7 +37,7 @@ def is_known(verb: str) -> bool:
     return verb in COMMANDS or verb in ELSEWHERE
 
 
-def first_line(tag: bytes, verb: str, tail: bytes, accounts: tuple[Account, ...]) -> str:
+def first_line(tag: bytes, verb: str, tail: bytes, accounts: Sequence[Account]) -> str:
     """Return what may be shown of the first line of a command; *tail* begins with the space behind the verb."""
     if not is_known(verb):
         return f"<unknown command: {len(tag) + 1 + len(verb) + len(tail)} bytes>"
@@ -46,7 +46,7 @@ def first_line(tag: bytes, verb: str, tail: bytes, accounts: tuple[Account, ...]
     return redact(f"{readable(tag)} {verb}{argument}", hidden_values(accounts))
 
 
-def later_line(verb: str, line: bytes, accounts: tuple[Account, ...]) -> str:
+def later_line(verb: str, line: bytes, accounts: Sequence[Account]) -> str:
     """Return what may be shown of a line of the command *verb* that follows a literal."""
     if is_known(verb) and (verb not in _HIDDEN or LITERAL_END.fullmatch(line)):
         return redact(readable(line), hidden_values(accounts))
@@ -58,7 +58,7 @@ def readable(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def _login(tail: bytes, accounts: tuple[Account, ...]) -> str:
+def _login(tail: bytes, accounts: Sequence[Account]) -> str:
     """A user name is shown if it is known: another one might be a password in the wrong place. Both may be literals."""
     announced = LITERAL_END.search(tail)
     args = Arguments(tail[: announced.start()] if announced else tail)
@@ -79,12 +79,12 @@ def _login(tail: bytes, accounts: tuple[Account, ...]) -> str:
     return "".join(f" {word}" for word in words)
 
 
-def _user(name: bytes, accounts: tuple[Account, ...]) -> str:
+def _user(name: bytes, accounts: Sequence[Account]) -> str:
     known = {known for account in accounts for known in (account.username, account.address)}
     return readable(name) if readable(name) in known else f"<unknown name of {len(name)} bytes>"
 
 
-def _authenticate(tail: bytes, _accounts: tuple[Account, ...]) -> str:
+def _authenticate(tail: bytes, _accounts: Sequence[Account]) -> str:
     found = _MECHANISM.fullmatch(tail)
     if not found:
         return f" <argument of {len(tail)} bytes>"
@@ -92,7 +92,7 @@ def _authenticate(tail: bytes, _accounts: tuple[Account, ...]) -> str:
     return f" {readable(found[1])}{initial}"
 
 
-_HIDDEN: Final[dict[str, Callable[[bytes, tuple[Account, ...]], str]]] = {
+_HIDDEN: Final[dict[str, Callable[[bytes, Sequence[Account]], str]]] = {
     "LOGIN": _login,
     "AUTHENTICATE": _authenticate,
 }

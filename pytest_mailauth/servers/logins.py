@@ -1,0 +1,136 @@
+"""Who is let in: the decision about a claim, with what a server remembers of earlier ones.
+
+No socket and no clock of its own; time is asked for only where a rate limit needs it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.model.canary import Account, Secret
+from pytest_mailauth.model.config import choose
+from pytest_mailauth.model.terms import Refusal
+from pytest_mailauth.servers.sasl import Claim, Decision, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_mailauth.model.config import AuthPolicy
+    from pytest_mailauth.servers.sasl import Peer
+
+NOBODY: Final = Account(username="anonymous", password=Secret(""), address="anonymous@localhost", token=Secret(""))
+"""Whom an ANONYMOUS login is: an account with an empty mailbox."""
+
+
+class Logins:
+    """The logins of one server.
+
+    Args:
+        auth: Its authentication policy.
+        accounts: Who may log in.
+        clock: Tells seconds.
+    """
+
+    def __init__(self, auth: AuthPolicy, accounts: Sequence[Account], clock: Callable[[], float]) -> None:
+        self._auth = auth
+        self._accounts = accounts
+        self._clock = clock
+        self._failures: Counter[str] = Counter()
+        self._attempts: deque[float] = deque()
+
+    def account_of(self, identity: str) -> Account | None:
+        """Return the account with this login name or mail address, or None."""
+        return next((a for a in self._accounts if identity in (a.username, a.address)), None)
+
+    def decide(self, claim: Claim, mechanism: str = "") -> Decision:
+        """Judge a claim. The first reason against it counts."""
+        if self._auth.reject is not None:
+            return Decision(None, choose(Refusal, self._auth.reject, "reject"))
+        if self._too_many():
+            return Decision(None, Refusal.RATE_LIMITED)
+        account = self.account_of(claim.identity)
+        name = account.username if account else claim.identity
+        limit = self._auth.lockout
+        if limit is not None and self._failures[name] >= limit:
+            return Decision(None, Refusal.LOCKED)
+        refusal = self._against(claim, account, mechanism)
+        if refusal is None:
+            self._failures.pop(name, None)
+            return Decision(NOBODY if claim.kind is Kind.NOTHING else account)
+        self._failures[name] += 1
+        return Decision(None, refusal)
+
+    def _too_many(self) -> bool:
+        if self._auth.rate_limit is None:
+            return False
+        most, seconds = self._auth.rate_limit
+        now = self._clock()
+        while self._attempts and self._attempts[0] <= now - seconds:
+            self._attempts.popleft()
+        self._attempts.append(now)
+        return len(self._attempts) > most
+
+    def _against(self, claim: Claim, account: Account | None, mechanism: str) -> Refusal | None:
+        if mechanism in self._auth.too_weak:
+            return Refusal.TOO_WEAK
+        told = self._auth.decide(claim) if self._auth.decide is not None else None
+        if isinstance(told, str):
+            return choose(Refusal, told, "decide")
+        wrong = Refusal.BAD_TOKEN if claim.kind is Kind.TOKEN else Refusal.INVALID
+        if claim.kind is not Kind.NOTHING and account is None:
+            return wrong
+        right = told if told is not None else self._is_right(claim, account)
+        if not right:
+            return wrong
+        if claim.kind in (Kind.PASSWORD, Kind.PROOF) and not self._auth.less_secure_apps:
+            return Refusal.OAUTH_REQUIRED
+        return None
+
+    def _is_right(self, claim: Claim, account: Account | None) -> bool:
+        if account is None:
+            return claim.proved
+        # Nobody acts for somebody else here: the authorization identity is empty or the account's own.
+        if claim.authorization not in ("", account.username, account.address):
+            return False
+        if claim.kind in (Kind.PROOF, Kind.CERTIFICATE):
+            return claim.proved
+        if claim.kind is Kind.TOKEN and self._auth.accept_token is not None:
+            return self._auth.accept_token(claim.secret, account)
+        wanted = account.token if claim.kind is Kind.TOKEN else account.password
+        return hmac.compare_digest(claim.secret.encode("utf-8", "surrogateescape"), wanted.encode())
+
+
+class Desk:
+    """Where the client of one connection logs in: what a SASL mechanism may ask of its server."""
+
+    def __init__(self, host: str, logins: Logins, peer: Peer | None, mechanism: str) -> None:
+        self.host = host
+        self._logins = logins
+        self._peer = peer
+        self._mechanism = mechanism
+
+    @property
+    def channel_bindings(self) -> Mapping[str, bytes]:
+        """Channel binding data of this connection, by type."""
+        return self._peer.channel_bindings() if self._peer is not None else {}
+
+    @property
+    def peer_identities(self) -> tuple[str, ...]:
+        """The names in the client's certificate."""
+        return self._peer.identities() if self._peer is not None else ()
+
+    def nonce(self) -> str:
+        """Return a fresh unguessable string."""
+        return secrets.token_hex(12)
+
+    def password_of(self, identity: str) -> Secret | None:
+        """Return the password of an account, or None."""
+        account = self._logins.account_of(identity)
+        return account.password if account is not None else None
+
+    def decide(self, claim: Claim) -> Decision:
+        """Judge a claim."""
+        return self._logins.decide(claim, self._mechanism)

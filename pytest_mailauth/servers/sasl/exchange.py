@@ -1,0 +1,144 @@
+"""What every SASL mechanism shares: the exchange as a generator, what it may ask, and what comes out of it.
+
+An exchange yields challenges, is sent responses, and returns an attempt (RFC 4422 section 5). It never sees
+base64, continuation markers or the protocol around it, and it decides nothing: it asks its server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Generator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pytest_mailauth.model.canary import Account, Secret
+    from pytest_mailauth.model.terms import Refusal
+
+
+class SaslError(Exception):
+    """The client's response breaks the mechanism's syntax."""
+
+
+class Kind(StrEnum):
+    """What stands behind a claim to be somebody."""
+
+    PASSWORD = "password"
+    TOKEN = "token"
+    PROOF = "proof"
+    """An answer that shows knowledge of the password and does not reveal it."""
+    CERTIFICATE = "certificate"
+    NOTHING = "nothing"
+    """ANONYMOUS (RFC 4505)."""
+
+
+class Claim(NamedTuple):
+    """What a client presented: authentication identity, secret, authorization identity (RFC 4422 section 3.4.1).
+
+    *secret* is what crossed the wire, empty where the mechanism reveals nothing. *proved* is the mechanism's own
+    verdict, for claims of kind PROOF and CERTIFICATE.
+    """
+
+    identity: str
+    secret: Secret
+    authorization: str = ""
+    kind: Kind = Kind.PASSWORD
+    proved: bool = False
+
+
+class Decision(NamedTuple):
+    """What the server makes of a claim: an account, or the reason of the refusal."""
+
+    account: Account | None
+    refusal: Refusal | None = None
+
+
+class Attempt(NamedTuple):
+    """A finished exchange: what was claimed, and what became of it.
+
+    *told* is True when an error challenge has stated it before.
+    """
+
+    claim: Claim
+    decision: Decision
+    told: bool = False
+
+
+class ErrorChallenge(bytes):
+    """A challenge that tells the client that *claim* is refused (RFC 7628 section 3.2.2).
+
+    The attempt is over here for everybody who watches: many a client leaves instead of answering.
+    """
+
+    claim: Claim
+
+    def __new__(cls, challenge: bytes, claim: Claim) -> Self:
+        """Return *challenge* with the claim that it is about."""
+        self = super().__new__(cls, challenge)
+        self.claim = claim
+        return self
+
+
+class Peer(Protocol):
+    """The other end of a TLS connection, as far as mechanisms care."""
+
+    def channel_bindings(self) -> Mapping[str, bytes]:
+        """Return channel binding data by type (RFC 5929), as far as this connection has them."""
+
+    def identities(self) -> tuple[str, ...]:
+        """Return the names in the client's verified certificate; empty without one."""
+
+
+class Server(Protocol):
+    """What a mechanism may ask of the server it runs in."""
+
+    @property
+    def host(self) -> str:
+        """The server's name, for challenges."""
+
+    @property
+    def channel_bindings(self) -> Mapping[str, bytes]:
+        """Channel binding data by type (RFC 5929), as far as this connection has them."""
+
+    @property
+    def peer_identities(self) -> tuple[str, ...]:
+        """The names in the client's certificate; empty without one."""
+
+    def nonce(self) -> str:
+        """Return an unguessable printable string without commas."""
+
+    def password_of(self, identity: str) -> Secret | None:
+        """Return the password of an account, or None when there is no such account."""
+
+    def decide(self, claim: Claim) -> Decision:
+        """Judge a claim."""
+
+
+Exchange = Generator[bytes, bytes, Attempt]
+
+
+def text(data: bytes) -> str:
+    """Return a name or password as text; bytes that are not UTF-8 survive the way back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def decode_response(line: bytes) -> bytes:
+    """Return the bytes behind a base64 *line*; ``=`` stands for an empty initial response (RFC 4954 section 4).
+
+    Raises:
+        SaslError: The line is not base64.
+    """
+    if line == b"=":
+        return b""
+    try:
+        return base64.b64decode(line, validate=True)
+    except binascii.Error as error:
+        raise SaslError("the response is not base64") from error
+
+
+def encode_challenge(challenge: bytes) -> bytes:
+    """Return *challenge* as the base64 line that follows the protocol's continuation marker."""
+    return base64.b64encode(challenge)

@@ -1,0 +1,317 @@
+"""Mail programs and libraries of other people, and how each of them is told to log in with one mechanism.
+
+A row says what a client speaks; a recipe turns an errand into a command line and its files, or into calls of a
+library. Nothing is said here about what these clients do beyond that they log in or report that they were refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DEADLINE = 10.0
+"""Seconds that one login may take."""
+
+SUBMISSION = """\
+From: sender@example.test
+To: recipient@example.test
+Subject: from a program
+
+Hello.
+"""
+
+
+class Errand(NamedTuple):
+    """What a client is given: where to log in, as whom and how."""
+
+    protocol: str
+    security: str
+    mechanism: str
+    host: str
+    port: int
+    username: str
+    password: str
+    token: str
+    cafile: str
+    certificate: Path
+    """The client's certificate and key; only EXTERNAL shows it."""
+    folder: Path
+    """Its home directory."""
+
+    @property
+    def secret(self):
+        return self.token if "OAUTH" in self.mechanism or "BEARER" in self.mechanism else self.password
+
+    @property
+    def implicit(self):
+        return self.security == "implicit"
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return str(path)
+
+
+class Recipe(NamedTuple):
+    """How one client is run, and what it speaks by its own account."""
+
+    module: str | None
+    """The library, or None for a program."""
+    log_in: Callable[[Errand], object]
+    """Returns a command line for a program; for a library, logs in and returns the words of a refusal or None."""
+    speaks: Callable[[str], bool] = lambda _mechanism: True
+    """Whether this build of it has the mechanism."""
+
+
+class Missing(Exception):
+    """The client is not installed here, or was built without the mechanism."""
+
+
+def run(argv, folder, stdin=""):
+    """Run a program in a session of its own and return its exit status and all that it printed."""
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C"},
+        cwd=folder,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    with process:
+        try:
+            printed, _ = process.communicate(stdin, DEADLINE)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, printed
+
+
+def refusal(client, errand):
+    """Log in with *client*; return None when it reports success, and its words when it reports failure.
+
+    Raises:
+        Missing: It is not here, or cannot.
+    """
+    recipe = CLIENTS[client]
+    program = client.partition(" ")[0]
+    if (importlib.util.find_spec(recipe.module) if recipe.module else shutil.which(program)) is None:
+        raise Missing(f"{program} is not installed")
+    if not recipe.speaks(errand.mechanism):
+        raise Missing(f"this build of {program} has no {errand.mechanism}")
+    if recipe.module:
+        return recipe.log_in(errand)
+    status, printed = run(recipe.log_in(errand), errand.folder, SUBMISSION if program == "msmtp" else "")
+    return None if status == 0 else f"exit status {status}: {printed}"
+
+
+@functools.cache
+def printed_by(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False).stdout
+
+
+def listed_by(*argv):
+    """Return whether a program names a mechanism when it is asked what it was built with."""
+    return lambda mechanism: mechanism in printed_by(*argv).upper().split()
+
+
+# Programs.
+
+
+def curl(errand):
+    scheme = errand.protocol + "s" * errand.implicit
+    argv = ["curl", "-q", "--silent", "--show-error", "--max-time", str(DEADLINE), "--noproxy", "*"]
+    argv += ["--ssl-reqd", "--cacert", errand.cafile, "--url", f"{scheme}://{errand.host}:{errand.port}/"]
+    sign = "+" if errand.mechanism == "APOP" else ""
+    argv += ["--login-options", f"AUTH={sign}{errand.mechanism}"]
+    if errand.secret is errand.token:
+        argv += ["--user", f"{errand.username}:", "--oauth2-bearer", errand.token]
+    elif errand.mechanism == "EXTERNAL":
+        argv += ["--user", f"{errand.username}:", "--cert", str(errand.certificate)]
+    else:
+        argv += ["--user", f"{errand.username}:{errand.password}"]
+    if errand.protocol == "smtp":
+        argv += ["--mail-from", "sender@example.test", "--mail-rcpt", "recipient@example.test"]
+        argv += ["--upload-file", errand.file("message", SUBMISSION)]
+    return argv
+
+
+def curl_speaks(mechanism):
+    return not mechanism.startswith("SCRAM") or "gsasl" in printed_by("curl", "--version").lower()
+
+
+def _settings(errand):
+    """Return what msmtp and mpop are told in the same words."""
+    external = errand.mechanism == "EXTERNAL"
+    return {
+        "host": errand.host,
+        "port": errand.port,
+        "timeout": int(DEADLINE),
+        "tls": "on",
+        "tls_starttls": "off" if errand.implicit else "on",
+        "tls_trust_file": errand.cafile,
+        "auth": errand.mechanism.lower(),
+        "user": errand.username,
+        **({"tls_cert_file": errand.certificate, "tls_key_file": errand.certificate} if external else {}),
+        "passwordeval": f"cat {errand.file('secret', errand.secret)}",
+    }
+
+
+def _account(errand, settings):
+    lines = (f"{key} {value}\n" for key, value in settings.items())
+    return errand.file("config", f"account default\n{''.join(lines)}")
+
+
+def msmtp(errand):
+    settings = _settings(errand) | {"from": "sender@example.test", "domain": "localhost"}
+    return ["msmtp", "-C", _account(errand, settings), "recipient@example.test"]
+
+
+def mpop(errand):
+    places = {"delivery": f"mbox {errand.folder / 'mbox'}", "uidls_file": errand.folder / "uidls"}
+    return ["mpop", "-C", _account(errand, _settings(errand) | places), "--auth-only"]
+
+
+def swaks(errand):
+    return [
+        *("swaks", "--server", errand.host, "--port", str(errand.port), "--timeout", f"{DEADLINE:g}s"),
+        *("--from", "sender@example.test", "--to", "recipient@example.test", "--helo", "localhost"),
+        *("--tls-on-connect" if errand.implicit else "--tls", "--tls-verify", "--tls-ca-path", errand.cafile),
+        *("--auth", errand.mechanism, "--auth-user", errand.username, "--auth-password", errand.password),
+    ]
+
+
+def swaks_speaks(mechanism):
+    # What it lacks is a Perl module, of which TLS takes one and a proof another.
+    wanted = {"TLS supported", *(["AUTH CRAM-MD5 supported"] if mechanism == "CRAM-MD5" else [])}
+    return wanted <= {line.removeprefix("=== ") for line in printed_by("swaks", "--support").splitlines()}
+
+
+def gsasl(errand):
+    argv = ["gsasl", f"--{errand.protocol}", "--connect", f"{errand.host}:{errand.port}", "--starttls"]
+    argv += ["--x509-ca-file", errand.cafile, "--mechanism", errand.mechanism, "--hostname", errand.host]
+    if errand.mechanism == "ANONYMOUS":
+        return [*argv, "--anonymous-token", "trace"]
+    if errand.mechanism == "EXTERNAL":
+        pem = str(errand.certificate)
+        return [*argv, "--x509-cert-file", pem, "--x509-key-file", pem, "--authorization-id", errand.username]
+    if not errand.mechanism.endswith("-PLUS"):
+        argv += ["--no-cb"]
+    if errand.mechanism == "PLAIN":
+        argv += ["--authorization-id", ""]
+    return [*argv, "--authentication-id", errand.username, "--password", errand.password]
+
+
+# Libraries.
+
+
+def aiosmtplib(errand):
+    library = importlib.import_module("aiosmtplib")
+
+    async def send():
+        client = library.SMTP(
+            hostname=errand.host,
+            port=errand.port,
+            timeout=DEADLINE,
+            use_tls=errand.implicit,
+            start_tls=not errand.implicit,
+            tls_context=ssl.create_default_context(cafile=errand.cafile),
+        )
+        async with client:
+            await client.ehlo()
+            await getattr(client, AIOSMTPLIB[errand.mechanism])(errand.username, errand.secret)
+
+    try:
+        asyncio.run(send())
+    except library.SMTPAuthenticationError as error:
+        return str(error)
+    return None
+
+
+AIOSMTPLIB = {"PLAIN": "auth_plain", "LOGIN": "auth_login", "CRAM-MD5": "auth_crammd5", "XOAUTH2": "auth_xoauth2"}
+
+
+def aiosmtplib_speaks(mechanism):
+    return hasattr(importlib.import_module("aiosmtplib").SMTP, AIOSMTPLIB[mechanism])
+
+
+IMAPCLIENT = {"PLAIN": "plain_login", "XOAUTH2": "oauth2_login", "OAUTHBEARER": "oauthbearer_login"}
+
+
+def imapclient(errand):
+    library = importlib.import_module("imapclient")
+    context = ssl.create_default_context(cafile=errand.cafile)
+    args = {"port": errand.port, "timeout": DEADLINE, "ssl": errand.implicit}
+    with library.IMAPClient(errand.host, ssl_context=context if errand.implicit else None, **args) as client:
+        if not errand.implicit:
+            client.starttls(context)
+        try:
+            getattr(client, IMAPCLIENT[errand.mechanism])(errand.username, errand.secret)
+        except library.exceptions.LoginError as error:
+            return str(error)
+        client.select_folder("INBOX")
+    return None
+
+
+IMAP_TOOLS = {"PLAIN": "login_utf8", "XOAUTH2": "xoauth2"}
+
+
+def imap_tools(errand):
+    library = importlib.import_module("imap_tools")
+    box = library.MailBox if errand.implicit else library.MailBoxStartTls
+    context = ssl.create_default_context(cafile=errand.cafile)
+    with box(errand.host, errand.port, timeout=DEADLINE, ssl_context=context) as mailbox:
+        try:
+            getattr(mailbox, IMAP_TOOLS[errand.mechanism])(errand.username, errand.secret)
+        except mailbox.client.error as error:
+            return str(error)
+    return None
+
+
+CLIENTS = {
+    "curl": Recipe(None, curl, curl_speaks),
+    "curl --sasl-ir": Recipe(None, lambda errand: [*curl(errand), "--sasl-ir"], curl_speaks),
+    "msmtp": Recipe(None, msmtp, listed_by("msmtp", "--version")),
+    "mpop": Recipe(None, mpop, listed_by("mpop", "--version")),
+    "swaks": Recipe(None, swaks, swaks_speaks),
+    "gsasl": Recipe(None, gsasl, listed_by("gsasl", "--client-mechanisms")),
+    "aiosmtplib": Recipe("aiosmtplib", aiosmtplib, aiosmtplib_speaks),
+    "IMAPClient": Recipe("imapclient", imapclient),
+    "imap-tools": Recipe("imap_tools", imap_tools),
+}
+
+TOKENS = ("XOAUTH2", "OAUTHBEARER")
+SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+SIMPLE = ("PLAIN", "LOGIN", "CRAM-MD5")
+BOTH = ("starttls", "implicit")
+
+ROWS = (
+    ("curl", ("smtp", "pop3", "imap"), BOTH, (*SIMPLE, *SCRAM[:2], *TOKENS, "EXTERNAL")),
+    ("curl", ("pop3",), BOTH, ("APOP",)),
+    ("curl --sasl-ir", ("smtp", "pop3", "imap"), BOTH, ("PLAIN", "LOGIN", *TOKENS, "EXTERNAL")),
+    ("msmtp", ("smtp",), BOTH, (*SIMPLE, *SCRAM[:2], *TOKENS, "EXTERNAL")),
+    ("mpop", ("pop3",), BOTH, (*SIMPLE, *SCRAM[:2], *TOKENS, "EXTERNAL", "APOP")),
+    ("swaks", ("smtp",), BOTH, SIMPLE),
+    # gsasl has no implicit TLS, and does not speak POP3.
+    ("gsasl", ("smtp", "imap"), ("starttls",), (*SIMPLE, *SCRAM, "EXTERNAL", "ANONYMOUS")),
+    ("aiosmtplib", ("smtp",), BOTH, tuple(AIOSMTPLIB)),
+    ("IMAPClient", ("imap",), BOTH, tuple(IMAPCLIENT)),
+    ("imap-tools", ("imap",), BOTH, tuple(IMAP_TOOLS)),
+)
+"""Client, protocols, ways into TLS, mechanisms: every combination of a row is tried."""

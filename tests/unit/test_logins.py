@@ -1,0 +1,164 @@
+"""Who is let in: every reason to refuse, and what a server remembers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mailauth.model.canary import Account, Secret
+from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.terms import Protocol, Refusal
+from pytest_mailauth.servers.engines.refusals import REPLIES, refusal_text
+from pytest_mailauth.servers.logins import Logins
+from pytest_mailauth.servers.sasl import Claim, Kind
+
+ALICE, BOB = Account.fresh(), Account.fresh("bob@example.test")
+RIGHT = Claim(ALICE.username, ALICE.password)
+WRONG = Claim(ALICE.username, Secret("not it"))
+TOKEN = Claim(ALICE.username, ALICE.token, kind=Kind.TOKEN)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def logins(clock=None, **policy):
+    return Logins(AuthPolicy(**policy), (ALICE, BOB), clock or Clock())
+
+
+@pytest.mark.parametrize(
+    ("claim", "account", "refusal"),
+    [
+        (RIGHT, ALICE, None),
+        (Claim(ALICE.address, ALICE.password), ALICE, None),
+        (Claim(ALICE.username, ALICE.password, ALICE.address), ALICE, None),
+        (WRONG, None, Refusal.INVALID),
+        (Claim("nobody", ALICE.password), None, Refusal.INVALID),
+        (Claim(BOB.username, ALICE.password), None, Refusal.INVALID),
+        (Claim(ALICE.username, ALICE.password, BOB.username), None, Refusal.INVALID),
+        (Claim(ALICE.username, ALICE.token), None, Refusal.INVALID),
+        (TOKEN, ALICE, None),
+        (Claim(ALICE.username, ALICE.password, kind=Kind.TOKEN), None, Refusal.BAD_TOKEN),
+        (Claim(ALICE.username, Secret(""), kind=Kind.PROOF, proved=True), ALICE, None),
+        (Claim(ALICE.username, Secret(""), kind=Kind.PROOF), None, Refusal.INVALID),
+        (Claim("nobody", Secret(""), kind=Kind.PROOF, proved=True), None, Refusal.INVALID),
+        (Claim(ALICE.username, Secret(""), kind=Kind.CERTIFICATE, proved=True), ALICE, None),
+        (Claim(ALICE.username, Secret(""), kind=Kind.CERTIFICATE), None, Refusal.INVALID),
+    ],
+)
+def test_the_usual_decision(claim, account, refusal):
+    assert logins().decide(claim) == (account, refusal)
+
+
+def test_nobody_is_somebody():
+    account, refusal = logins().decide(Claim("trace", Secret(""), kind=Kind.NOTHING, proved=True))
+    assert (account.username, refusal) == ("anonymous", None)
+
+
+@pytest.mark.parametrize("reason", Refusal)
+def test_every_login_can_be_refused_with_every_reason(reason):
+    assert logins(reject=reason.value).decide(RIGHT) == (None, reason)
+
+
+def test_passwords_can_be_switched_off():
+    strict = logins(less_secure_apps=False)
+    assert strict.decide(RIGHT) == (None, Refusal.OAUTH_REQUIRED)
+    assert strict.decide(WRONG) == (None, Refusal.INVALID)
+    assert strict.decide(TOKEN) == (ALICE, None)
+
+
+def test_a_weak_mechanism():
+    assert logins(too_weak=("PLAIN",)).decide(RIGHT, "PLAIN") == (None, Refusal.TOO_WEAK)
+    assert logins(too_weak=("PLAIN",)).decide(RIGHT, "LOGIN") == (ALICE, None)
+
+
+def test_lock_out_after_failures_in_a_row():
+    desk = logins(lockout=2)
+    assert [desk.decide(claim).refusal for claim in (WRONG, RIGHT, WRONG, WRONG, RIGHT)] == [
+        Refusal.INVALID,
+        None,
+        Refusal.INVALID,
+        Refusal.INVALID,
+        Refusal.LOCKED,
+    ]
+    assert desk.decide(Claim(ALICE.address, ALICE.password)).refusal is Refusal.LOCKED
+    assert desk.decide(Claim(BOB.username, BOB.password)).account == BOB
+
+
+def test_rate_limit_on_a_clock():
+    clock = Clock()
+    desk = logins(clock, rate_limit=(2, 10.0))
+    assert [desk.decide(RIGHT).refusal for _ in range(3)] == [None, None, Refusal.RATE_LIMITED]
+    clock.now = 10.0
+    assert desk.decide(RIGHT).account == ALICE
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (True, (ALICE, None)),
+        (False, (None, Refusal.INVALID)),
+        ("temporary", (None, Refusal.TEMPORARY)),
+        (None, (None, Refusal.INVALID)),
+    ],
+)
+def test_a_callable_decides(told, expected):
+    seen = []
+    desk = logins(decide=lambda claim: seen.append(claim) or told)
+    assert desk.decide(WRONG) == expected
+    assert seen == [WRONG]
+
+
+def test_an_issuer_accepts_tokens():
+    issued = {"good": ALICE}
+    desk = logins(accept_token=lambda token, account: issued.get(token) == account)
+    assert desk.decide(Claim(ALICE.username, Secret("good"), kind=Kind.TOKEN)).account == ALICE
+    assert desk.decide(Claim(BOB.username, Secret("good"), kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
+    assert desk.decide(TOKEN).refusal is Refusal.BAD_TOKEN
+    assert desk.decide(Claim("nobody", Secret("good"), kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
+
+
+def test_every_refusal_has_a_reply_on_every_protocol():
+    assert set(REPLIES) == set(Refusal)
+    assert all(set(row) == set(Protocol) for row in REPLIES.values())
+    starts = {Protocol.SMTP: "45", Protocol.POP3: "-ERR", Protocol.IMAP: "NO"}
+    for row in REPLIES.values():
+        for protocol, reply in row.items():
+            assert reply.startswith(starts[protocol] if protocol is not Protocol.SMTP else tuple(starts[protocol]))
+
+
+def test_a_reply_in_the_providers_wording():
+    policy = AuthPolicy(texts={"invalid": "535 5.7.8 Username and Password not accepted"})
+    assert refusal_text(Refusal.INVALID, Protocol.SMTP, policy) == "535 5.7.8 Username and Password not accepted"
+    assert refusal_text(Refusal.LOCKED, Protocol.SMTP, policy) == REPLIES[Refusal.LOCKED][Protocol.SMTP]
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ({"before_tls": ("SCRAM-SHA-256-PLUS",)}, "binds to TLS"),
+        ({"reject": "rubbish"}, "reject='rubbish' is not known"),
+        ({"texts": {"rubbish": "535"}}, "texts='rubbish' is not known"),
+        ({"lockout": 0}, "at least one failure"),
+        ({"rate_limit": (0, 1.0)}, "a number of attempts and of seconds"),
+        ({"too_weak": ("NTLM",)}, "too_weak='NTLM' is not known"),
+    ],
+)
+def test_settings_that_make_no_sense(policy, message):
+    with pytest.raises(ConfigError, match=message):
+        AuthPolicy(**policy)
+
+
+def test_mechanisms_that_need_something_else():
+    with pytest.raises(ConfigError, match="EXTERNAL needs a client certificate"):
+        ServerConfig(protocol="smtp", auth=AuthPolicy(mechanisms=("EXTERNAL",)))
+    ServerConfig(
+        protocol="smtp",
+        auth=AuthPolicy(mechanisms=("EXTERNAL",)),
+        tls=TLSPolicy(client_certificate="optional"),
+    )
+    with pytest.raises(ConfigError, match="APOP exists in POP3 only"):
+        ServerConfig(protocol="imap", auth=AuthPolicy(mechanisms=("APOP",)))

@@ -1,0 +1,129 @@
+"""What an SMTP server takes from whom: relaying, single recipients and senders, limits, greylisting, keywords."""
+
+from __future__ import annotations
+
+import pytest
+from smtp_session import ALICE, PLAIN, codes, replies, talk
+
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.relay import KEYWORDS, RelayPolicy
+
+LOCAL, FOREIGN = "bob@example.test", "carol@elsewhere.test"
+LOGIN = ("EHLO client.test", f"AUTH PLAIN {PLAIN}")
+HELLO = ("EHLO client.test",)
+
+
+def said(*lines, relay=None, **settings):
+    """Return the replies to *lines* after the greeting, one a command, and the store."""
+    data = "".join(f"{line}\r\n" for line in lines).encode()
+    outputs, store = talk(data, relay=relay or RelayPolicy(), **settings)
+    return [reply for reply in replies(outputs) if not reply.startswith("250-")], store
+
+
+def last(*lines, **settings):
+    return said(*lines, **settings)[0][-1]
+
+
+def mail(*recipients, sender=ALICE.address):
+    return (f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{recipient}>" for recipient in recipients))
+
+
+MESSAGE = ("DATA", "Subject: x", "", "Hello", ".")
+
+
+@pytest.mark.parametrize(
+    ("relay", "before", "recipient", "code"),
+    [
+        ("authenticated", HELLO, LOCAL, "250"),
+        ("authenticated", HELLO, LOCAL.upper(), "250"),
+        ("authenticated", HELLO, FOREIGN, "550"),
+        ("authenticated", HELLO, f"carol@example.test.{FOREIGN.partition('@')[2]}", "550"),
+        ("authenticated", LOGIN, FOREIGN, "250"),
+        ("local", LOGIN, FOREIGN, "550"),
+        ("local", HELLO, LOCAL, "250"),
+        ("open", HELLO, FOREIGN, "250"),
+    ],
+)
+def test_relaying(relay, before, recipient, code):
+    reply = last(*before, *mail(recipient), relay=RelayPolicy(relay=relay))
+    assert reply[:3] == code
+    if code == "550":
+        assert reply.startswith(f"550 5.7.1 <{recipient}>: relaying denied")
+
+
+def test_login_first():
+    policy = RelayPolicy(login_first=True)
+    assert last(*HELLO, *mail(), relay=policy) == "530 5.7.0 Authentication required"
+    assert last(*LOGIN, *mail(), relay=policy) == "250 OK"
+
+
+def test_single_recipients_and_the_envelope_of_the_others():
+    policy = RelayPolicy(recipients={"bad@example.test": "550 5.1.1 no such user", "slow@example.test": "451 later"})
+    answers, store = said(*HELLO, *mail(LOCAL, "bad@example.test", "slow@example.test"), *MESSAGE, relay=policy)
+    assert answers[-5:-2] == ["250 OK", "550 5.1.1 no such user", "451 later"]
+    assert store.submitted[0].rcpt_tos == (LOCAL,)
+
+
+def test_no_valid_recipients():
+    policy = RelayPolicy(known_recipients=(ALICE.address,))
+    answers, store = said(*HELLO, *mail(LOCAL), "DATA", relay=policy)
+    assert answers[-2:] == [f"550 5.1.1 <{LOCAL}>: no such recipient", "554 5.5.1 No valid recipients"]
+    assert store.submitted == []
+    assert last(*HELLO, *mail(), "DATA", relay=policy).startswith("503")
+
+
+def test_senders():
+    policy = RelayPolicy(senders={"spam@example.test": "550 5.7.1 go away"}, own_sender=True)
+    assert last(*HELLO, *mail(sender="spam@example.test"), relay=policy) == "550 5.7.1 go away"
+    assert last(*LOGIN, *mail(sender="bob@example.test"), relay=policy).startswith("553 5.7.1 <bob@example.test>")
+    assert last(*LOGIN, *mail(), relay=policy) == "250 OK"
+
+
+def test_greylisting_remembers_sender_and_recipient():
+    policy = RelayPolicy(greylist=1)
+    once, again = mail(LOCAL)
+    answers, _ = said(*HELLO, once, again, again, "RSET", once, again, relay=policy)
+    assert [answer[:3] for answer in answers[1:]] == ["250", "451", "250", "250", "250", "250"]
+
+
+def test_limits():
+    policy = RelayPolicy(max_recipients=1, max_messages=1, max_size=30)
+    answers, store = said(*HELLO, *mail(LOCAL, ALICE.address), *MESSAGE, *mail(), relay=policy)
+    assert answers[-4:-2] == ["452 4.5.3 Too many recipients", "354 End data with <CR><LF>.<CR><LF>"]
+    assert answers[-1] == "452 4.3.1 Too many messages in this session"
+    assert len(store.submitted) == 1
+    assert last(*HELLO, f"MAIL FROM:<{LOCAL}> SIZE=31", relay=policy).startswith("552")
+    large, store = said(*HELLO, *mail(LOCAL), "DATA", "x" * 40, ".", relay=policy)
+    assert (large[-1][:3], store.submitted) == ("552", [])
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_each_keyword_can_be_switched_off(keyword):
+    others = tuple(other for other in KEYWORDS if other != keyword)
+    outputs, _ = talk(b"EHLO client.test\r\n", relay=RelayPolicy(keywords=others))
+    announced = {reply[4:].partition(" ")[0] for reply in replies(outputs)}
+    assert set(others) <= announced
+    assert keyword not in announced
+
+
+def test_what_is_switched_off_is_not_meant():
+    bare = RelayPolicy(keywords=())
+    answers, _ = said(*LOGIN, "MAIL FROM:<böb@example.test> SMTPUTF8", "RSET", *mail(FOREIGN), relay=bare)
+    assert answers[1] == "235 Authentication successful"
+    assert answers[2].startswith("5")
+    assert codes(talk(b"EHLO client.test\r\n", relay=bare)[0]) == ["250"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"relay": "closed"}, "relay='closed' is not known"),
+        ({"keywords": ("CHUNKING",)}, "'CHUNKING' is not known"),
+        ({"recipients": {"a@b.test": "no such user"}}, "is no SMTP reply"),
+        ({"max_recipients": 0}, "max_recipients=0 must be at least 1"),
+        ({"greylist": -1}, "greylist=-1 must be at least 0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        RelayPolicy(**settings)

@@ -15,7 +15,7 @@ from pytest_mailauth.places import Place, places, put_back
 from pytest_mailauth.report.text import explain_assertion, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 SHORTEST: Final = 8
 """Characters of the shortest secret that is searched for: a shorter one is found by chance."""
@@ -43,6 +43,7 @@ class Secrets:
 
     Args:
         others: Returns further accounts whose secrets are searched for; asked each time.
+        more: Returns further secrets by label; asked each time.
 
     Attributes:
         account: An account that no server knows, with ``username``, ``password``, ``token`` and ``address``.
@@ -54,9 +55,12 @@ class Secrets:
         >>> secrets.assert_absent("nothing to see here", {"password": "another one"})
     """
 
-    def __init__(self, others: Callable[[], Iterable[Account]] = tuple) -> None:
+    def __init__(
+        self, others: Callable[[], Iterable[Account]] = tuple, more: Callable[[], Mapping[str, Secret]] = dict
+    ) -> None:
         self.account = Account.fresh()
         self._others = others
+        self._more = more
         self._made: dict[str, Secret] = {}
 
     def __repr__(self) -> str:
@@ -106,7 +110,7 @@ class Secrets:
 
     def known(self) -> dict[str, Secret]:
         """Return everything that is searched for, by the label that failures show in its place."""
-        known = {**self.account.secrets, **self._made}
+        known = {**self.account.secrets, **self._made, **self._more()}
         # Accounts may share an address, and are asked for again and again: what is known already is left out.
         values = set(known.values())
         for account in dict.fromkeys(self._others()):

@@ -38,6 +38,7 @@ _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
 _ended_early = pytest.StashKey[bool]()
+_issuers = pytest.StashKey[list["OAuthServer"]]()
 _controls = pytest.StashKey[dict[str, Any]]()
 
 
@@ -151,7 +152,11 @@ def mailauth_secrets(request: pytest.FixtureRequest) -> Secrets:
     from pytest_mailauth.leaks import Secrets
 
     environments = request.node.stash.setdefault(_servers, [])
-    return Secrets(lambda: [account for servers in environments for account in servers.store.accounts])
+    issuers = request.node.stash.setdefault(_issuers, [])
+    return Secrets(
+        lambda: [account for servers in environments for account in servers.store.accounts],
+        lambda: {name: secret for issuer in issuers for name, secret in issuer.secrets.items()},
+    )
 
 
 def _ready(servers: MailServers, request: pytest.FixtureRequest, protocol: str) -> MailServer:
@@ -187,6 +192,7 @@ def mailauth_oauth(mailauth: MailServers, request: pytest.FixtureRequest) -> Ite
 
     shared: dict[str, Any] = {"account": mailauth.account, "ca": mailauth.ca}
     with OAuthServer(**shared | _oauth_settings(request.node)) as oauth:
+        request.node.stash.setdefault(_issuers, []).append(oauth)
         yield oauth
 
 
@@ -244,7 +250,9 @@ def _hidden(item: pytest.Item) -> tuple[tuple[str, str], ...]:
         return ()
     from pytest_mailauth.model.transcript import hidden_values
 
-    return hidden_values(account for servers in environments for account in servers.store.accounts)
+    accounts = hidden_values(account for servers in environments for account in servers.store.accounts)
+    issued = [issuer.secrets for issuer in item.stash.get(_issuers, [])]
+    return (*accounts, *((secret, f"<{name}>") for secrets in issued for name, secret in secrets.items()))
 
 
 @pytest.hookimpl(wrapper=True)

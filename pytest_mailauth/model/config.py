@@ -118,8 +118,9 @@ class AuthPolicy:
         rate_limit: At most this many attempts in this many seconds, for example ``(5, 60.0)``. Default None.
         decide: Called with each claim (``identity``, ``secret``, ``authorization``, ``kind``, ``proved``); returns
             True, False, a refusal's name, or None for the usual decision.
-        accept_token: Called with a bearer token and the account it is for; says whether it is good. None (default) for
-            the account's own token. ``mailauth_oauth.accepts`` fits here.
+        accept_token: Called with a bearer token and the account it is for; returns True, False, or the error code for
+            the error challenge (RFC 6750 section 3.1). None (default) for the account's own token.
+            ``mailauth_oauth.admits`` fits here.
         texts: Replies in another wording, by refusal: ``{"invalid": "535 5.7.8 Username and Password not accepted"}``.
 
     Raises:
@@ -141,7 +142,7 @@ class AuthPolicy:
     lockout: int | None = None
     rate_limit: tuple[int, float] | None = None
     decide: Callable[[Any], bool | str | None] | None = None
-    accept_token: Callable[[str, Account], bool] | None = None
+    accept_token: Callable[[str, Account], bool | str] | None = None
     texts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

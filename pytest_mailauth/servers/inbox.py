@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.errors import ConfigError, MessageNotArrived
 from pytest_mailauth.servers.wanted import Wanted, account_of_failure
 
@@ -81,6 +82,14 @@ class Inbox:
         self._loop.call(fill)
         return len(letters)
 
+    def add(self, account: Account) -> None:
+        """Let another account in. See :meth:`ReadsMail.add_account`."""
+        taken = {name for known in self._store.accounts for name in (known.username, known.address)}
+        for name in (account.username, account.address):
+            if name in taken:
+                raise ConfigError(f"{name!r} is the login name or address of another account")
+        self._store.accounts.append(account)
+
 
 class ReadsMail:
     """What a server and an environment have in common for a test that reads mail."""
@@ -97,6 +106,30 @@ class ReadsMail:
     def _nothing_more_comes(self) -> bool:
         """Whether every server that could still take a message is closed."""
         raise NotImplementedError
+
+    def add_account(
+        self, address: str, *, username: str | None = None, password: str | None = None, token: str | None = None
+    ) -> Account:
+        """Let another account log in to the servers of this environment, those that run already included.
+
+        Args:
+            address: Its mail address; mail to it lands in its INBOX.
+            username: Its login name; None (default) for one with a random part.
+            password: Its password; None for an unguessable one.
+            token: Its bearer token; None for an unguessable one.
+
+        Raises:
+            ConfigError: The login name or the address is taken.
+        """
+        fresh = Account.fresh(address)
+        account = Account(
+            username if username is not None else fresh.username,
+            Secret(password) if password is not None else fresh.password,
+            address,
+            Secret(token) if token is not None else fresh.token,
+        )
+        self.inbox.add(account)
+        return account
 
     @property
     def messages(self) -> tuple[Message, ...]:

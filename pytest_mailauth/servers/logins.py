@@ -56,12 +56,24 @@ class Logins:
         limit = self._auth.lockout
         if limit is not None and self._failures[name] >= limit:
             return Decision(None, Refusal.LOCKED)
-        refusal = self._against(claim, account, mechanism)
+        status = self._token_status(claim, account)
+        refusal = self._against(claim, account, mechanism, good_token=status is None)
         if refusal is None:
             self._failures.pop(name, None)
             return Decision(NOBODY if claim.kind is Kind.NOTHING else account)
         self._failures[name] += 1
-        return Decision(None, refusal)
+        return Decision(None, refusal, status or "")
+
+    def _token_status(self, claim: Claim, account: Account | None) -> str | None:
+        """Return None for a good bearer token or for none at all, else its error code, empty for the usual one."""
+        if claim.kind is not Kind.TOKEN:
+            return None
+        if account is None:
+            return ""
+        if self._auth.accept_token is None:
+            return None if _same(claim.secret, account.token) else ""
+        told = self._auth.accept_token(claim.secret, account)
+        return None if told is True else (told or "")
 
     def _too_many(self) -> bool:
         if self._auth.rate_limit is None:
@@ -73,7 +85,7 @@ class Logins:
         self._attempts.append(now)
         return len(self._attempts) > most
 
-    def _against(self, claim: Claim, account: Account | None, mechanism: str) -> Refusal | None:
+    def _against(self, claim: Claim, account: Account | None, mechanism: str, *, good_token: bool) -> Refusal | None:
         if mechanism in self._auth.too_weak:
             return Refusal.TOO_WEAK
         told = self._auth.decide(claim) if self._auth.decide is not None else None
@@ -82,14 +94,16 @@ class Logins:
         wrong = Refusal.BAD_TOKEN if claim.kind is Kind.TOKEN else Refusal.INVALID
         if claim.kind is not Kind.NOTHING and account is None:
             return wrong
-        right = told if told is not None else self._is_right(claim, account)
+        right = told if told is not None else good_token and self._is_right(claim, account)
         if not right:
             return wrong
         if claim.kind in (Kind.PASSWORD, Kind.PROOF) and not self._auth.less_secure_apps:
             return Refusal.OAUTH_REQUIRED
         return None
 
-    def _is_right(self, claim: Claim, account: Account | None) -> bool:
+    @staticmethod
+    def _is_right(claim: Claim, account: Account | None) -> bool:
+        """Return whether everything but a bearer token is right."""
         if account is None:
             return claim.proved
         # Nobody acts for somebody else here: the authorization identity is empty or the account's own.
@@ -97,10 +111,11 @@ class Logins:
             return False
         if claim.kind in (Kind.PROOF, Kind.CERTIFICATE):
             return claim.proved
-        if claim.kind is Kind.TOKEN and self._auth.accept_token is not None:
-            return self._auth.accept_token(claim.secret, account)
-        wanted = account.token if claim.kind is Kind.TOKEN else account.password
-        return hmac.compare_digest(claim.secret.encode("utf-8", "surrogateescape"), wanted.encode())
+        return claim.kind is Kind.TOKEN or _same(claim.secret, account.password)
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
 
 
 class Desk:

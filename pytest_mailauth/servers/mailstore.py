@@ -51,7 +51,7 @@ class MailStore:
     """Mailboxes by account, and every message that was ever submitted."""
 
     def __init__(self, accounts: tuple[Account, ...]) -> None:
-        self.accounts = accounts
+        self.accounts: list[Account] = list(accounts)
         self.submitted: list[Message] = []
         self.on_delivery: Callable[[], object] = lambda: None
         self._mailboxes: dict[str, dict[str, Mailbox]] = {}

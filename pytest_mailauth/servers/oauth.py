@@ -341,6 +341,17 @@ class TokenIssuer:
         verdict = self.check(token, user=account, scope=self.scope, audience=self.audience)
         return None if verdict else verdict.reason.value
 
+    def admits(self, token: str, account: Account) -> bool | str:
+        """Return True if *token* logs *account* in, else its error code: what ``AuthPolicy(accept_token=...)`` asks."""
+        verdict = self.check(token, user=account, scope=self.scope, audience=self.audience)
+        return True if verdict else (verdict.error or False)
+
+    @property
+    def secrets(self) -> dict[str, Secret]:
+        """Every token that was issued, by a name that may be shown in its place."""
+        kinds = {"access token": self._access, "refresh token": self._refresh}
+        return {f"{kind} {n}": Secret(token) for kind, known in kinds.items() for n, token in enumerate(known, 1)}
+
 
 def _random(length: int | None = None) -> str:
     return secrets.token_urlsafe(32) if length is None else secrets.token_urlsafe(length)[:length]

@@ -258,6 +258,18 @@ class OAuthServer:
         """Return why *token* does not log *account* in, or None if it does. See :meth:`TokenIssuer.reason`."""
         return self.issuer.reason(token, account)
 
+    def admits(self, token: str, account: Account) -> bool | str:
+        """Return True if *token* logs *account* in, else its error code. See :meth:`TokenIssuer.admits`.
+
+        ``mailauth.imap(auth=AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=mailauth_oauth.admits))``
+        """
+        return self.issuer.admits(token, account)
+
+    @property
+    def secrets(self) -> dict[str, Secret]:
+        """Every token that was issued and the client's secret, by a name that may be shown in its place."""
+        return {**self.issuer.secrets, "client secret": self.client_secret}
+
     def revoke(self, token: str) -> None:
         """Revoke a token; with a refresh token all of its family. See :meth:`TokenIssuer.revoke`."""
         self.issuer.revoke(token)

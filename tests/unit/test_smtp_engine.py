@@ -278,3 +278,12 @@ def test_starttls_forgets_everything_and_executes_nothing_behind_it():
 def test_starttls_refused(line, over_tls, config, code):
     outputs, _ = talk(lines("EHLO client.test", line, "NOOP"), over_tls=over_tls, **config)
     assert codes(outputs)[1:] == [code, "250"]
+
+
+def test_nothing_is_kept_of_what_comes_after_the_end():
+    engine, _ = server()
+    engine.greet()
+    engine.receive(b"QUIT\r\nNOOP\r\n" + b"x" * 20_000)
+    assert engine.receive(b"y" * 20_000) == []
+    assert len(engine._core._reader.buffer) == 0
+    assert engine.eof() == []

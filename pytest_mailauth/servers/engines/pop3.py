@@ -285,7 +285,7 @@ class Pop3Engine:
         return [*seen, Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
     def _log_in(self, mechanism: str, attempt: sasl.Attempt) -> list[Output]:
-        account, refusal = attempt.decision
+        account, refusal, _ = attempt.decision
         seen = [] if attempt.told else [_presented(mechanism, attempt.claim, accepted=account is not None)]
         if account is None:
             return [*seen, self._refused(refusal or Refusal.INVALID)]

@@ -285,6 +285,8 @@ class SmtpEngine:
 
     def receive(self, data: bytes) -> list[Output]:
         """Take bytes from the client and return what follows."""
+        if self._session is None:  # over: nothing is kept of what comes now
+            return []
         self._core._reader.buffer += data  # noqa: SLF001 - both classes are one engine
         return self._step()
 
@@ -310,5 +312,6 @@ class SmtpEngine:
     def _step(self) -> list[Output]:
         if self._session is not None and not advance(self._session):
             self._session = None
+            self._core._reader.buffer.clear()  # noqa: SLF001
         out, self._core.out = self._core.out, []
         return out

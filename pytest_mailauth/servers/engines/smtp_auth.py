@@ -53,7 +53,7 @@ class AuthCommand:
         if attempt is None:
             await self.push("501 5.7.0 Authentication cancelled")
             return
-        account, refusal_reason = attempt.decision
+        account, refusal_reason, _ = attempt.decision
         if not attempt.told:
             self._presented(mechanism, attempt.claim, accepted=account is not None)
         if account is None:

@@ -50,10 +50,14 @@ class Claim(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What the server makes of a claim: an account, or the reason of the refusal."""
+    """What the server makes of a claim: an account, or the reason of the refusal.
+
+    *status* is the error code for a refused bearer token (RFC 6750 section 3.1), empty for the usual one.
+    """
 
     account: Account | None
     refusal: Refusal | None = None
+    status: str = ""
 
 
 class Attempt(NamedTuple):

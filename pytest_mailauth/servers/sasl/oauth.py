@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
 
 SCOPE = "https://mail.example.test/"
+INVALID_TOKEN = "invalid_token"
+"""The usual error code of OAUTHBEARER (RFC 6750 section 3.1); XOAUTH2's status is a number of HTTP."""
 
 
 def _fields(message: bytes) -> dict[str, str]:
@@ -34,6 +36,8 @@ def _judged(server: Server, claim: Claim, error: dict[str, str]) -> Exchange:
     decision = server.decide(claim)
     if decision.account is not None:
         return Attempt(claim, decision)
+    if decision.status and error["status"] == INVALID_TOKEN:
+        error = {**error, "status": decision.status}
     yield ErrorChallenge(json.dumps(error).encode(), claim)
     return Attempt(claim, decision, told=True)
 
@@ -58,4 +62,4 @@ def oauthbearer(server: Server, initial: bytes | None) -> Exchange:
         raise SaslError("an OAUTHBEARER message begins with n,a=NAME, (RFC 7628 section 3.1)")
     name = identity[2:].replace("=2C", ",").replace("=3D", "=")
     claim = Claim(name, _bearer(_fields(pairs)), kind=Kind.TOKEN)
-    return (yield from _judged(server, claim, {"status": "invalid_token", "scope": SCOPE}))
+    return (yield from _judged(server, claim, {"status": INVALID_TOKEN, "scope": SCOPE}))

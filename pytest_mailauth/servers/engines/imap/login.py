@@ -172,7 +172,7 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
 
 
 def _judge(session: Session, mechanism: str, attempt: sasl.Attempt) -> Reply:
-    account, refusal = attempt.decision
+    account, refusal, _ = attempt.decision
     if not attempt.told:
         _state(session, mechanism, attempt.claim, accepted=account is not None)
     if account is None:

@@ -1,0 +1,86 @@
+"""Mail servers that ask the issuer whether a bearer token is good, and the search for tokens it has issued."""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import json
+import smtplib
+
+import pytest
+
+from pytest_mailauth import AuthPolicy, ConfigError
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "imap"])
+def test_a_mail_server_asks_the_issuer(mailauth, mailauth_oauth, protocol):
+    auth = AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=mailauth_oauth.admits)
+    server = getattr(mailauth, protocol)(security="implicit", auth=auth)
+    good = mailauth_oauth.issue(mailauth.account)
+    narrow = mailauth_oauth.issue(mailauth.account, scope="profile")
+    old = mailauth_oauth.issue(mailauth.account)
+    mailauth_oauth.expire(old)
+    told = {"good": said_to(server, good), "narrow": said_to(server, narrow), "old": said_to(server, old)}
+    assert told == {"good": None, "narrow": "insufficient_scope", "old": "invalid_token"}
+    assert [fact.accepted for session in server.sessions for fact in session.auth] == [True, False, False]
+
+
+def said_to(server, token):
+    """Log in with OAUTHBEARER; return the error code of the error challenge, or None."""
+    errors = []
+    first = f"n,a={server.account.username},\x01auth=Bearer {token}\x01\x01"
+
+    def answer(challenge=None):
+        if not challenge:
+            return first
+        errors.append(json.loads(challenge)["status"])
+        return "\x01"
+
+    if server.protocol == "smtp":
+        with smtplib.SMTP_SSL(server.host, server.port, context=server.ssl_context(), timeout=5) as client:
+            client.ehlo()
+            with contextlib.suppress(smtplib.SMTPAuthenticationError):
+                client.auth("OAUTHBEARER", answer)
+    else:
+        client = imaplib.IMAP4_SSL(server.host, server.port, ssl_context=server.ssl_context(), timeout=5)
+        with contextlib.suppress(imaplib.IMAP4.error):
+            client.authenticate("OAUTHBEARER", lambda challenge: answer(challenge).encode())
+        client.logout()
+    return errors[0] if errors else None
+
+
+def test_issued_tokens_are_searched_for(mailauth_oauth, mailauth_secrets):
+    token = mailauth_oauth.issue("alice@example.test")
+    mailauth_secrets.assert_absent("nothing")
+    with pytest.raises(AssertionError, match="access token 1"):
+        mailauth_secrets.assert_absent(f"the token is {token}")
+
+
+def test_several_accounts_each_with_its_own_password_and_inbox(mailauth):
+    smtp, imap = mailauth.smtp(security="implicit"), mailauth.imap(security="implicit")
+    bob = mailauth.add_account("bob@example.test", username="robert", password="correct horse")
+    assert (bob.username, bob.password, bob.address) == ("robert", "correct horse", "bob@example.test")
+    with smtplib.SMTP_SSL(smtp.host, smtp.port, context=smtp.ssl_context(), timeout=5) as client:
+        client.login("robert", "correct horse")
+        client.sendmail(bob.address, [mailauth.account.address], "Subject: From Bob\r\n\r\n")
+        client.sendmail(bob.address, [bob.address], "Subject: To himself\r\n\r\n")
+    for account, subject in ((mailauth.account, b"From Bob"), (bob, b"To himself")):
+        client = imaplib.IMAP4_SSL(imap.host, imap.port, ssl_context=imap.ssl_context(), timeout=5)
+        client.login(account.username, account.password)
+        client.select()
+        assert client.search(None, "ALL") == ("OK", [b"1"])
+        assert subject in client.fetch("1", "(BODY[])")[1][0][1]
+        client.logout()
+    with pytest.raises(ConfigError, match="'robert' is the login name or address of another account"):
+        mailauth.add_account("other@example.test", username="robert")
+    assert "correct horse" not in imap.transcript()
+
+
+def test_the_password_of_one_account_does_not_open_another(mailauth):
+    bob = mailauth.add_account("bob@example.test")
+    server = mailauth.smtp(security="implicit")
+    with smtplib.SMTP_SSL(server.host, server.port, context=server.ssl_context(), timeout=5) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(bob.username, mailauth.account.password)
+        client.rset()
+        client.login(bob.username, bob.password)

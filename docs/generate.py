@@ -84,7 +84,7 @@ _VOLATILE: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"\[ClientHello: .*\]"), "[ClientHello]"),
     (re.compile(r"======== TLS .*"), "======== TLS"),
     (re.compile(r"\[Errno \d+\]"), "[Errno N]"),
-    (re.compile(r"^(E?\s*C: )(MAIL|RCPT) \w+:", re.MULTILINE | re.IGNORECASE), r"\1\2:"),
+    (re.compile(r"^(E?\s*(?:C: )?)(MAIL|RCPT) \w+:", re.MULTILINE | re.IGNORECASE), r"\1\2:"),
 )
 """What differs from host to host and from Python to Python: times, names, TLS parameters, upper and lower case."""
 

@@ -1,6 +1,6 @@
 """What every SASL mechanism shares: the exchange as a generator, what it may ask, and what comes out of it.
 
-An exchange yields challenges, is sent responses, and returns an attempt (RFC 4422 section 5). It never sees
+An exchange yields challenges, is sent responses, and returns an attempt (RFC 4422 section 3). It never sees
 base64, continuation markers or the protocol around it, and it decides nothing: it asks its server.
 """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-DOCUMENTS = [ROOT / name for name in WRITTEN] + sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [ROOT / name for name in WRITTEN] + sorted((ROOT / "docs").rglob("*.md"))
 
 _FENCED = re.compile(
     r"(?:^<!-- example: (?P<options>[^\n]*) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL

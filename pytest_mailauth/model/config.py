@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.relay import RelayPolicy
+from pytest_mailauth.model.settings import (
+    check_callable,
+    check_mapping,
+    check_number,
+    check_rate,
+    check_switches,
+    known_by_name,
+    names_of,
+)
 from pytest_mailauth.model.terms import (
     TLS_VERSIONS,
     Certificate,
@@ -57,6 +66,7 @@ def _among(value: str, allowed: tuple[str, ...], argument: str) -> None:
         raise ConfigError(f"{argument}={value!r} is not known; use one of {', '.join(map(repr, allowed))}")
 
 
+@known_by_name()
 @dataclass(frozen=True, kw_only=True)
 class TLSPolicy:
     """Which TLS a server speaks.
@@ -89,6 +99,8 @@ class TLSPolicy:
         _among(self.min_version, TLS_VERSIONS, "min_version")
         if self.max_version is not None and self.min_version > self.max_version:
             raise ConfigError(f"min_version={self.min_version!r} is newer than max_version={self.max_version!r}")
+        if self.ciphers is not None and not isinstance(self.ciphers, str):
+            raise ConfigError(f"ciphers={self.ciphers!r} must be an OpenSSL cipher list such as 'ECDHE+AESGCM'")
         kind = choose(ClientCertificate, self.client_certificate, "client_certificate")
         object.__setattr__(self, "client_certificate", kind)
 
@@ -98,6 +110,7 @@ class TLSPolicy:
         return self.min_version < "1.2"
 
 
+@known_by_name()
 @dataclass(frozen=True, kw_only=True)
 class AuthPolicy:
     """Who may log in, how, and on which layer. The default is the source document's: only inside TLS.
@@ -124,7 +137,7 @@ class AuthPolicy:
         texts: Replies in another wording, by refusal: ``{"invalid": "535 5.7.8 Username and Password not accepted"}``.
 
     Raises:
-        ConfigError: A mechanism is unknown, or another value is.
+        ConfigError: A setting, a mechanism or another value is unknown, or too_weak names what is not offered.
 
     Examples:
         >>> AuthPolicy(mechanisms=("PLAIN",), before_tls=("PLAIN",)).before_tls
@@ -147,10 +160,7 @@ class AuthPolicy:
 
     def __post_init__(self) -> None:
         for name in ("mechanisms", "before_tls", "too_weak"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise ConfigError(f"{name}={value!r} must be a list of mechanism names, not one string")
-            upper = tuple(mechanism.upper() for mechanism in value)
+            upper = tuple(mechanism.upper() for mechanism in names_of(getattr(self, name), name, "mechanism names"))
             for mechanism in upper:
                 _among(mechanism, MECHANISMS, name)
             object.__setattr__(self, name, upper)
@@ -159,19 +169,31 @@ class AuthPolicy:
             raise ConfigError("before_tls: SCRAM-SHA-256-PLUS binds to TLS, so it cannot be used before it (RFC 5802)")
         if self.reject is not None:
             object.__setattr__(self, "reject", choose(Refusal, self.reject, "reject"))
+        check_mapping(self.texts, "texts", "{'invalid': '535 5.7.8 wrong'}")
         for refusal in self.texts:
             choose(Refusal, refusal, "texts")
-        if self.lockout is not None and self.lockout < 1:
-            raise ConfigError(f"lockout={self.lockout!r} must be at least one failure")
-        if self.rate_limit is not None and not (self.rate_limit[0] >= 1 and self.rate_limit[1] > 0):
-            raise ConfigError(f"rate_limit={self.rate_limit!r} must be a number of attempts and of seconds")
+        check_switches(self, "preauthenticated", "advertised", "less_secure_apps")
+        check_callable(self.decide, "decide")
+        check_callable(self.accept_token, "accept_token")
+        if self.lockout is not None:
+            check_number(self.lockout, "lockout", 1)
+        if self.rate_limit is not None:
+            check_rate(self.rate_limit, "rate_limit")
+        unused = [name for name in self.too_weak if name not in (*self.mechanisms, *self.before_tls)]
+        if unused:
+            raise ConfigError(
+                f"too_weak={unused[0]!r} is not offered, so nobody meets it; add it to mechanisms or before_tls"
+            )
 
     def for_tokens(self) -> AuthPolicy:
         """Return the same policy for a provider that requires OAuth 2.0: tokens wherever there were passwords."""
+        mechanisms = TOKEN_MECHANISMS if self.mechanisms else ()
+        before_tls = TOKEN_MECHANISMS if self.before_tls else ()
         return replace(
             self,
-            mechanisms=TOKEN_MECHANISMS if self.mechanisms else (),
-            before_tls=TOKEN_MECHANISMS if self.before_tls else (),
+            mechanisms=mechanisms,
+            before_tls=before_tls,
+            too_weak=tuple(name for name in self.too_weak if name in (*mechanisms, *before_tls)),
             password_commands="never",
         )
 
@@ -180,6 +202,7 @@ IN_CLEAR: Final = AuthPolicy(before_tls=PASSWORD_MECHANISMS, password_commands="
 """Credentials accepted everywhere: what an insecure server, or an attacker, would take."""
 
 
+@known_by_name(tls=TLSPolicy, auth=AuthPolicy, relay=RelayPolicy)
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything that makes one server.
@@ -196,7 +219,7 @@ class ServerConfig:
         deviations: Ways in which this server misbehaves; for scenarios.
 
     Raises:
-        ConfigError: A value is unknown, or two of them contradict each other.
+        ConfigError: A setting or a value is unknown, or two of them contradict each other.
     """
 
     protocol: Protocol | str
@@ -223,6 +246,8 @@ class ServerConfig:
             raise ConfigError(f"relay={self.relay!r} must be a RelayPolicy")
         if not isinstance(self.auth, AuthPolicy):
             raise ConfigError(f"auth={self.auth!r} must be an AuthPolicy")
+        if not isinstance(self.host, str) or not self.host:
+            raise ConfigError(f"host={self.host!r} must be a name such as 'localhost'")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:
             raise ConfigError(f"certificate={str(self.certificate)!r} needs TLS, but security is 'none'")
         offered = (*self.auth.mechanisms, *self.auth.before_tls)
@@ -230,5 +255,9 @@ class ServerConfig:
             raise ConfigError("APOP exists in POP3 only (RFC 1939 section 7)")
         if "EXTERNAL" in offered and self.tls.client_certificate is ClientCertificate.NONE:
             raise ConfigError("EXTERNAL needs a client certificate: TLSPolicy(client_certificate='optional')")
+        if self.relay.login_first and not offered and self.protocol is Protocol.SMTP:
+            raise ConfigError(
+                "relay: login_first=True and no mechanism to log in with; give AuthPolicy(mechanisms=...) some"
+            )
         if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
             raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")

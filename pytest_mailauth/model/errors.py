@@ -15,6 +15,10 @@ class ConfigError(MailAuthError, ValueError):
     """The settings make no sense. The user's mistake; the message says what would be accepted."""
 
 
+class UnknownSetting(ConfigError, TypeError):
+    """There is no setting of this name. A TypeError too, as Python's own answer to an unknown keyword is."""
+
+
 class ClientViolation(AssertionError):
     """The client under test broke a rule. Raised by the assertions, with the evidence in its text."""
 

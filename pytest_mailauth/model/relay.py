@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.settings import check_mapping, check_number, check_switches, known_by_name, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,7 @@ KEYWORDS: Final = ("SIZE", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUS
 RELAY: Final = ("authenticated", "local", "open")
 
 
+@known_by_name()
 @dataclass(frozen=True, kw_only=True)
 class RelayPolicy:
     """What an SMTP server takes from whom (S3).
@@ -55,11 +57,18 @@ class RelayPolicy:
     def __post_init__(self) -> None:
         if self.relay not in RELAY:
             raise ConfigError(f"relay={self.relay!r} is not known; use one of {', '.join(map(repr, RELAY))}")
-        unknown = [keyword for keyword in self.keywords if keyword.upper() not in KEYWORDS]
+        check_switches(self, "login_first", "own_sender")
+        object.__setattr__(self, "domains", names_of(self.domains, "domains", "domains"))
+        if self.known_recipients is not None:
+            known = names_of(self.known_recipients, "known_recipients", "addresses")
+            object.__setattr__(self, "known_recipients", known)
+        keywords = tuple(keyword.upper() for keyword in names_of(self.keywords, "keywords", "EHLO keywords"))
+        unknown = [keyword for keyword in keywords if keyword not in KEYWORDS]
         if unknown:
             raise ConfigError(f"keywords: {unknown[0]!r} is not known; use some of {', '.join(KEYWORDS)}")
-        object.__setattr__(self, "keywords", tuple(keyword.upper() for keyword in self.keywords))
+        object.__setattr__(self, "keywords", keywords)
         for name in ("recipients", "senders"):
+            check_mapping(getattr(self, name), name, "{'bob@example.test': '550 5.1.1 no such user'}")
             for address, reply in getattr(self, name).items():
                 if not (reply[:3].isdigit() and reply[:1] in "2345" and reply[3:4] in ("", " ")):
                     raise ConfigError(
@@ -67,5 +76,5 @@ class RelayPolicy:
                     )
         for name, least in (("greylist", 0), ("max_recipients", 1), ("max_messages", 1), ("max_size", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name}={value!r} must be at least {least}")
+            if value is not None or name in ("greylist", "max_size"):
+                check_number(value, name, least)

@@ -100,7 +100,7 @@ def test_the_marker_sets_up_the_servers_and_the_closest_one_wins(suite):
     ("arguments", "message"),
     [
         ("certificate='expird'", "*certificate='expird' is not known; use one of 'valid', 'expired'*"),
-        ("securty='implicit'", "*unexpected keyword argument 'securty'*"),
+        ("securty='implicit'", "*ServerConfig has no setting 'securty'; did you mean 'security'*"),
         ("'implicit'", "*takes keyword arguments only*"),
         ("tls='1.2'", "*must be a TLSPolicy*"),
         ("security='none', certificate='expired'", "*needs TLS, but security is 'none'*"),

@@ -410,3 +410,12 @@ def test_secrets_are_never_shown(lines, over_tls):
     visible = "\n".join([*shown(outputs), *(fact.reason for fact in of(outputs, Malformed))])
     assert canary.find(PASSWORD, visible.encode()) is None
     assert canary.find(WORDS["plain"], visible.encode()) is None
+
+
+def test_nothing_is_kept_of_what_comes_after_the_end():
+    engine, _ = server()
+    engine.greet()
+    engine.receive(b"A1 LOGOUT\r\nA2 NOOP\r\n" + b"x" * 20_000)
+    assert engine.receive(b"y" * 20_000) == []
+    assert len(engine._lines) == 0
+    assert engine.eof() == []

@@ -142,7 +142,7 @@ def test_a_reply_in_the_providers_wording():
         ({"before_tls": ("SCRAM-SHA-256-PLUS",)}, "binds to TLS"),
         ({"reject": "rubbish"}, "reject='rubbish' is not known"),
         ({"texts": {"rubbish": "535"}}, "texts='rubbish' is not known"),
-        ({"lockout": 0}, "at least one failure"),
+        ({"lockout": 0}, "lockout=0 must be at least 1"),
         ({"rate_limit": (0, 1.0)}, "a number of attempts and of seconds"),
         ({"too_weak": ("NTLM",)}, "too_weak='NTLM' is not known"),
     ],

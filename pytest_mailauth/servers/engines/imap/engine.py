@@ -117,12 +117,15 @@ class ImapEngine:
         out: list[Output] = []
         if not self._closed:
             self._lines.feed(data)
-            while not self._closed and self._step(out):
+            while self._step(out):
                 pass
         return out
 
     def _step(self, out: list[Output]) -> bool:
         """Take one line or one literal; False when none is complete."""
+        if self._closed:
+            self._lines.clear()  # nothing is kept of what came behind the last command
+            return False
         pending = self._pending
         if pending and pending.missing is not None:
             return self._take_literal(pending, pending.missing, out)

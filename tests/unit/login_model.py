@@ -1,0 +1,248 @@
+"""A second, small answer to the question who is let in: what the tests of logging in compare the engines with.
+
+Nothing of the engines, the mechanisms or the decision is used here: a model in words of the standards, and the words
+that a client of each protocol says.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections import Counter
+from typing import NamedTuple
+
+from pytest_mailauth.model.canary import Account, Secret
+
+ALICE = Account("alice-1a2b3c4d@example.test", Secret("Pw1f0e2d3c4b"), "alice@example.test", Secret("Tk0011223344"))
+BOB = Account("bob-5e6f7a8b@example.test", Secret("Pw9988776655"), "bob@example.test", Secret("Tk5566778899"))
+ACCOUNTS = {account.username: account for account in (ALICE, BOB)}
+NOBODY = "anonymous"
+STRANGER = "mallory@example.test"
+ONE_MESSAGE = ("PLAIN", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS")
+SASL = (*ONE_MESSAGE, "LOGIN", "CRAM-MD5")
+TRANSIENT = ("temporary", "transition")
+NO_BASE64 = b"!not-base64!"
+QUALITIES = (
+    "right",
+    "right",
+    "right",
+    "wrong",
+    "wrong",
+    "stranger",
+    "for another",
+    "for oneself",
+    "broken",
+    "no base64",
+)
+
+
+class Presented(NamedTuple):
+    """What a client sends, and what it claims with that; None when no claim can be read."""
+
+    data: bytes
+    claim: tuple[str, str, bool] | None = None
+    """Whose account is claimed, with what (password, proof, token, nothing), and whether rightly."""
+
+
+def b64(data):
+    return base64.b64encode(data.encode() if isinstance(data, str) else data)
+
+
+def present(mechanism, quality, account, challenge=b""):
+    """Return the message of a mechanism that needs one message, or of CRAM-MD5 with its challenge."""
+    if quality == "no base64":
+        return Presented(NO_BASE64)
+    if quality == "broken" and mechanism != "ANONYMOUS":
+        return Presented(b64("broken"))
+    name = STRANGER if quality == "stranger" else account.username
+    right = quality in ("right", "for oneself") or (quality == "for another" and mechanism != "PLAIN")
+    password = account.password if quality not in ("wrong", "stranger") else "guess"
+    token = account.token if quality not in ("wrong", "stranger") else "guess"
+    match mechanism:
+        case "PLAIN":
+            other = BOB if account is ALICE else ALICE
+            acting = {"for another": other.username, "for oneself": account.address}.get(quality, "")
+            return Presented(b64(f"{acting}\0{name}\0{password}"), (name, "password", right))
+        case "XOAUTH2":
+            return Presented(b64(f"user={name}\x01auth=Bearer {token}\x01\x01"), (name, "token", right))
+        case "OAUTHBEARER":
+            return Presented(b64(f"n,a={name},\x01auth=Bearer {token}\x01\x01"), (name, "token", right))
+        case "ANONYMOUS":
+            return Presented(b64("trace"), ("trace", "nothing", True))
+        case _:
+            digest = hmac.digest(password.encode(), challenge, hashlib.md5).hex()
+            return Presented(b64(f"{name} {digest}"), (name, "proof", right))
+
+
+class Expected(NamedTuple):
+    """What a step has to lead to: the class of the reply, the credentials that were seen, a word of a lock-out."""
+
+    reply: str
+    accepted: int = 0
+    refused: int = 0
+    locked: bool = False
+
+
+class Model:
+    """The login of one server, over any number of sessions one after the other.
+
+    Args:
+        replies: The protocol's words for what happens.
+        config: The settings, from which only plain values are read.
+    """
+
+    def __init__(self, replies, config):
+        self.replies = replies
+        self.security = str(config.security)
+        self.auth = config.auth
+        self.failures = Counter()
+        self.connect()
+
+    def connect(self):
+        self.over_tls = self.security == "implicit"
+        self.forget()
+
+    def forget(self):
+        """Begin anew, as at the start and after STARTTLS."""
+        self.login = None
+        self.greeted = False
+        self.name = None
+        self.waiting = None
+        """What an exchange waits for: the mechanism, and ``message``, ``user``, ``password`` or ``error``."""
+
+    # Where what is possible.
+
+    def offers(self, mechanism):
+        return mechanism in (self.auth.mechanisms if self.over_tls else self.auth.before_tls)
+
+    @property
+    def takes_passwords(self):
+        return self.auth.password_commands == "always" or (self.auth.password_commands == "tls" and self.over_tls)
+
+    @property
+    def may_start_tls(self):
+        return self.security == "starttls" and not self.over_tls
+
+    # Who is let in.
+
+    def decide(self, claim, mechanism):
+        """Return who comes in, or what the refusal is: ``refused``, ``later`` or ``locked``."""
+        name, kind, right = claim
+        if self.auth.reject is not None:
+            return None, "later" if str(self.auth.reject) in TRANSIENT else "refused"
+        if self.auth.lockout is not None and self.failures[name] >= self.auth.lockout:
+            return None, "locked"
+        known = name in ACCOUNTS or kind == "nothing"
+        allowed = self.auth.less_secure_apps or kind in ("token", "nothing")
+        if right and known and allowed and mechanism not in self.auth.too_weak:
+            self.failures[name] = 0
+            return (NOBODY if kind == "nothing" else name), None
+        self.failures[name] += 1
+        return None, "refused"
+
+    def judge(self, claim, mechanism):
+        """Take a complete claim where it may be made."""
+        self.waiting = None
+        login, refusal = self.decide(claim, mechanism)
+        if login is not None:
+            self.login = login
+            return Expected(self.replies["in"], accepted=1)
+        if claim[1] == "token" and mechanism is not None:
+            # Told in an error challenge first, and the reply follows the client's answer to it.
+            self.waiting = (mechanism, "error", refusal)
+            return Expected(self.replies["go on"], refused=1)
+        return self.answer(refusal, seen=1)
+
+    def answer(self, refusal, seen=0):
+        return Expected(self.replies[refusal], refused=seen, locked=refusal == "locked")
+
+    # What a client does.
+
+    def begin(self, mechanism, initial):
+        """A mechanism is begun, with an initial response (a Presented) or without one."""
+        wrong_time = "already" if self.login is not None else None
+        if self.replies["greets"] and not self.greeted:
+            wrong_time = "already"
+        if wrong_time or not self.offers(mechanism):
+            seen = initial is not None and mechanism in ONE_MESSAGE and initial.claim is not None
+            unreadable = initial is not None and initial.data == NO_BASE64
+            reason = wrong_time or ("not offered, unreadable" if unreadable else "not offered")
+            return Expected(self.replies[reason], refused=int(seen))
+        if initial is None:
+            self.waiting = (mechanism, "user" if mechanism == "LOGIN" else "message", None)
+            return Expected(self.replies["go on"])
+        if initial.data == NO_BASE64 or mechanism == "CRAM-MD5":
+            return Expected(self.replies["malformed"])
+        if mechanism == "LOGIN":
+            self.waiting = (mechanism, "password", initial.claim[0] if initial.claim else "broken")
+            return Expected(self.replies["go on"])
+        return self.message(mechanism, initial)
+
+    def message(self, mechanism, presented):
+        """The one message of a mechanism arrives."""
+        self.waiting = None
+        if presented.claim is None:
+            return Expected(self.replies["malformed"])
+        return self.judge(presented.claim, mechanism)
+
+    def name_given(self, name):
+        """LOGIN has the name."""
+        self.waiting = ("LOGIN", "password", name)
+        return Expected(self.replies["go on"])
+
+    def error_read(self):
+        """The answer to an error challenge arrives."""
+        _, _, refusal = self.waiting
+        self.waiting = None
+        return self.answer(refusal)
+
+    def broken_off(self):
+        """The exchange ends without a claim: cancelled, or with a line that cannot be read."""
+        self.waiting = None
+        return Expected(self.replies["malformed"])
+
+    def password_command(self, claim):
+        """IMAP LOGIN, or POP3 PASS with the name from USER."""
+        if self.login is not None:
+            return Expected(self.replies["already"], refused=1)
+        if not self.takes_passwords:
+            return Expected(self.replies["not offered"], refused=1)
+        return self.judge(claim, None)
+
+    def start_tls(self):
+        if self.login is not None and self.replies["keeps login"]:
+            return Expected(self.replies["already"])
+        if not self.may_start_tls:
+            return Expected(self.replies["no tls"])
+        self.over_tls = True
+        self.forget()
+        return Expected(self.replies["tls"])
+
+
+SMTP = {
+    "in": "2",
+    "refused": "5",
+    "later": "4",
+    "locked": "5",
+    "go on": "3",
+    "malformed": "5",
+    "already": "5",
+    "not offered": "5",
+    "not offered, unreadable": "5",
+    "no tls": "5",
+    "tls": "2",
+    "greets": True,
+    "keeps login": False,
+}
+POP3 = dict.fromkeys(SMTP, "-ERR") | {"in": "+OK", "go on": "+", "tls": "+OK", "greets": False, "keeps login": True}
+IMAP = dict.fromkeys(SMTP, "NO") | {
+    "in": "OK",
+    "go on": "+",
+    "malformed": "BAD",
+    "already": "BAD",
+    "not offered, unreadable": "BAD",
+    "no tls": "BAD",
+    "tls": "OK",
+    "greets": False,
+    "keeps login": True,
+}
+REPLIES = {"smtp": SMTP, "pop3": POP3, "imap": IMAP}

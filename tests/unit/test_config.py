@@ -1,0 +1,167 @@
+"""Settings that are unknown, of the wrong kind or against each other fail when they are made, and say what would do."""
+
+import dataclasses
+
+import pytest
+
+from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.relay import RelayPolicy
+from pytest_mailauth.model.terms import Protocol
+
+KINDS = (TLSPolicy, AuthPolicy, RelayPolicy)
+
+
+def config(protocol="smtp", **settings):
+    return ServerConfig(protocol=protocol, **settings)
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("make", "misspelt", "message"),
+    [
+        (config, "securty", "ServerConfig has no setting 'securty'; did you mean 'security'?"),
+        (TLSPolicy, "minimum_version", "TLSPolicy has no setting 'minimum_version'; did you mean 'min_version'?"),
+        (AuthPolicy, "mechanism", "AuthPolicy has no setting 'mechanism'; did you mean 'mechanisms'?"),
+        (RelayPolicy, "greylisting", "RelayPolicy has no setting 'greylisting'; did you mean 'greylist'?"),
+        (
+            TLSPolicy,
+            "x",
+            "TLSPolicy has no setting 'x'; there are min_version, max_version, ciphers, client_certificate",
+        ),
+        (
+            config,
+            "mechanisms",
+            "ServerConfig has no setting 'mechanisms'; it belongs to AuthPolicy: auth=AuthPolicy(mechanisms=...)",
+        ),
+        (config, "max_version", "it belongs to TLSPolicy: tls=TLSPolicy(max_version=...)"),
+        (config, "greylist", "it belongs to RelayPolicy: relay=RelayPolicy(greylist=...)"),
+    ],
+)
+def test_an_unknown_setting(make, misspelt, message):
+    with pytest.raises(ConfigError) as caught:
+        make(**{misspelt: "none"})
+    assert str(caught.value).endswith(message)
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_an_unknown_setting_of_a_server(mailauth, protocol):
+    with pytest.raises(ConfigError, match="did you mean 'security'"):
+        getattr(mailauth, protocol.value)(securty="none")
+    assert mailauth.servers == ()
+
+
+def test_an_unknown_setting_of_a_copy():
+    with pytest.raises(ConfigError, match="did you mean 'lockout'"):
+        dataclasses.replace(AuthPolicy(), lock_out=1)
+
+
+def test_settings_have_no_order():
+    with pytest.raises(TypeError, match="positional argument"):
+        AuthPolicy(("PLAIN",))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_made_of_known_settings_stays_a_plain_dataclass(kind):
+    again = kind(**{field.name: getattr(kind(), field.name) for field in dataclasses.fields(kind)})
+    assert again == kind() == dataclasses.replace(kind())
+    assert hash(again) == hash(kind())
+
+
+# Values.
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (TLSPolicy, {"min_version": 1.2}, "min_version=1.2 is not known; use one of '1.0', '1.1', '1.2', '1.3'"),
+        (TLSPolicy, {"max_version": "1.4"}, "max_version='1.4' is not known"),
+        (TLSPolicy, {"min_version": "1.3", "max_version": "1.2"}, "min_version='1.3' is newer than max_version='1.2'"),
+        (TLSPolicy, {"client_certificate": True}, "client_certificate=True is not known; use one of 'none'"),
+        (TLSPolicy, {"ciphers": ("ECDHE",)}, "ciphers=('ECDHE',) must be an OpenSSL cipher list"),
+        (AuthPolicy, {"mechanisms": "PLAIN"}, "not one string: mechanisms=('PLAIN',)"),
+        (AuthPolicy, {"mechanisms": None}, "mechanisms=None must be a list of mechanism names"),
+        (AuthPolicy, {"before_tls": (1,)}, "before_tls: 1 is not one of the mechanism names; give text"),
+        (AuthPolicy, {"password_commands": True}, "password_commands=True is not known; use one of 'never'"),
+        (AuthPolicy, {"less_secure_apps": "no"}, "less_secure_apps='no' must be True or False"),
+        (AuthPolicy, {"advertised": None}, "advertised=None must be True or False"),
+        (AuthPolicy, {"preauthenticated": 1}, "preauthenticated=1 must be True or False"),
+        (AuthPolicy, {"reject": True}, "reject=True is not known; use one of 'invalid'"),
+        (AuthPolicy, {"lockout": "3"}, "lockout='3' must be a whole number, at least 1"),
+        (AuthPolicy, {"lockout": True}, "lockout=True must be a whole number"),
+        (AuthPolicy, {"lockout": 0}, "lockout=0 must be at least 1"),
+        (AuthPolicy, {"rate_limit": 5}, "rate_limit=5 must be a number of attempts and of seconds, such as (5, 60.0)"),
+        (AuthPolicy, {"rate_limit": (5,)}, "rate_limit=(5,) must be"),
+        (AuthPolicy, {"rate_limit": (5, "60")}, "rate_limit=(5, '60') must be"),
+        (AuthPolicy, {"rate_limit": (0, 60)}, "rate_limit=(0, 60) must be"),
+        (AuthPolicy, {"rate_limit": (1, 0)}, "rate_limit=(1, 0) must be"),
+        (AuthPolicy, {"decide": True}, "decide=True must be a function, or None"),
+        (AuthPolicy, {"accept_token": "good"}, "accept_token='good' must be a function, or None"),
+        (AuthPolicy, {"texts": "535 no"}, "texts='535 no' must be a mapping of texts"),
+        (AuthPolicy, {"texts": {"invalid": 535}}, "texts={'invalid': 535} must be a mapping of texts"),
+        (RelayPolicy, {"relay": "closed"}, "relay='closed' is not known; use one of 'authenticated'"),
+        (RelayPolicy, {"domains": "example.test"}, "not one string: domains=('example.test',)"),
+        (RelayPolicy, {"known_recipients": "a@b.test"}, "known_recipients='a@b.test' must be a list of addresses"),
+        (RelayPolicy, {"keywords": "SIZE"}, "keywords='SIZE' must be a list of EHLO keywords"),
+        (RelayPolicy, {"keywords": ("CHUNKING",)}, "keywords: 'CHUNKING' is not known; use some of SIZE"),
+        (RelayPolicy, {"recipients": ["a@b.test"]}, "recipients=['a@b.test'] must be a mapping of texts"),
+        (RelayPolicy, {"senders": {"a@b.test": 550}}, "senders={'a@b.test': 550} must be a mapping of texts"),
+        (RelayPolicy, {"senders": {"a@b.test": "no"}}, "senders['a@b.test']='no' is no SMTP reply"),
+        (RelayPolicy, {"login_first": "yes"}, "login_first='yes' must be True or False"),
+        (RelayPolicy, {"own_sender": 0}, "own_sender=0 must be True or False"),
+        (RelayPolicy, {"greylist": True}, "greylist=True must be a whole number, at least 0"),
+        (RelayPolicy, {"greylist": None}, "greylist=None must be a whole number"),
+        (RelayPolicy, {"max_size": "1 MB"}, "max_size='1 MB' must be a whole number, at least 1"),
+        (RelayPolicy, {"max_messages": 0}, "max_messages=0 must be at least 1"),
+        (config, {"protocol": "nntp"}, "protocol='nntp' is not known; use one of 'smtp', 'pop3', 'imap'"),
+        (config, {"security": None}, "security=None is not known; use one of 'implicit', 'starttls', 'none'"),
+        (config, {"host": ""}, "host='' must be a name such as 'localhost'"),
+        (config, {"auth": {"mechanisms": ()}}, "must be an AuthPolicy"),
+    ],
+)
+def test_a_value_that_is_none(kind, settings, message):
+    with pytest.raises(ConfigError) as caught:
+        kind(**settings)
+    assert message in str(caught.value)
+
+
+# Settings that contradict each other.
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: config(security="none", certificate="expired"), "needs TLS, but security is 'none'"),
+        (lambda: config(auth=AuthPolicy(mechanisms=("EXTERNAL",))), "TLSPolicy(client_certificate='optional')"),
+        (lambda: config(auth=AuthPolicy(mechanisms=("APOP",))), "APOP exists in POP3 only"),
+        (lambda: config(auth=AuthPolicy(preauthenticated=True)), "exists in IMAP only"),
+        (
+            lambda: config(auth=AuthPolicy(mechanisms=()), relay=RelayPolicy(login_first=True)),
+            "login_first=True and no mechanism to log in with; give AuthPolicy(mechanisms=...) some",
+        ),
+        (
+            lambda: AuthPolicy(too_weak=("CRAM-MD5",)),
+            "too_weak='CRAM-MD5' is not offered, so nobody meets it; add it to mechanisms or before_tls",
+        ),
+    ],
+)
+def test_a_contradiction(make, message):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_what_looks_like_a_contradiction_and_is_none():
+    before_tls = AuthPolicy(mechanisms=(), before_tls=("plain",), too_weak=("plain",))
+    assert before_tls.too_weak == ("PLAIN",)
+    assert config(auth=before_tls, relay=RelayPolicy(login_first=True)).relay.login_first
+    # Settings may be shared by three servers, of which one only sends mail.
+    assert config("imap", auth=AuthPolicy(mechanisms=()), relay=RelayPolicy(login_first=True)).relay.login_first
+
+
+def test_a_policy_for_tokens_forgets_which_passwords_were_too_weak():
+    weak = AuthPolicy(mechanisms=("PLAIN", "XOAUTH2"), too_weak=("PLAIN", "XOAUTH2"))
+    assert weak.for_tokens().too_weak == ("XOAUTH2",)

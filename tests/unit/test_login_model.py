@@ -1,0 +1,361 @@
+"""Random talks about logging in, step by step against a model: who is in, what was seen, what is answered."""
+
+import base64
+import hashlib
+from itertools import pairwise
+
+import login_model as m
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pytest_mailauth.model.config import AuthPolicy, ServerConfig
+from pytest_mailauth.model.events import Authentication
+from pytest_mailauth.model.relay import RelayPolicy
+from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
+from pytest_mailauth.servers.letters import Message
+from pytest_mailauth.servers.logins import Logins
+from pytest_mailauth.servers.mailstore import MailStore
+from pytest_mailauth.servers.policy import Policy
+from pytest_mailauth.servers.sasl import Decision
+from pytest_mailauth.servers.server import engine_of
+
+steady = settings(max_examples=150, stateful_step_count=25, deadline=None, derandomize=True)
+impatient = settings(steady, max_examples=400, phases=[Phase.generate], report_multiple_bugs=False)
+
+mechanisms = st.sampled_from(m.SASL)
+qualities = st.sampled_from(m.QUALITIES)
+accounts = st.sampled_from((m.ALICE, m.ALICE, m.ALICE, m.BOB))
+cuts = st.lists(st.integers(0, 400), max_size=3)
+offers = st.just(list(m.SASL)) | st.lists(mechanisms, max_size=6, unique=True)
+
+
+@st.composite
+def policies(draw, protocol):
+    inside, outside = draw(offers), draw(offers)
+    if protocol == "pop3":
+        inside, outside = ([*offered, *draw(st.sampled_from(([], ["APOP"])))] for offered in (inside, outside))
+    offered = sorted({*inside, *outside})
+    return AuthPolicy(
+        mechanisms=tuple(inside),
+        before_tls=tuple(outside),
+        password_commands=draw(st.sampled_from(("never", "tls", "always", "always"))),
+        lockout=draw(st.sampled_from((None, 1, 1, 2))),
+        reject=draw(st.sampled_from((*[None] * 9, "invalid", "temporary", "transition"))),
+        too_weak=tuple(draw(st.lists(st.sampled_from(offered), max_size=1))) if offered else (),
+        less_secure_apps=draw(st.sampled_from((True, True, True, False))),
+    )
+
+
+class Logging(RuleBasedStateMachine):
+    """Everything that the three protocols share."""
+
+    protocol: str
+
+    def __init__(self):
+        super().__init__()
+        self.store = MailStore((m.ALICE, m.BOB))
+        for account, messages in ((m.ALICE, 1), (m.BOB, 2)):  # so that a mailbox tells whose it is
+            for _ in range(messages):
+                self.store.deliver(Message(b"Subject: x\r\n\r\n", rcpt_tos=(account.address,)))
+
+    @initialize(data=st.data(), security=st.sampled_from(("starttls", "implicit", "none")))
+    def serve(self, data, security):
+        auth = data.draw(policies(self.protocol))
+        can_ask = bool(auth.mechanisms or auth.before_tls)
+        relay = RelayPolicy(login_first=can_ask, own_sender=True)
+        config = ServerConfig(protocol=self.protocol, security=security, auth=auth, relay=relay)
+        self.policy = Policy(config, self.store.accounts)
+        self.model = m.Model(m.REPLIES[self.protocol], config)
+        self.connect()
+
+    def connect(self):
+        self.engine = engine_of(self.policy.config.protocol)(
+            self.policy, self.store, over_tls=self.policy.config.security == "implicit"
+        )
+        self.tag = 0
+        (greeting,) = self.engine.greet()
+        self.timestamp = greeting.data.split()[-1]
+        self.challenge = b""
+
+    # From words to bytes and back.
+
+    def command(self, words):
+        self.tag += 1
+        return (b"t%d " % self.tag if self.protocol == "imap" else b"") + words
+
+    def say(self, line, places=()):
+        """Send a line, cut at *places*; return the class of the reply and what was seen."""
+        data = line + b"\r\n"
+        edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+        outputs = [output for start, end in pairwise(edges) for output in self.engine.receive(data[start:end])]
+        assert not any(isinstance(output, Close) for output in outputs)
+        seen = [output.accepted for output in outputs if isinstance(output, Authentication)]
+        starts = bool(outputs) and isinstance(outputs[-1], StartTLS)
+        if starts:
+            self.engine.tls_started()
+        sent = b"".join(o.data if isinstance(o, Send) else o.reply for o in outputs if isinstance(o, Send | StartTLS))
+        self.last = sent.decode().split("\r\n")[:-1]
+        locked = any("the account is locked" in line for line in self.last)
+        return m.Expected(self.reply_class(), seen.count(True), seen.count(False), locked)
+
+    def reply_class(self):
+        match self.protocol:
+            case "smtp":
+                return self.last[-1][0]
+            case "pop3":
+                return self.last[0].split()[0]
+            case _:
+                first, second, *_ = f"{self.last[-1]} ".split(" ")
+                return "+" if first == "+" else second
+
+    def check(self, line, expected, places):
+        assert self.say(line, places) == expected, line
+        if self.model.waiting is not None:
+            marker, _, challenge = self.last[-1].partition(" ")
+            assert marker in ("334", "+")
+            self.challenge = base64.b64decode(challenge, validate=True)
+
+    # What a client does.
+
+    idle = precondition(lambda self: self.model.waiting is None)
+    busy = precondition(lambda self: self.model.waiting is not None)
+
+    @idle
+    @rule(mechanism=mechanisms, quality=qualities, account=accounts, at_once=st.booleans(), places=cuts)
+    def begin(self, mechanism, quality, account, at_once, places):
+        initial = None
+        if at_once:
+            initial = m.present(mechanism, quality, account)
+            if mechanism == "LOGIN" and quality != "no base64":
+                initial = m.Presented(m.b64(account.username), (account.username, "password", True))
+        verb = b"AUTHENTICATE " if self.protocol == "imap" else b"AUTH "
+        line = verb + mechanism.encode() + (b" " + initial.data if initial else b"")
+        self.check(self.command(line), self.model.begin(mechanism, initial), places)
+
+    @busy
+    @rule(quality=qualities, account=accounts, places=cuts)
+    def respond(self, quality, account, places):
+        mechanism, wanted, name = self.model.waiting
+        if wanted == "message":
+            presented = m.present(mechanism, quality, account, self.challenge)
+            self.check(presented.data, self.model.message(mechanism, presented), places)
+        elif wanted == "error":
+            self.check(b"" if mechanism == "XOAUTH2" else b"AQ==", self.model.error_read(), places)
+        elif wanted == "user":
+            given = m.STRANGER if quality == "stranger" else account.username
+            self.check(m.b64(given), self.model.name_given(given), places)
+        else:
+            account = m.ACCOUNTS.get(name)
+            right = account is not None and quality in ("right", "for oneself")
+            password = account.password if right else "guess"
+            self.check(m.b64(password), self.model.judge((name, "password", right), mechanism), places)
+
+    @idle
+    @rule(
+        number=st.integers(0, 9),
+        attempts=st.lists(st.tuples(qualities, st.booleans()), min_size=1, max_size=4),
+        account=accounts,
+        places=cuts,
+    )
+    def try_and_try_again(self, number, attempts, account, places):
+        offered = [mechanism for mechanism in m.SASL if self.model.offers(mechanism)]
+        for quality, at_once in attempts if offered else ():
+            mechanism = offered[number % len(offered)]
+            self.begin(mechanism, quality, account, at_once, places)
+            while self.model.waiting is not None:
+                self.respond(quality, account, places)
+            self.probe()
+
+    @busy
+    @rule(line=st.sampled_from((b"*", b"!!!!", b"NOOP now", b"\xff\xfe", b"=" * 7, b"QUJD" * 5000)), places=cuts)
+    def break_off(self, line, places):
+        self.check(line, self.model.broken_off(), places)
+
+    @idle
+    @rule(line=st.sampled_from((b"!!!!", b"\xff\xfe \x00", b"1 2 3", b"", b"QUJD" * 5000, b"*")), places=cuts)
+    def talk_rubbish(self, line, places):
+        self.check(line, m.Expected(m.REPLIES[self.protocol]["malformed"]), places)
+
+    @idle
+    @rule(places=cuts)
+    def start_tls(self, places):
+        verb = b"STLS" if self.protocol == "pop3" else b"STARTTLS"
+        self.check(self.command(verb), self.model.start_tls(), places)
+
+    @precondition(lambda self: self.tag > 3)
+    @rule()
+    def come_again(self):
+        self.engine.eof()
+        self.model.connect()
+        self.connect()
+
+    @invariant()
+    def what_needs_a_login_is_possible_exactly_after_one(self):
+        if self.model.waiting is None:
+            self.probe()
+
+    def probe(self):
+        raise NotImplementedError
+
+
+class SmtpLogging(Logging):
+    protocol = "smtp"
+
+    @Logging.idle
+    @rule(verb=st.sampled_from((b"EHLO", b"EHLO", b"EHLO", b"HELO")))
+    def greet(self, verb):
+        self.check(verb + b" client.test", m.Expected("2"), ())
+        self.model.greeted = verb == b"EHLO"
+        self.named = True
+
+    def connect(self):
+        super().connect()
+        self.greet(b"EHLO")
+
+    @Logging.idle
+    @rule(places=cuts)
+    def start_tls(self, places):
+        offered = self.model.may_start_tls
+        self.check(b"STARTTLS", self.model.start_tls(), places)
+        self.named = self.named and not offered
+
+    @Logging.idle
+    @rule()
+    def authenticate_within_a_transaction(self):
+        if self.say(b"MAIL FROM:<>").reply == "2":
+            self.check(b"AUTH PLAIN", m.Expected("5"), ())
+        assert self.say(b"RSET").reply == "2"
+
+    def probe(self):
+        free = not self.policy.config.relay.login_first
+        for account in (m.ALICE, m.BOB):
+            own = self.model.login in (account.username, m.NOBODY)
+            asked = self.named and (own or (self.model.login is None and free))
+            self.check(f"MAIL FROM:<{account.address}>".encode(), m.Expected("2" if asked else "5"), ())
+            if self.named and self.model.login is None and not free:
+                assert self.last == ["530 5.7.0 Authentication required"]
+            self.check(b"RSET", m.Expected("2"), ())
+
+
+MESSAGES = {m.ALICE.username: 1, m.BOB.username: 2, m.NOBODY: 0}
+
+
+class Pop3Logging(Logging):
+    protocol = "pop3"
+
+    @Logging.idle
+    @rule(name=st.sampled_from((m.ALICE.username, m.ALICE.username, m.BOB.username, m.STRANGER)), places=cuts)
+    def user(self, name, places):
+        fine = self.model.login is None and self.model.takes_passwords
+        self.check(f"USER {name}".encode(), m.Expected("+OK" if fine else "-ERR"), places)
+        self.model.name = name
+
+    @Logging.idle
+    @rule(right=st.booleans(), places=cuts)
+    def password(self, right, places):
+        account = m.ACCOUNTS.get(self.model.name)
+        line = f"PASS {account.password if account and right else 'guess'}".encode()
+        if self.model.name is None:
+            expected = m.Expected("-ERR", refused=1)
+        else:
+            expected = self.model.password_command((self.model.name, "password", bool(account and right)))
+        self.check(line, expected, places)
+
+    @Logging.idle
+    @rule(quality=st.sampled_from(("right", "right", "wrong", "stranger", "broken")), account=accounts, places=cuts)
+    def apop(self, quality, account, places):
+        name = m.STRANGER if quality == "stranger" else account.username
+        password = account.password if quality == "right" else "guess"
+        digest = hashlib.md5(self.timestamp + password.encode(), usedforsecurity=False).hexdigest()
+        expected = m.Expected("-ERR")
+        if quality == "broken":
+            digest = digest[1:]
+        elif self.model.login is None and self.model.offers("APOP"):
+            expected = self.model.judge((name, "proof", quality == "right"), "APOP")
+        self.check(f"APOP {name} {digest}".encode(), expected, places)
+
+    def probe(self):
+        login = self.model.login
+        self.check(b"STAT", m.Expected("-ERR" if login is None else "+OK"), ())
+        if login is not None:
+            assert self.last[0].split()[1] == str(MESSAGES[login])
+        self.check(b"CAPA", m.Expected("+OK"), ())
+
+
+class ImapLogging(Logging):
+    protocol = "imap"
+
+    @Logging.idle
+    @rule(quality=qualities, account=accounts, literal=st.booleans(), places=cuts)
+    def log_in(self, quality, account, literal, places):
+        name = m.STRANGER if quality == "stranger" else account.username
+        right = quality == "right"
+        password = account.password if right else "guess"
+        if quality in ("broken", "no base64"):
+            expected = m.Expected("BAD")
+            line = f"LOGIN {name}"
+        else:
+            expected = self.model.password_command((name, "password", right))
+            line = f"LOGIN {name} " + (f"{{{len(password)}+}}\r\n{password}" if literal else f'"{password}"')
+        self.check(self.command(line.encode()), expected, places)
+
+    def probe(self):
+        login = self.model.login
+        self.check(self.command(b"STATUS INBOX (MESSAGES)"), m.Expected("BAD" if login is None else "OK"), ())
+        if login is not None:
+            assert self.last[0] == f"* STATUS INBOX (MESSAGES {MESSAGES[login]})"
+        self.check(self.command(b"CAPABILITY"), m.Expected("OK"), ())
+
+
+MACHINES = (SmtpLogging, Pop3Logging, ImapLogging)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_engine_and_model_agree(machine):
+    run_state_machine_as_test(machine, settings=steady)
+
+
+def _always(_policy, *_mechanism, **_layer):
+    return True
+
+
+def _forgetful(logins, claim, mechanism=""):
+    logins._failures.clear()
+    return HONEST(logins, claim, mechanism)
+
+
+def _credulous(logins, claim, mechanism=""):
+    account = logins.account_of(claim.identity)
+    return Decision(account) if account else HONEST(logins, claim, mechanism)
+
+
+HONEST = Logins.decide
+FAULTS = {
+    "nobody is locked out": (Logins, "decide", _forgetful),
+    "whoever knows a name is let in": (Logins, "decide", _credulous),
+    "mechanisms are accepted on every layer": (Policy, "may_authenticate", _always),
+    "passwords are accepted on every layer": (Policy, "may_use_password_command", _always),
+    "STARTTLS is always offered": (Policy, "may_start_tls", _always),
+}
+
+
+# SMTP has no command that takes a password.
+SEEN = [
+    (machine, fault) for machine in MACHINES for fault in FAULTS if machine is not SmtpLogging or "passwo" not in fault
+]
+
+
+@pytest.mark.parametrize(("machine", "fault"), SEEN)
+def test_the_model_notices(machine, fault, monkeypatch):
+    monkeypatch.setattr(*FAULTS[fault])
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=impatient)

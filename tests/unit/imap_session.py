@@ -9,6 +9,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import groupby, pairwise
 
+from engine_talk import deliver
+
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
@@ -96,16 +98,6 @@ def untagged(engine, *lines):
     lines, _, last = reply.removesuffix(b"\r\n").rpartition(b"\r\n")
     assert re.fullmatch(rb"\S+ OK .*", last), reply
     return lines
-
-
-def deliver(engine, pieces):
-    """Carry bytes as the contract says: after StartTLS nothing more is fed."""
-    outputs = []
-    for piece in pieces:
-        outputs += engine.receive(piece)
-        if outputs and isinstance(outputs[-1], StartTLS):
-            break
-    return outputs
 
 
 def whole(data):

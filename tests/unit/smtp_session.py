@@ -3,6 +3,8 @@
 import base64
 from itertools import pairwise
 
+from engine_talk import deliver
+
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.servers.engines.contract import Send, StartTLS
@@ -28,16 +30,6 @@ def server(*, over_tls=True, **settings):
     store = MailStore((ALICE,))
     policy = Policy(ServerConfig(protocol="smtp", **settings), store.accounts)
     return SmtpEngine(policy, store, over_tls=over_tls), store
-
-
-def deliver(engine, pieces):
-    """Carry bytes as the contract says: after StartTLS nothing more is fed."""
-    outputs = []
-    for piece in pieces:
-        outputs += engine.receive(piece)
-        if outputs and isinstance(outputs[-1], StartTLS):
-            break
-    return outputs
 
 
 def settled(outputs):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
+from engine_talk import deliver
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,16 +61,6 @@ def server(mail=MAIL, *, over_tls=True, **settings):
 
 def inbox(store):
     return [message.content for message in store.mailbox(ALICE, INBOX).messages]
-
-
-def deliver(engine, pieces):
-    """Carry bytes as the contract says: after StartTLS nothing more is fed."""
-    outputs = []
-    for piece in pieces:
-        outputs += engine.receive(piece)
-        if outputs and isinstance(outputs[-1], StartTLS):
-            break
-    return outputs
 
 
 def bytewise(data):

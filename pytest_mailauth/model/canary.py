@@ -109,10 +109,12 @@ def redact(text: str, hidden: tuple[tuple[str, str], ...]) -> str:
         text: What is about to be shown to somebody.
         hidden: Pairs of value and label, for example ``(password, "<password>")``.
     """
-    for value, label in hidden:
-        if value:
-            for _, form in encodings(value):
-                shown = form.decode("latin-1")
-                if shown in text:
-                    text = text.replace(shown, label)
+    for shown, label in _replacements(hidden):
+        if shown in text:
+            text = text.replace(shown, label)
     return text
+
+
+@functools.lru_cache(maxsize=256)
+def _replacements(hidden: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((form.decode("latin-1"), label) for value, label in hidden if value for _, form in encodings(value))

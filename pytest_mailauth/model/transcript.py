@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
@@ -19,6 +20,11 @@ WIDTH: Final = 100
 
 def hidden_values(accounts: Iterable[Account]) -> tuple[tuple[str, str], ...]:
     """Return what must not be shown of these accounts, with the label that stands for it."""
+    return _hidden_values(tuple(accounts))
+
+
+@functools.lru_cache(maxsize=256)
+def _hidden_values(accounts: tuple[Account, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((secret, f"<{name}>") for account in accounts for name, secret in account.secrets.items())
 
 

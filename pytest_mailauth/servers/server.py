@@ -143,9 +143,9 @@ class MailServer(ReadsMail, Scripted):
     def _records(self) -> tuple[SessionRecord, ...]:
         return tuple(
             SessionRecord(
-                number, self.protocol, self.security, self._name, tuple(c.entries), tuple(self._shared.store.accounts)
+                number, self.protocol, self.security, self._name, tuple(entries), tuple(self._shared.store.accounts)
             )
-            for number, c in enumerate(self._listener.connections, 1)
+            for number, entries in enumerate(self._listener.records, 1)
         )
 
     @property

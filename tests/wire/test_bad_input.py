@@ -66,7 +66,8 @@ def test_a_line_without_end_takes_no_more_memory_than_its_limit(serve, arrive, s
     with arrive(server) as wire:
         wire.send(b"A" * size)
         until(lambda: len(server.sessions[0].clear_in + server.sessions[0].tls_in) >= size)
-        engine = server._listener.connections[0]._engine
+        (connection,) = server._listener._live
+        engine = connection._engine
         buffered = len(engine._core._reader.buffer if server.protocol == "smtp" else engine._lines)
         wire.stop_sending()
         wire.rest()

@@ -162,7 +162,7 @@ def test_slow_stops_when_the_client_is_gone(serve, mailauth):
     server = serve(deviations=(Slow(delay=60),))
     with Wire(server):
         until(lambda: server.sessions)
-        (connection,) = server._listener.connections
+        (connection,) = server._listener._live
 
         def cut_off_in_the_moment_of_sending():
             connection.abort()

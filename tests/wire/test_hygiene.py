@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from wire_client import ByHand, Wire, before_tls, only, secure, until
 
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.events import Closed, Malformed
+from pytest_mailauth.model.terms import HandshakeOutcome
 from pytest_mailauth.servers.server import MailServers
 
 UNFINISHED = {
@@ -54,6 +56,20 @@ def test_a_server_closed_in_the_middle_of_a_command(serve):
     session = server.sessions[0]
     assert session.of(Malformed) == ()  # it did not leave, it was cut off
     assert session.closed == Closed("server", "abort")
+
+
+def test_a_session_that_is_over_leaves_its_record_and_nothing_else(serve, security):
+    server = serve(security=security)
+    with secure(server) as wire:
+        until(lambda: server.sessions[0].tls is not None)
+        (connection,) = (weakref.ref(one) for one in server._listener._live)
+        (channel,) = (weakref.ref(one._channel) for one in server._listener._live)
+        wire.send(wire.speech.quit)
+        wire.rest()
+    assert only(server).tls.outcome is HandshakeOutcome.COMPLETED
+    gc.collect()
+    assert connection() is None
+    assert channel() is None
 
 
 def test_a_server_closed_in_the_middle_of_a_literal(mailauth):

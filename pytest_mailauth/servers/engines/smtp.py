@@ -30,7 +30,7 @@ from pytest_mailauth.servers.engines.smtp_lines import (
     Loopless,
     shown,
 )
-from pytest_mailauth.servers.engines.smtp_log import advance, unlogged
+from pytest_mailauth.servers.engines.smtp_log import advance, quiet
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.script import MESSAGE
 
@@ -256,9 +256,9 @@ class _Core(AuthCommand, SMTP):
 
 
 @functools.cache
-@unlogged()
 def _template() -> dict[str, Any]:
-    core = _Core(
+    core = quiet().run(
+        _Core,
         _Handler(),
         hostname="localhost",
         ident=IDENT,
@@ -277,6 +277,7 @@ class SmtpEngine:
         vars(self._core).update(_template())
         self._core.begin(policy, store, over_tls=over_tls)
         self._session: Coroutine[Any, Any, None] | None = None
+        self._quiet = quiet()
 
     def greet(self) -> list[Output]:
         """Return the greeting (RFC 5321 section 3.1)."""
@@ -310,7 +311,7 @@ class SmtpEngine:
         return [e.Malformed("the client left in the middle of a command")] if unfinished else []
 
     def _step(self) -> list[Output]:
-        if self._session is not None and not advance(self._session):
+        if self._session is not None and not advance(self._session, self._quiet):
             self._session = None
             self._core._reader.buffer.clear()  # noqa: SLF001
         out, self._core.out = self._core.out, []

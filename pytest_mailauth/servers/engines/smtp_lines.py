@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
 """Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
+LONGEST: Final = max(LINE_LIMITS.values())
 LINE_LIMIT: Final = 512
 """RFC 5321 section 4.5.3.1.4."""
 DATA_LINE_LIMIT: Final = 1001
@@ -72,7 +73,7 @@ class Feed:
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         """Return the next command line, or with CRLF as *separator* the next line of a message."""
-        limit = max(LINE_LIMITS.values()) if separator == b"\n" else DATA_LINE_LIMIT
+        limit = LONGEST if separator == b"\n" else DATA_LINE_LIMIT
         start = 0
         while (end := self.buffer.find(separator, start)) < 0:
             start = max(0, len(self.buffer) + 1 - len(separator))

@@ -135,6 +135,7 @@ class Connection(asyncio.Protocol):
             self._note(e.Received(bytes(self._raw)))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
         self._note(self._end)
+        self._channel = None  # OpenSSL's share of a connection is large, and the record needs none of it
         self._on_end(self)
 
     # Inside.
@@ -276,8 +277,8 @@ class Connection(asyncio.Protocol):
 
     def _do(self, output: Doing) -> None:
         match output:
-            case Send(data=data):
-                self._pace.answer(data, over_tls=self._layer is Layer.TLS)
+            case Send():
+                self._pace.answer(output.data, over_tls=self._layer is Layer.TLS)
             case StartTLS():
                 self._start_tls(output)
             case Close():

@@ -120,10 +120,10 @@ _EXTENSIONS: Final[dict[int, tuple[str, Callable[[bytes], Any]]]] = {
 def _extensions(data: bytes) -> dict[str, Any]:
     codes: dict[int, None] = {}
     fields: dict[str, Any] = {}
-    at = 0
-    while at < len(data):
+    at, end = 0, len(data)
+    while at < end:
         code = int.from_bytes(data[at : at + 2], "big")
-        content, at = _vector(data, at + 2, 2, f"extension {code}")
+        content, at = _vector(data, at + 2, 2, "an extension")
         if code in codes:
             raise _Broken(f"extension {code} comes twice")
         codes[code] = None

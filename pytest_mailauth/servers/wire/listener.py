@@ -19,6 +19,7 @@ from pytest_mailauth.servers.wire.transport import SocketTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_mailauth.model.events import Entry
     from pytest_mailauth.servers.wire.connection import Connection
     from pytest_mailauth.servers.wire.loop import LoopThread
 
@@ -42,8 +43,8 @@ class Listener:
     def __init__(
         self, loop: LoopThread, state: PortState, make: Callable[[Callable[[Connection], None]], Connection]
     ) -> None:
-        self.connections: list[Connection] = []
-        """Every connection that ever came in, in order. Only the loop changes it."""
+        self.records: list[list[Entry]] = []
+        """What was noted of every connection that ever came in, in order. Only the loop changes it."""
         self._live: set[Connection] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -94,7 +95,7 @@ class Listener:
                 raise
             connection = self._make(self._ended)
             self._idle.clear()
-            self.connections.append(connection)
+            self.records.append(connection.entries)  # not the connection, which holds on to its TLS
             self._live.add(connection)
             SocketTransport(client, peer, connection)
 

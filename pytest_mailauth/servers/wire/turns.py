@@ -52,16 +52,15 @@ class Turns:
         self._outputs.extend(outputs)
         while self._outputs and self._timer is None:
             output = self._outputs.popleft()
-            match output:
-                case Wait(seconds=seconds):
-                    self._timer = asyncio.get_running_loop().call_later(seconds, self._guarded, self._go_on)
-                case Drip(seconds=seconds):
-                    self._pause = seconds
-                case Send() | StartTLS() if self._pause:
-                    self._outputs.extendleft(reversed(_dripping(output, self._pause)))
-                    self._pause = 0.0
-                case _:
-                    self._do(output)
+            if isinstance(output, Wait):
+                self._timer = asyncio.get_running_loop().call_later(output.seconds, self._guarded, self._go_on)
+            elif isinstance(output, Drip):
+                self._pause = output.seconds
+            elif self._pause and isinstance(output, Send | StartTLS):
+                self._outputs.extendleft(reversed(_dripping(output, self._pause)))
+                self._pause = 0.0
+            else:
+                self._do(output)
 
     def take(self, data: bytes) -> None:
         """Pass on what the client sent, now or when it is its turn."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import imaplib
 import smtplib
 import ssl
 
 import pytest
+from scramp import ScramClient
 
 from pytest_mailauth import (
     AuthPolicy,
@@ -13,6 +16,7 @@ from pytest_mailauth import (
     ConfigError,
     Declaration,
     MailServers,
+    RelayPolicy,
     TLSPolicy,
     assert_no_cleartext_credentials,
     assert_not_authenticated,
@@ -161,6 +165,116 @@ def test_assert_not_authenticated_sees_a_login_and_a_refused_password(mailauth):
 def test_an_unknown_rule_is_the_users_mistake(mailauth):
     with pytest.raises(ConfigError, match="there is no rule 'no-such-rule'"):
         assert_obeys(mailauth.smtp(), rules=["no-such-rule"])
+    with pytest.raises(ConfigError, match="no rule is named"):
+        assert_obeys(mailauth.smtp(), rules=[])
+
+
+def old_tls():
+    context = unverified()
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def log_in_to_imap(server):
+    with imaplib.IMAP4(server.host, server.port, timeout=5) as client, contextlib.suppress(imaplib.IMAP4.error):
+        client.login(server.account.username, server.account.password)
+
+
+def send(server):
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        client.sendmail("a@example.test", [server.account.address], b"Subject: x\r\n\r\n")
+
+
+BREACHES = {
+    "no-cleartext-credentials": ("smtp", {"auth": IN_CLEAR}, log_in),
+    "no-operation-before-required-tls": ("smtp", {"relay": RelayPolicy(relay="open")}, send),
+    "verify-before-credentials": ("smtp", {"certificate": "expired"}, lambda s: log_in(s, context=unverified())),
+    "tls12-or-newer": ("smtp", {"tls": TLSPolicy(max_version="1.1")}, lambda s: log_in(s, context=old_tls())),
+    "respect-logindisabled": ("imap", {}, log_in_to_imap),
+}
+
+
+@pytest.mark.parametrize("rule", BREACHES)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_each_rule_that_a_record_can_answer_is_broken_by_somebody(mailauth, rule):
+    protocol, settings, breach = BREACHES[rule]
+    server = getattr(mailauth, protocol)(**settings)
+    breach(server)
+    with pytest.raises(ClientViolation, match=rf"\A{rule}: VIOLATION"):
+        assert_obeys(server, rules=rule)
+    with pytest.raises(ClientViolation, match=r"\A\S+: VIOLATION"):
+        assert_obeys(server)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"certificate": "expired"}, {"tls": TLSPolicy(max_version="1.1")}], ids=lambda s: next(iter(s))
+)
+def test_a_client_that_never_came_to_the_point_has_proved_nothing(mailauth, settings):
+    server = mailauth.smtp(**settings)
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        client.noop()
+    with pytest.raises(ClientViolation, match=": INCONCLUSIVE") as caught:
+        assert_obeys(server)
+    assert "the client never began a TLS handshake" in str(caught.value).replace("The client", "the client")
+
+
+def test_a_rule_that_was_asked_for_has_to_be_answered(mailauth):
+    server = mailauth.smtp()
+    log_in(server, context=server.ssl_context())
+    with pytest.raises(ClientViolation, match="verify-before-credentials: NOT-APPLICABLE"):
+        assert_obeys(server, rules=("no-cleartext-credentials", "verify-before-credentials"))
+
+
+def test_the_secrets_of_every_account_count(mailauth):
+    server = mailauth.smtp(auth=IN_CLEAR)
+    bob = server.add_account("bob@example.test")
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        client.login(bob.username, bob.password)
+    with pytest.raises(ClientViolation, match=rf"the\s+password\s+of\s+{bob.username}\s+crossed\s+in\s+clear"):
+        assert_no_cleartext_credentials(server)
+    with pytest.raises(ClientViolation, match="logged in with PLAIN"):
+        assert_not_authenticated(server)
+
+
+@pytest.mark.parametrize("password", ["a", "the client's own password"])
+def test_a_password_that_the_server_does_not_know_is_a_password_too(mailauth, password):
+    server = mailauth.smtp(auth=IN_CLEAR)
+    with smtplib.SMTP(server.host, server.port, timeout=5) as client, pytest.raises(smtplib.SMTPAuthenticationError):
+        client.login("somebody", password)
+    with pytest.raises(ClientViolation, match=r"a\s+secret\s+that\s+is\s+no\s+account's\s+here\s+crossed") as caught:
+        assert_no_cleartext_credentials(server)
+    assert "own password" not in str(caught.value)
+
+
+def test_a_short_password_that_stands_in_a_text_by_chance_is_no_leak(mailauth):
+    server = mailauth.smtp()
+    server.add_account("bob@example.test", password="client")
+    log_in(server, context=server.ssl_context())
+    assert_no_cleartext_credentials(server)
+
+
+@pytest.mark.parametrize("mechanism", ["CRAM-MD5", "SCRAM-SHA-256"])
+def test_a_mechanism_that_reveals_nothing_is_no_leak(mailauth, mechanism):
+    server = mailauth.imap(security="none", auth=AuthPolicy(mechanisms=(mechanism,), before_tls=(mechanism,)))
+    account = server.account
+    with imaplib.IMAP4(server.host, server.port, timeout=5) as client:
+        if mechanism == "CRAM-MD5":
+            client.login_cram_md5(account.username, account.password)
+        else:
+            scram = ScramClient(["SCRAM-SHA-256"], account.username, account.password)
+            steps = iter([scram.get_client_first, scram.get_client_final, lambda: ""])
+
+            def answer(challenge):
+                if challenge.startswith(b"r="):
+                    scram.set_server_first(challenge.decode())
+                elif challenge.startswith(b"v="):
+                    scram.set_server_final(challenge.decode())
+                return next(steps)().encode()
+
+            client.authenticate("SCRAM-SHA-256", answer)
+    assert server.sessions[0].auth[0].accepted
+    assert_no_cleartext_credentials(server)
 
 
 def test_assertions_work_without_pytest():

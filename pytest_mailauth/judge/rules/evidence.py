@@ -10,7 +10,7 @@ from pytest_mailauth.model.terms import Layer, Protocol, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
@@ -23,6 +23,8 @@ DISCOVERY: Final[dict[Protocol, frozenset[str]]] = {
 }
 """Commands that reveal and change nothing: allowed in clear even where TLS is required (RFC 8314 section 5.2)."""
 
+CANARY: Final = 12
+"""Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
 
 
@@ -71,27 +73,43 @@ def connected(trial: Trial) -> bool:
 
 
 def leak(trial: Trial, layer: Layer) -> Finding | None:
-    """Return an account of this trial's password or token crossing on *layer*, or None when it did not.
+    """Return an account of a password or token crossing on *layer*, or None when none did.
 
-    Two witnesses are heard: the engine's parser, and a search of the raw bytes for the canary. What the parser
+    Two witnesses are heard: the engine's parser, and a search of the raw bytes for the canaries. What the parser
     saw and the search cannot find is our contradiction (ERROR). What the search finds and the parser did not
-    recognise is still a leak: the canary cannot be guessed.
+    recognise is still a leak: a canary cannot be guessed. A secret that no account here has is the client's own,
+    which only the parser can know; it is as bad to lose.
     """
     where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
         data = session.clear_in if layer is Layer.CLEAR else session.tls_in
         at = f"session {session.number} on the {session.listener} port"
-        for name, secret in trial.account.secrets.items():
-            encoding = find(secret, data)
-            parsed = [fact for fact in session.of(e.Authentication, layer) if fact.secret == secret]
-            if parsed and encoding is None:
+        presented: dict[str, str] = {
+            fact.secret: fact.mechanism for fact in reversed(session.of(e.Authentication, layer))
+        }
+        for name, secret in _secrets(trial, session):
+            mechanism, encoding = presented.pop(secret, None), find(secret, data)
+            if mechanism and encoding is None:
                 return Finding(
                     Verdict.ERROR, f"{at}: the parser saw the {name} {where}, the search of the bytes did not"
                 )
-            if encoding is not None:
-                how = f"with {parsed[0].mechanism}" if parsed else "outside any login command"
+            if encoding is not None and (mechanism or len(secret) >= CANARY):
+                how = f"with {mechanism}" if mechanism else "outside any login command"
                 return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how} (found as {encoding})")
+        for secret, mechanism in presented.items():
+            if secret:
+                return Finding(
+                    Verdict.VIOLATION, f"{at}: a secret that is no account's here crossed {where} with {mechanism}"
+                )
     return None
+
+
+def _secrets(trial: Trial, session: SessionRecord) -> Iterator[tuple[str, str]]:
+    """Yield the secrets of the trial's account, and of those that a test added, each with what it is called."""
+    yield from trial.account.secrets.items()
+    for account in session.accounts:
+        if account is not trial.account:
+            yield from ((f"{name} of {account.username}", secret) for name, secret in account.secrets.items())
 
 
 def handshakes(trial: Trial) -> list[SessionRecord]:

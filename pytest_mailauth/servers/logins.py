@@ -45,6 +45,10 @@ class Logins:
         """Return the account with this login name or mail address, or None."""
         return next((a for a in self._accounts if identity in (a.username, a.address)), None)
 
+    def accepts(self, mechanism: str) -> bool:
+        """Return whether *mechanism* is accepted inside TLS."""
+        return mechanism in self._auth.mechanisms
+
     def decide(self, claim: Claim, mechanism: str = "") -> Decision:
         """Judge a claim. The first reason against it counts."""
         if self._auth.reject is not None:
@@ -136,6 +140,10 @@ class Desk:
     def peer_identities(self) -> tuple[str, ...]:
         """The names in the client's certificate."""
         return self._peer.identities() if self._peer is not None else ()
+
+    def accepts(self, mechanism: str) -> bool:
+        """Return whether *mechanism* is accepted inside TLS."""
+        return self._logins.accepts(mechanism)
 
     def nonce(self) -> str:
         """Return a fresh unguessable string."""

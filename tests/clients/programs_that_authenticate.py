@@ -7,21 +7,25 @@ library. Nothing is said here about what these clients do beyond that they log i
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
 import ssl
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+HERE = Path(__file__).parent
 DEADLINE = 10.0
 """Seconds that one login may take."""
 
@@ -75,20 +79,22 @@ class Recipe(NamedTuple):
     """Returns a command line for a program; for a library, logs in and returns the words of a refusal or None."""
     speaks: Callable[[str], bool] = lambda _mechanism: True
     """Whether this build of it has the mechanism."""
+    is_here: Callable[[], bool] | None = None
+    """Whether it is installed, where neither its module nor its name as a command tells."""
 
 
 class Missing(Exception):
     """The client is not installed here, or was built without the mechanism."""
 
 
-def run(argv, folder, stdin=""):
+def run(argv, folder, stdin="", **environment):
     """Run a program in a session of its own and return its exit status and all that it printed."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C"},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C", **environment},
         cwd=folder,
         start_new_session=True,
         text=True,
@@ -111,11 +117,15 @@ def refusal(client, errand):
     """
     recipe = CLIENTS[client]
     program = client.partition(" ")[0]
-    if (importlib.util.find_spec(recipe.module) if recipe.module else shutil.which(program)) is None:
+    if recipe.is_here is not None:
+        found = recipe.is_here()
+    else:
+        found = (importlib.util.find_spec(recipe.module) if recipe.module else shutil.which(program)) is not None
+    if not found:
         raise Missing(f"{program} is not installed")
     if not recipe.speaks(errand.mechanism):
         raise Missing(f"this build of {program} has no {errand.mechanism}")
-    if recipe.module:
+    if recipe.module is not None:
         return recipe.log_in(errand)
     status, printed = run(recipe.log_in(errand), errand.folder, SUBMISSION if program == "msmtp" else "")
     return None if status == 0 else f"exit status {status}: {printed}"
@@ -218,6 +228,90 @@ def gsasl(errand):
     return [*argv, "--authentication-id", errand.username, "--password", errand.password]
 
 
+MBSYNC = """\
+IMAPAccount account
+Host {host}
+Port {port}
+User {username}
+Pass {password}
+SSLType {ssl_type}
+SystemCertificates no
+CertificateFile {cafile}
+AuthMechs {mechanism}
+
+IMAPStore far
+Account account
+
+MaildirStore near
+Path {folder}/mail/
+Inbox {folder}/mail/INBOX
+
+Channel mail
+Far :far:
+Near :near:
+"""
+
+
+def mbsync(errand):
+    ssl_type = "IMAPS" if errand.implicit else "STARTTLS"
+    settings = errand.file("config", MBSYNC.format(**errand._asdict(), ssl_type=ssl_type))
+    (errand.folder / "mail").mkdir()
+    status, printed = run(["mbsync", "--config", settings, "--list", "mail"], errand.folder)
+    if "mechanism(s) not available" in printed:  # each is a module of its library
+        raise Missing(f"this mbsync has no {errand.mechanism}")
+    return None if status == 0 else f"exit status {status}: {printed}"
+
+
+# `s_client` is no mail client: it is told every word, and what it prints says how it went.
+
+
+WORDS = {
+    "smtp": "EHLO localhost\nAUTH EXTERNAL {name}\nQUIT\n",
+    "pop3": "AUTH EXTERNAL {name}\nQUIT\n",
+    "imap": "a AUTHENTICATE EXTERNAL {name}\nb LOGOUT\n",
+}
+SUCCESS = {"smtp": "235 ", "pop3": "+OK maildrop", "imap": "a OK "}
+
+
+def openssl(errand):
+    argv = ["openssl", "s_client", "-quiet", "-crlf", "-connect", f"127.0.0.1:{errand.port}"]
+    argv += ["-servername", errand.host, "-verify_hostname", errand.host, "-verify_return_error"]
+    argv += ["-CAfile", errand.cafile, "-cert", str(errand.certificate), "-key", str(errand.certificate)]
+    argv += [] if errand.implicit else ["-starttls", errand.protocol]
+    name = base64.b64encode(errand.username.encode()).decode()
+    status, printed = run(argv, errand.folder, WORDS[errand.protocol].format(name=name))
+    return None if status == 0 and SUCCESS[errand.protocol] in printed else f"exit status {status}: {printed}"
+
+
+# Libraries in processes of their own: of another language, or with a loop that can run only once.
+
+
+def told(argv, **environment):
+    """Return how a script is told its errand and reports a refusal."""
+
+    def log_in(errand):
+        fields = {key: getattr(errand, key) for key in ("protocol", "mechanism", "host", "port", "username", "cafile")}
+        words = json.dumps(fields | {"secret": errand.secret, "implicit": errand.implicit})
+        status, printed = run(argv(), errand.folder, words, **{key: value() for key, value in environment.items()})
+        return None if status == 0 else f"exit status {status}: {printed}"
+
+    return log_in
+
+
+@functools.cache
+def node_modules():
+    return printed_by("npm", "root", "--global").strip() if shutil.which("npm") and shutil.which("node") else ""
+
+
+def of_node(name):
+    script = HERE / f"{name}_client.cjs"
+    return Recipe(
+        name,
+        told(lambda: ["node", str(script)], NODE_PATH=node_modules),
+        is_here=lambda: bool(node_modules()) and Path(node_modules(), name).is_dir(),
+    )
+
+
 # Libraries.
 
 
@@ -294,6 +388,11 @@ CLIENTS = {
     "aiosmtplib": Recipe("aiosmtplib", aiosmtplib, aiosmtplib_speaks),
     "IMAPClient": Recipe("imapclient", imapclient),
     "imap-tools": Recipe("imap_tools", imap_tools),
+    "mbsync": Recipe("", mbsync, is_here=lambda: shutil.which("mbsync") is not None),
+    "openssl": Recipe("", openssl, is_here=lambda: shutil.which("openssl") is not None),
+    "nodemailer": of_node("nodemailer"),
+    "imapflow": of_node("imapflow"),
+    "Twisted": Recipe("twisted", told(lambda: [sys.executable, str(HERE / "twisted_client.py")])),
 }
 
 TOKENS = ("XOAUTH2", "OAUTHBEARER")
@@ -313,5 +412,11 @@ ROWS = (
     ("aiosmtplib", ("smtp",), BOTH, tuple(AIOSMTPLIB)),
     ("IMAPClient", ("imap",), BOTH, tuple(IMAPCLIENT)),
     ("imap-tools", ("imap",), BOTH, tuple(IMAP_TOOLS)),
+    ("mbsync", ("imap",), BOTH, ("PLAIN", "CRAM-MD5", *SCRAM[:2])),
+    ("openssl", ("smtp", "pop3", "imap"), BOTH, ("EXTERNAL",)),
+    ("nodemailer", ("smtp",), BOTH, (*SIMPLE, "XOAUTH2")),
+    ("imapflow", ("imap",), BOTH, ("PLAIN", "LOGIN", *TOKENS)),
+    ("Twisted", ("smtp", "imap"), BOTH, SIMPLE),
+    ("Twisted", ("pop3",), BOTH, ("APOP",)),
 )
 """Client, protocols, ways into TLS, mechanisms: every combination of a row is tried."""

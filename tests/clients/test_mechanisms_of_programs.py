@@ -85,7 +85,7 @@ def served(servers, combination):
 def visit(servers, folder, combination):
     folder.mkdir()
     client, protocol, security, mechanism, wrong = combination
-    account = servers.account
+    account = servers.store.accounts[-1]
     owner = "nobody@example.test" if wrong else account.username
     issued = servers.ca.issue_client(owner)
     certificate = folder / "client.pem"
@@ -123,6 +123,7 @@ def outcomes(request, tmp_path_factory):
         if item.module is request.module and hasattr(item, "callspec")
     ]
     with MailServers() as servers:
+        servers.add_account("somebody@example.test", username="alice")  # a login name that is no address
         with warnings.catch_warnings(), ThreadPoolExecutor(AT_ONCE) as pool:
             # A library that drops a socket when it was refused is not ours to mend.
             warnings.simplefilter("ignore", ResourceWarning)
@@ -160,7 +161,7 @@ def presented(session):
 def test_it_logs_in(outcome, combination):
     assert outcome.reported is None
     (session,) = outcome.sessions
-    account = session.accounts[0]
+    account = session.accounts[-1]
     assert presented(session) == [(combination.mechanism, True)]
     assert session.auth == session.of(Authentication, Layer.TLS)
     assert session.auth[0].identity == ("trace" if combination.mechanism == "ANONYMOUS" else account.username)

@@ -9,9 +9,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scramp import ScramClient
+from sasl_exchange import ACCOUNT, Counter, run
 
-from pytest_mailauth.model.canary import Account, Secret
+from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.config import MECHANISMS, AuthPolicy, ServerConfig
 from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.terms import Refusal
@@ -21,43 +21,9 @@ from pytest_mailauth.servers.policy import Policy
 from pytest_mailauth.servers.server import engine_of
 
 
-class Counter:
-    """A server that lets everybody in and knows one password."""
-
-    host = "mail.example.test"
-    channel_bindings = {"tls-server-end-point": b"hash of the certificate"}  # noqa: RUF012
-    peer_identities = ("alice@example.test",)
-
-    def nonce(self):
-        return "server-nonce"
-
-    def password_of(self, identity):
-        return Secret("pencil") if identity == "user" else None
-
-    def decide(self, claim):
-        fine = claim.proved or claim.kind in (sasl.Kind.PASSWORD, sasl.Kind.TOKEN)
-        return sasl.Decision(ACCOUNT) if fine else sasl.Decision(None, Refusal.INVALID)
-
-
 class Refusing(Counter):
     def decide(self, _claim):
         return sasl.Decision(None, Refusal.BAD_TOKEN)
-
-
-ACCOUNT = Account.fresh()
-
-
-def run(mechanism, *messages, initial=None, server=None):
-    exchange = sasl.begin(mechanism, server or Counter(), initial)
-    challenges = []
-    try:
-        challenges.append(next(exchange))
-        for message in messages:
-            # Not extend(map(...)): it would take the end of the exchange for the end of the list.
-            challenges.append(exchange.send(message(challenges[-1]) if callable(message) else message))
-    except StopIteration as done:
-        return done.value, challenges
-    raise AssertionError(f"the exchange wants more: {challenges}")
 
 
 EXAMPLES = [
@@ -164,61 +130,6 @@ def test_apop_is_the_example_of_its_document():
     assert sasl.apop_claim(Document(), timestamp, b"mrose", digest).proved
     assert not sasl.apop_claim(Document(), timestamp, b"rose", digest).proved
     assert not sasl.apop_claim(Document(), timestamp + b"x", b"mrose", digest).proved
-
-
-def scram_client(mechanism, username="user", password="pencil", binding=None):  # noqa: S107
-    return ScramClient([mechanism], username, password, channel_binding=binding)
-
-
-BINDING = ("tls-server-end-point", b"hash of the certificate")
-
-
-@pytest.mark.parametrize(
-    ("mechanism", "binding"),
-    [("SCRAM-SHA-1", None), ("SCRAM-SHA-256", None), ("SCRAM-SHA-256-PLUS", BINDING)],
-)
-def test_scram_with_a_client_of_its_own_arithmetic(mechanism, binding):
-    client = scram_client(mechanism, binding=binding)
-
-    def final(challenge):
-        client.set_server_first(challenge.decode())
-        return client.get_client_final().encode()
-
-    def check(challenge):
-        client.set_server_final(challenge.decode())  # raises when the server's signature is wrong
-        return b""
-
-    attempt, _ = run(mechanism, final, check, initial=client.get_client_first().encode())
-    assert attempt == sasl.Attempt(sasl.Claim("user", "", kind=sasl.Kind.PROOF, proved=True), sasl.Decision(ACCOUNT))
-
-
-@pytest.mark.parametrize(("username", "password"), [("user", "pen"), ("nobody", "pencil")])
-def test_scram_with_a_wrong_name_or_password(username, password):
-    client = scram_client("SCRAM-SHA-256", username, password)
-
-    def final(challenge):
-        client.set_server_first(challenge.decode())
-        return client.get_client_final().encode()
-
-    attempt, _ = run("SCRAM-SHA-256", final, initial=client.get_client_first().encode())
-    assert attempt.claim == sasl.Claim(username, "", kind=sasl.Kind.PROOF, proved=False)
-    assert attempt.decision.account is None
-
-
-def test_scram_plus_with_the_data_of_another_connection():
-    client = scram_client("SCRAM-SHA-256-PLUS", binding=("tls-server-end-point", b"another certificate"))
-
-    def final(challenge):
-        client.set_server_first(challenge.decode())
-        return client.get_client_final().encode()
-
-    attempt, _ = run("SCRAM-SHA-256-PLUS", final, initial=client.get_client_first().encode())
-    assert not attempt.claim.proved
-
-
-def test_scram_plus_with_a_binding_that_is_not_to_be_had():
-    with pytest.raises(sasl.SaslError, match="tls-exporter is not to be had here; there is tls-server-end-point"):
-        run("SCRAM-SHA-256-PLUS", initial=b"p=tls-exporter,,n=user,r=abc")
 
 
 @pytest.mark.parametrize(

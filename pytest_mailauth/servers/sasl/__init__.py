@@ -63,6 +63,9 @@ class _Reader:
     def __init__(self) -> None:
         self.claim: Claim | None = None
 
+    def accepts(self, _mechanism: str) -> bool:
+        return False
+
     def nonce(self) -> str:
         return "unused"
 

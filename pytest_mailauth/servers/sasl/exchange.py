@@ -111,6 +111,9 @@ class Server(Protocol):
     def peer_identities(self) -> tuple[str, ...]:
         """The names in the client's certificate; empty without one."""
 
+    def accepts(self, mechanism: str) -> bool:
+        """Return whether *mechanism* is accepted inside TLS."""
+
     def nonce(self) -> str:
         """Return an unguessable printable string without commas."""
 

@@ -1,10 +1,18 @@
-"""The SCRAM family (RFC 5802, RFC 7677) on scramp's arithmetic, with channel bindings (RFC 5929)."""
+"""The SCRAM family (RFC 5802, RFC 7677) with channel bindings (RFC 5929) and authorization identities.
+
+The messages are read and proofs are checked here; what is kept of a password is scramp's to make, SASLprep included.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
+import hashlib
+import hmac
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scramp import ScramException, ScramMechanism
 
@@ -16,57 +24,115 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
 
-ITERATIONS = 4096
+ITERATIONS: Final = 4096
 """The least that RFC 7677 section 4 allows: the fakes protect nobody, and tests should not wait."""
+
+_NONCE: Final = rb"[\x21-\x2b\x2d-\x7e]+"
+_EXTENSIONS: Final = rb"(?:,[A-Za-z]=[^\0,]+)*"
+_BASE64: Final = rb"[A-Za-z0-9+/]+={0,2}"
+_FIRST: Final = re.compile(
+    rb"(?P<header>(?P<flag>n|y|p=[A-Za-z0-9.-]+),(?:a=(?P<authorization>[^\0,]+))?,)"
+    rb"(?P<bare>n=(?P<identity>[^\0,]+),r=(?P<nonce>" + _NONCE + rb")" + _EXTENSIONS + rb")"
+)
+"""client-first-message of RFC 5802 section 7; ``m=`` is an extension that no server may overlook."""
+_FINAL: Final = re.compile(
+    rb"(?P<bare>c=(?P<binding>" + _BASE64 + rb"),r=(?P<nonce>" + _NONCE + rb")" + _EXTENSIONS + rb")"
+    rb",p=(?P<proof>" + _BASE64 + rb")"
+)
+"""client-final-message of RFC 5802 section 7."""
+
+
+class _Stored(NamedTuple):
+    """What a server keeps of a password (RFC 5802 section 3)."""
+
+    salt: bytes
+    stored_key: bytes
+    server_key: bytes
+    iterations: int
 
 
 @functools.lru_cache(maxsize=64)
-def _stored(hash_name: str, password: str) -> Any:
-    return ScramMechanism(hash_name).make_auth_info(password, iteration_count=ITERATIONS, salt=os.urandom(16))
+def _stored(mechanism: str, password: str) -> _Stored:
+    scheme, salt = ScramMechanism(mechanism), os.urandom(16)
+    try:
+        return _Stored(*scheme.make_auth_info(password, iteration_count=ITERATIONS, salt=salt))
+    except ScramException:  # SASLprep forbids the password, so there is nobody who can prove it
+        return _Stored(*scheme.make_auth_info(os.urandom(16).hex(), iteration_count=ITERATIONS, salt=salt))
 
 
 def scram(mechanism: str) -> Callable[[Server, bytes | None], Exchange]:
     """Return the server side of one mechanism of the family, for example ``"SCRAM-SHA-256-PLUS"``."""
+    name = "sha1" if mechanism.startswith("SCRAM-SHA-1") else "sha256"
 
     def exchange(server: Server, initial: bytes | None) -> Exchange:
-        first = initial if initial is not None else (yield b"")
-        identities: list[str] = []
+        message = initial if initial is not None else (yield b"")
+        first = _matched(_FIRST, message, "first")
+        bound = first["header"] + _binding(mechanism, server, first["flag"])
+        identity, authorization = _name(first["identity"]), _name(first["authorization"] or b"")
+        # An unknown name gets a password that nobody has, so that names cannot be found out.
+        kept = _stored(mechanism, server.password_of(identity) or os.urandom(16).hex())
+        nonce = first["nonce"] + server.nonce().encode()
+        challenge = b"r=%b,s=%b,i=%d" % (nonce, base64.b64encode(kept.salt), kept.iterations)
 
-        def stored(identity: str) -> Any:
-            identities.append(identity)
-            # An unknown name gets a password that nobody has, so that names cannot be found out.
-            return _stored(mechanism, server.password_of(identity) or os.urandom(16).hex())
-
-        machine = ScramMechanism(mechanism).make_server(
-            stored, channel_binding=_binding(mechanism, server, first), s_nonce=server.nonce()
+        final = _matched(_FINAL, (yield challenge), "final")
+        said = b",".join((first["bare"], challenge, final["bare"]))
+        proved = (
+            _decoded(final["binding"]) == bound
+            and final["nonce"] == nonce
+            and _proves(_decoded(final["proof"]), said, kept.stored_key, name)
         )
-        try:
-            machine.set_client_first(text(first))
-            final = yield machine.get_server_first().encode()
-            machine.set_client_final(text(final))
-        except ScramException as error:
-            if not identities:
-                raise SaslError(f"{error} (RFC 5802 section 5)") from None
-            claim = Claim(identities[0], Secret(""), kind=Kind.PROOF, proved=False)
-            return Attempt(claim, server.decide(claim))
-        claim = Claim(identities[0], Secret(""), kind=Kind.PROOF, proved=True)
+        claim = Claim(identity, Secret(""), authorization, Kind.PROOF, proved)
         attempt = Attempt(claim, server.decide(claim))
         if attempt.decision.account is not None:
             # The server's signature; the client answers with an empty response (RFC 5802 section 5).
-            yield machine.get_server_final().encode()
+            yield b"v=" + base64.b64encode(hmac.digest(kept.server_key, said, name))
         return attempt
 
     return exchange
 
 
-def _binding(mechanism: str, server: Server, first: bytes) -> tuple[str, bytes] | None:
+def _matched(pattern: re.Pattern[bytes], message: bytes, which: str) -> dict[str, bytes]:
+    match = pattern.fullmatch(message)
+    if match is None:
+        raise SaslError(f"the client's {which} message breaks its syntax (RFC 5802 section 7)")
+    return match.groupdict()
+
+
+def _name(escaped: bytes) -> str:
+    """Return a name as it was meant: a comma travels as ``=2C`` and an equals sign as ``=3D``."""
+    if re.search(rb"=(?!2C|3D)", escaped):
+        raise SaslError("in a name = stands only in =2C and =3D (RFC 5802 section 5.1)")
+    return text(escaped.replace(b"=2C", b",").replace(b"=3D", b"="))
+
+
+def _decoded(encoded: bytes) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise SaslError("the client's final message holds what is not base64 (RFC 5802 section 7)") from None
+
+
+def _proves(proof: bytes, said: bytes, stored_key: bytes, name: str) -> bool:
+    """Return whether whoever made *proof* knows the password (RFC 5802 section 3)."""
+    signature = hmac.digest(stored_key, said, name)
+    if len(proof) != len(signature):
+        return False
+    client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+    return hmac.compare_digest(hashlib.new(name, client_key).digest(), stored_key)
+
+
+def _binding(mechanism: str, server: Server, flag: bytes) -> bytes:
+    """Return the data that the client has to have bound to (RFC 5802 section 6), none without a channel binding."""
     if not mechanism.endswith("-PLUS"):
-        return None
-    flag = first.partition(b",")[0]
-    name = text(flag.removeprefix(b"p=")) if flag.startswith(b"p=") else ""
-    if name not in server.channel_bindings:
+        if flag == b"y" and server.accepts(f"{mechanism}-PLUS"):
+            raise SaslError("the client was told that there is no channel binding, but there is (RFC 5802 section 6)")
+        if flag in (b"n", b"y"):
+            return b""
+        raise SaslError(f"channel binding belongs to {mechanism}-PLUS (RFC 5802 section 6)")
+    wanted = text(flag.removeprefix(b"p=")) if flag.startswith(b"p=") else ""
+    if wanted not in server.channel_bindings:
         known = ", ".join(server.channel_bindings) or "none"
         raise SaslError(
-            f"channel binding {name or 'none'} is not to be had here; there is {known} (RFC 5802 section 6)"
+            f"channel binding {wanted or 'none'} is not to be had here; there is {known} (RFC 5802 section 6)"
         )
-    return name, server.channel_bindings[name]
+    return server.channel_bindings[wanted]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MARKER = (
     "mailauth(*, security='starttls', tls=TLSPolicy(), certificate='valid', auth=AuthPolicy(), port_state='open', "
-    "host='localhost', relay=RelayPolicy()): settings of the servers behind mailauth_smtp, mailauth_pop3 "
-    "and mailauth_imap."
+    "host='localhost', relay=RelayPolicy(), line_limits='strict'): settings of the servers behind mailauth_smtp, "
+    "mailauth_pop3 and mailauth_imap."
 )
 OAUTH_MARKER = (
     "mailauth_oauth(*, https=False, certificate='valid', tls=TLSPolicy(), client_id=..., client_secret=..., "
@@ -194,6 +194,8 @@ def mailauth_oauth(mailauth: MailServers, request: pytest.FixtureRequest) -> Ite
     with OAuthServer(**shared | _oauth_settings(request.node)) as oauth:
         request.node.stash.setdefault(_issuers, []).append(oauth)
         yield oauth
+        if request.node.stash.get(_ended_early, False):
+            oauth.excuse()
 
 
 @pytest.fixture

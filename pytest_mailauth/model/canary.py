@@ -69,6 +69,10 @@ class Account:
         )
 
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+"""From base64 to its form for URLs and file names (RFC 4648 section 5)."""
+
+
 @functools.lru_cache(maxsize=256)
 def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     """Return the byte forms in which *secret* may travel, each with its name.
@@ -79,13 +83,13 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     forms = [("plain text", raw), ("percent-encoded", quote(secret, safe="").encode())]
     escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     forms += [("a quoted string", escaped), ("hex", raw.hex().encode()), ("hex", raw.hex().upper().encode())]
-    forms += [("UTF-16LE", secret.encode("utf-16-le", "surrogatepass"))]
+    forms += [(f"UTF-16{end}", secret.encode(f"utf-16-{end.lower()}", "surrogatepass")) for end in ("LE", "BE")]
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + raw)
         # The first group mixes in the padding, the last may mix in what follows: only the middle is certain.
         middle = encoded[4 if shift else 0 : len(encoded) - 4]
         if len(middle) >= 8:
-            forms.append(("base64", middle))
+            forms += [("base64", middle), ("base64url", middle.translate(_URL_SAFE))]
     distinct = {form: name for name, form in reversed(forms) if form}
     return tuple((name, form) for form, name in reversed(distinct.items()))
 

@@ -50,6 +50,7 @@ MECHANISMS: Final = (*PASSWORD_MECHANISMS, *PROOF_MECHANISMS, *TOKEN_MECHANISMS,
 """The mechanisms that the servers know. All are SASL mechanisms but APOP."""
 
 PASSWORD_COMMANDS: Final = ("never", "tls", "always")
+LINE_LIMITS: Final = ("strict", "lenient")
 
 
 def choose(kind: type[_E], value: str, argument: str) -> _E:
@@ -117,7 +118,8 @@ class AuthPolicy:
 
     Attributes:
         mechanisms: SASL mechanisms offered and accepted inside TLS.
-        before_tls: SASL mechanisms offered and accepted in clear. Default none (S2, S9, S12).
+        before_tls: SASL mechanisms offered and accepted in clear, where there is a clear phase. Default none
+            (S2, S9, S12).
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted:
             ``"never"``, ``"tls"`` (default) or ``"always"``.
         preauthenticated: Whether the session starts logged in (IMAP ``PREAUTH``, RFC 9051 section 7.1.4).
@@ -216,6 +218,9 @@ class ServerConfig:
         port_state: ``"open"``, ``"refused"``, ``"timeout"``, ``"silent"`` or ``"reset"``.
         host: The name that clients are given and that the valid certificate carries. Default ``"localhost"``.
         relay: What an SMTP server takes from whom, see :class:`~pytest_mailauth.model.relay.RelayPolicy`.
+        line_limits: ``"strict"`` (default) refuses a line that is longer than the protocol allows (RFC 5321 section
+            4.5.3.1, RFC 4954 section 4, RFC 2449 section 4, RFC 7162 section 4); ``"lenient"`` takes up to 65,536
+            bytes, as many servers in the field do, and only notes it.
         deviations: Ways in which this server misbehaves; for scenarios.
 
     Raises:
@@ -230,6 +235,7 @@ class ServerConfig:
     port_state: PortState | str = PortState.OPEN
     host: str = "localhost"
     relay: RelayPolicy = field(default_factory=RelayPolicy)
+    line_limits: str = "strict"
     deviations: tuple[Deviation, ...] = ()
 
     def __post_init__(self) -> None:
@@ -246,6 +252,7 @@ class ServerConfig:
             raise ConfigError(f"relay={self.relay!r} must be a RelayPolicy")
         if not isinstance(self.auth, AuthPolicy):
             raise ConfigError(f"auth={self.auth!r} must be an AuthPolicy")
+        _among(self.line_limits, LINE_LIMITS, "line_limits")
         if not isinstance(self.host, str) or not self.host:
             raise ConfigError(f"host={self.host!r} must be a name such as 'localhost'")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:

@@ -47,6 +47,7 @@ class Scripted:
         Args:
             verb: The command, in any case; over IMAP also with ``UID`` in front. Over SMTP ``"message"`` is the end of
                 the message, whose reply says whether it was taken, and ``"DATA"`` the command before it.
+                ``"greeting"`` is the moment in which a client connects, in all three protocols.
             arg: Which commands of this name. A text is compared without regard to case: with the address of MAIL and
                 RCPT as a whole, with any part of a message, and with whole words of every other argument. A pattern
                 is searched for, and a function is called with the argument and says yes or no. Over IMAP the argument

@@ -96,6 +96,14 @@ class CommandedErrors:
         """The errors that no request has met yet."""
         return tuple(self._waiting)
 
+    @property
+    def tale(self) -> str | None:
+        """What a test asked for and no request has met, in words, or None."""
+        if not self._waiting:
+            return None
+        what = ", ".join(self._waiting)
+        return f"the {self._endpoint} endpoint was to answer {what}, and no request came for it"
+
     def raise_next(self) -> None:
         """Raise the next error, if there is one.
 

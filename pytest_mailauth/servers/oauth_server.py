@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import TLSPolicy, choose
-from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault
+from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault, UnmetExpectations
 from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.servers.oauth import MAIL_AUDIENCE, MAIL_SCOPE, TokenIssuer
 from pytest_mailauth.servers.oauth_grants import AuthorizationServer, Client
@@ -108,7 +108,7 @@ class OAuthServer:
         self._lock = threading.RLock()
         self._application: Application | None = None
         self._serving: Serving | None = None
-        self._closed = False
+        self._closed = self._excused = False
 
     def __repr__(self) -> str:
         return f"<OAuthServer {self._serving.url if self._serving else 'without endpoints yet'}>"
@@ -122,6 +122,7 @@ class OAuthServer:
         self.close()
         if error is None:
             self.raise_faults()
+            self.raise_unmet()
 
     # Where it is.
 
@@ -332,6 +333,21 @@ class OAuthServer:
             self._serving.close()
         if self._own_ca and self._ca is not None:
             self._ca.close()
+
+    def excuse(self) -> None:
+        """Let it be no failure that errors asked for were not met: the test has failed already."""
+        self._excused = True
+
+    def raise_unmet(self) -> None:
+        """Raise unless every error that :meth:`fail_next` and :meth:`deny_next` asked for was given; once.
+
+        Raises:
+            UnmetExpectations: No request came for one.
+        """
+        tales = [one.tale for one in (self.issuer.failures, self._decisions.denials)]
+        if not self._excused and any(tales):
+            self.excuse()
+            raise UnmetExpectations(f"{self!r}: " + "; ".join(filter(None, tales)))
 
     def raise_faults(self) -> None:
         """Raise what failed inside.

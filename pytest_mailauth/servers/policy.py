@@ -72,6 +72,11 @@ class Policy:
         deviation = self._answers.get((verb, over_tls)) if self._answers else None
         return deviation or dialogue.act(verb, argument)
 
+    @property
+    def is_lenient(self) -> bool:
+        """True when a line may be longer than the protocol allows."""
+        return self.config.line_limits == "lenient"
+
     def dialogue(self) -> Dialogue:
         """Return the share of one session in the script. An engine asks for it when it begins."""
         return self.script.dialogue()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MESSAGE: Final = "DATA-END"
 """The verb of the end of an SMTP message, which is answered like a command; its argument is the message."""
+GREETING: Final = "GREETING"
+"""The verb of the moment in which a client connects, which is answered like a command."""
 
 _VERB: Final = {
     Protocol.SMTP: re.compile(rf"[A-Z]+|{MESSAGE}"),
@@ -60,7 +62,7 @@ def _verb_of(protocol: Protocol, verb: str) -> str:
     other = _ELSEWHERE.get((protocol, name))
     if other is not None:
         raise ConfigError(f"on: {protocol} has no {name}; the command is called {other}")
-    if not _VERB[protocol].fullmatch(name):
+    if name != GREETING and not _VERB[protocol].fullmatch(name):
         raise ConfigError(f"on: {verb!r} is no {protocol} command; give its name alone, and the rest as arg=...")
     return name
 
@@ -85,6 +87,8 @@ class Expectation:
         self._end: Close | Reset | None = None
         self._wait = self._drip = 0.0
         self._told: list[str] = []
+        if arg is not None and self.verb == GREETING:
+            raise ConfigError("on: a greeting answers no command, so there is no argument; leave arg out")
         if arg is not None and not isinstance(arg, str | re.Pattern) and not callable(arg):
             raise ConfigError(f"on: arg={arg!r} is neither a text nor a pattern nor a function of the argument")
 
@@ -292,6 +296,10 @@ class Dialogue:
         self._script = script
         self._session = session
         self._asked = 0
+
+    def greet(self) -> Act | None:
+        """Return what to do instead of the greeting, or None to greet. Chance never keeps a server from greeting."""
+        return self._script.act(GREETING, b"") if self._script.expectations else None
 
     def act(self, verb: str, argument: bytes) -> Act | None:
         """Return what to do about a command, or None to carry it out. What a test asked for comes before chance."""

@@ -191,6 +191,12 @@ class MailServer(ReadsMail, Scripted):
                 raise ServerFault(f"{self!r} failed inside:\n{redact(fact.error, hidden_values(session.accounts))}")
 
 
+def _config(protocol: Protocol, settings: dict[str, Any]) -> ServerConfig:
+    if "protocol" in settings:
+        raise ConfigError(f"{protocol}(...) takes no protocol, it is one; for another there is smtp, pop3 and imap")
+    return ServerConfig(protocol=protocol, **settings)
+
+
 class MailServers(ReadsMail):
     """Makes servers that share accounts, messages, one certificate authority and one thread.
 
@@ -298,15 +304,15 @@ class MailServers(ReadsMail):
 
     def smtp(self, **settings: Any) -> MailServer:
         """Start an SMTP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(ServerConfig(protocol=Protocol.SMTP, **settings))
+        return self.serve(_config(Protocol.SMTP, settings))
 
     def pop3(self, **settings: Any) -> MailServer:
         """Start a POP3 server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(ServerConfig(protocol=Protocol.POP3, **settings))
+        return self.serve(_config(Protocol.POP3, settings))
 
     def imap(self, **settings: Any) -> MailServer:
         """Start an IMAP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(ServerConfig(protocol=Protocol.IMAP, **settings))
+        return self.serve(_config(Protocol.IMAP, settings))
 
     def raise_loop_errors(self) -> None:
         """Raise what failed on the thread that serves, outside any connection; once, since all servers share it.

@@ -111,6 +111,35 @@ def test_a_set_up_that_failed_is_not_blamed_twice(suite):
     result.stdout.no_fnmatch_line("*UnmetExpectations*")
 
 
+def test_answers_of_the_authorization_server_that_nobody_came_for(suite):
+    result = suite(
+        """
+        import pytest
+        from pytest_mailauth import OAuthServer, UnmetExpectations
+
+        def test_unused(mailauth_oauth):
+            mailauth_oauth.fail_next("invalid_grant", times=2)
+            mailauth_oauth.deny_next()
+
+        def test_failed(mailauth_oauth):
+            mailauth_oauth.fail_next("invalid_grant")
+            assert "the body" == "failed"
+
+        def test_without_fixtures():
+            with pytest.raises(UnmetExpectations), OAuthServer() as oauth:
+                oauth.fail_next("slow_down")
+            with pytest.raises(OSError), OAuthServer() as oauth:
+                oauth.fail_next("slow_down")
+                raise OSError
+        """
+    )
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        "E * pytest_mailauth.UnmetExpectations: <OAuthServer *>: the token endpoint was to answer invalid_grant, "
+        "invalid_grant, and no request came for it; the authorize endpoint was to answer access_denied, *"
+    )
+
+
 def test_servers_of_the_session_answer_where_they_are_left(suite):
     result = suite(
         """

@@ -104,14 +104,16 @@ ENCODED = {
     "plain text": lambda secret: secret,
     "hex": lambda secret: secret.encode().hex(),
     "UTF-16LE": lambda secret: secret.encode("utf-16-le"),
+    "UTF-16BE": lambda secret: secret.encode("utf-16-be"),
     "base64": lambda secret: base64.b64encode(b"\0alice\0" + secret.encode()),
+    "base64url": lambda secret: base64.urlsafe_b64encode(secret.encode()),
     "percent-encoded": lambda secret: quote(secret, safe=""),
 }
 
 
 @pytest.mark.parametrize("encoding", ENCODED)
 def test_every_encoding_is_found_and_named(mailauth_secrets, found, encoding):
-    secret = mailauth_secrets.watch("phrase", "pass phrase / 100%")
+    secret = mailauth_secrets.watch("phrase", "pass?>phrase / 100%~~~")  # its base64 has both + and /
     assert f"as {encoding}: " in found([ENCODED[encoding](secret)])
 
 

@@ -54,6 +54,12 @@ def test_an_unknown_setting_of_a_server(mailauth, protocol):
     assert mailauth.servers == ()
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_protocol_where_it_is_known_already(mailauth, protocol):
+    with pytest.raises(ConfigError, match="takes no protocol, it is one"):
+        getattr(mailauth, protocol.value)(protocol="smtp")
+
+
 def test_an_unknown_setting_of_a_copy():
     with pytest.raises(ConfigError, match="did you mean 'lockout'"):
         dataclasses.replace(AuthPolicy(), lock_out=1)

@@ -19,7 +19,7 @@ from pytest_mailauth.model.deviations import Announce, Answer, Greet, Hide
 from pytest_mailauth.model.events import Authentication, Command, Deviated, Malformed, Response
 from pytest_mailauth.servers.engines.contract import Close, Send, StartTLS
 from pytest_mailauth.servers.engines.pop3 import BAD_COMMANDS, Pop3Engine
-from pytest_mailauth.servers.engines.pop3_syntax import COMMAND_LIMIT, LINE_LIMIT
+from pytest_mailauth.servers.engines.pop3_syntax import LINE_LIMIT
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.mailstore import INBOX, MailStore
 from pytest_mailauth.servers.policy import Policy
@@ -552,15 +552,6 @@ def test_control_characters_are_malformed_and_the_session_goes_on(line, verb):
     assert [command.verb for command in of(outputs, Command)] == [verb, "CAPA"]
     assert len(of(outputs, Malformed)) == 1
     assert sent(outputs).startswith(b"-ERR ")
-
-
-def test_a_command_over_the_limit_is_noted_and_obeyed():
-    engine, _ = server()
-    at_limit, over = (b"USER " + b"x" * (COMMAND_LIMIT - 7 + extra) + b"\r\n" for extra in (0, 1))
-    assert of(engine.receive(at_limit), Malformed) == []
-    outputs = engine.receive(over)
-    assert len(of(outputs, Malformed)) == 1
-    assert sent(outputs) == b"+OK send PASS\r\n"
 
 
 @pytest.mark.parametrize("before", [b"", b"AUTH PLAIN\r\n"], ids=["command", "response"])

@@ -9,10 +9,10 @@ import smtplib
 import time
 
 import pytest
-from wire_client import Wire, only, secure
+from wire_client import Wire, before_tls, only, secure
 
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.model.errors import UnmetExpectations
+from pytest_mailauth.model.errors import ConfigError, UnmetExpectations
 from pytest_mailauth.model.events import Closed, Deviated, Malformed, Sent
 from pytest_mailauth.model.terms import HandshakeOutcome
 
@@ -291,3 +291,59 @@ def test_a_server_that_is_left_with_an_error_says_nothing_of_it(serve):
 
     with pytest.raises(TimeoutError):
         fail()
+
+
+GREETINGS = {"smtp": (554, "5.3.2 no mail here"), "pop3": ("-ERR [SYS/TEMP] later",), "imap": ("* BYE too busy",)}
+WORDS = {"smtp": b"554 5.3.2 no mail here\r\n", "pop3": b"-ERR [SYS/TEMP] later\r\n", "imap": b"* BYE too busy\r\n"}
+
+
+def test_a_greeting_that_turns_clients_away(serve, security):
+    server = serve(security=security)
+    server.on("greeting").reply(*GREETINGS[server.protocol]).drop().once()
+    with before_tls(server) if security == "implicit" else Wire(server) as wire:
+        if security == "implicit":
+            wire.wrap(server.ssl_context())
+        assert wire.rest() == WORDS[server.protocol]
+    session = only(server)
+    assert deviated(session) == [("scripted reply, drop", "GREETING")]
+    assert session.closed == Closed("server", "close")
+    with secure(server):
+        pass  # the next client is welcome
+
+
+@pytest.mark.parametrize("way", ["reset", "drop"])
+def test_a_connection_that_ends_before_the_greeting(serve, way):
+    server = serve()
+    getattr(server.on("greeting"), way)()
+    # A reset may overtake the end of the client's own connecting.
+    with contextlib.suppress(ConnectionResetError), Wire(server) as wire:
+        assert wire.rest() == b""
+    assert only(server).closed == Closed("server", "reset" if way == "reset" else "close")
+
+
+def test_a_greeting_that_comes_late_and_drips(serve):
+    server = serve()
+    server.on("GREETING").delay(SOON).drip(BREATH)
+    begin = time.monotonic()
+    with Wire(server).greet() as wire:
+        assert time.monotonic() - begin >= SOON
+        wire.send(wire.speech.quit)
+        wire.rest()
+    (greeting, *_) = only(server).of(Sent)
+    assert len(greeting.data) == 1
+
+
+def test_a_greeting_that_nobody_heard_or_asked_for_wrongly(serve):
+    server = serve()
+    with pytest.raises(ConfigError, match="a greeting answers no command"):
+        server.on("greeting", arg="x")
+    server.on("greeting").drop()
+    with pytest.raises(UnmetExpectations, match=r"on\('greeting'\) was never used; no client connected"):
+        server.raise_unmet()
+
+
+def test_chance_greets_everybody(serve):
+    server = serve()
+    server.faults(seed=1, rate=1, kinds=("drop",))
+    with Wire(server).greet():
+        pass

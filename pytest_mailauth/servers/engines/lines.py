@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+LENIENT_LIMIT: Final = 65_536
+"""Longest line in bytes of a server that is lenient; nothing endless is ever kept."""
+
 
 class LineBuffer:
     """Collects bytes and gives them out as lines or as blocks of a known size.

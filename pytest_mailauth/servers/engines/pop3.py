@@ -16,11 +16,12 @@ from pytest_mailauth.model.terms import Protocol, Refusal
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines import pop3_syntax as syntax
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
-from pytest_mailauth.servers.engines.lines import LineBuffer
+from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT, LineBuffer
 from pytest_mailauth.servers.engines.maildrop import COMMANDS, Maildrop, MaildropCommand, summary
 from pytest_mailauth.servers.engines.pop3_syntax import err, listing, ok, text
 from pytest_mailauth.servers.engines.refusals import refusal_text
 from pytest_mailauth.servers.mailstore import INBOX, Mailbox
+from pytest_mailauth.servers.script import GREETING
 
 if TYPE_CHECKING:
     import re
@@ -90,7 +91,7 @@ class Pop3Engine:
         self._dialogue = policy.dialogue()
         self._peer: sasl.Peer | None = None
         self._timestamp = b""
-        self._lines = LineBuffer(syntax.LINE_LIMIT)
+        self._lines = LineBuffer(LENIENT_LIMIT if policy.is_lenient else syntax.LINE_LIMIT)
         self._begin()
 
     def _begin(self) -> None:
@@ -103,6 +104,14 @@ class Pop3Engine:
 
     def greet(self) -> list[Output]:
         """Return the greeting, with a timestamp where APOP is taken (RFC 1939 section 7)."""
+        act = self._dialogue.greet()
+        if act is None:
+            return self._greeting()
+        if act.ends:
+            self._close()
+        return [*act.outputs(GREETING), *(self._greeting() if act.carries_out else [])]
+
+    def _greeting(self) -> list[Output]:
         if self._policy.greeting is not None:
             return [Send(fill(self._policy.greeting))]
         if not self._policy.takes_apop:
@@ -150,7 +159,7 @@ class Pop3Engine:
 
     def _command(self, line: bytes | None) -> list[Output]:
         if line is None:
-            return self._malformed(f"a line of more than {syntax.LINE_LIMIT} bytes")
+            return self._malformed(f"a line of more than {self._lines.limit} bytes")
         word, _, argument = line.partition(b" ")
         if not syntax.KEYWORD.fullmatch(word):
             shown = f"<not a command: {len(line)} bytes>"
@@ -160,7 +169,11 @@ class Pop3Engine:
         names = [name for account in self._policy.accounts for name in (account.username, account.address)]
         facts: list[Output] = [Command(verb, argument, syntax.shown(verb, argument, names))]
         if len(line) + 2 > syntax.COMMAND_LIMIT:
-            facts.append(Malformed(f"a command of more than {syntax.COMMAND_LIMIT} bytes"))
+            reason = f"a command of more than {syntax.COMMAND_LIMIT} bytes"
+            if not self._policy.is_lenient:
+                witnessed = row.witness(self, argument) if row is not None else []
+                return [*facts, *witnessed, *self._malformed(reason)]
+            facts.append(Malformed(reason))
         act = self._policy.act_on(verb, argument, self._dialogue, over_tls=self._over_tls)
         if act is not None:
             if not act.carries_out and row is not None:
@@ -266,7 +279,7 @@ class Pop3Engine:
     def _response(self, line: bytes | None, mechanism: str, exchange: sasl.Exchange) -> list[Output]:
         self._sasl = None
         if line is None:
-            return self._malformed(f"a response of more than {syntax.LINE_LIMIT} bytes")
+            return self._malformed(f"a response of more than {self._lines.limit} bytes")
         if line == b"*":
             return [Response("*"), err("authentication cancelled")]
         shown = Response(f"<response of {len(line)} bytes>")

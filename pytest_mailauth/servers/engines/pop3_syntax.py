@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COMMAND_LIMIT: Final = 255
-"""Longest command in bytes, line end included (RFC 2449 section 4). A longer one is noted and still obeyed."""
+"""Longest command in bytes, line end included (RFC 2449 section 4), AUTH with its initial response
+included (RFC 5034 section 4)."""
 LINE_LIMIT: Final = 12_288
 """Longest line that is read at all: room for any SASL response. A longer one is swallowed unseen."""
 

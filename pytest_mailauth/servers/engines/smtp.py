@@ -19,6 +19,7 @@ from aiosmtpd.smtp import MISSING, SMTP
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
+from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
     ENHANCED,
@@ -32,7 +33,7 @@ from pytest_mailauth.servers.engines.smtp_lines import (
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
 from pytest_mailauth.servers.letters import Message
-from pytest_mailauth.servers.script import MESSAGE
+from pytest_mailauth.servers.script import GREETING, MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -94,7 +95,9 @@ class _Core(AuthCommand, SMTP):
         self.between_commands = True
         self.finished = False
         self._dialogue = policy.dialogue()
-        self._reader = Feed(asyncio.LimitOverrunError)
+        self._reader = Feed(asyncio.LimitOverrunError, is_lenient=policy.is_lenient)
+        if policy.is_lenient:
+            self.line_length_limit = LENIENT_LIMIT
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
         relay = policy.config.relay
@@ -134,10 +137,15 @@ class _Core(AuthCommand, SMTP):
             self.out.append(Send(reply))
 
     async def converse(self) -> None:
-        if self.policy.greeting is not None:
-            self.out.append(Send(fill(self.policy.greeting)))
-        else:
-            await self.push(f"220 {self.hostname} ESMTP {IDENT}")
+        act = self._dialogue.greet()
+        if act is not None:
+            self.out += act.outputs(GREETING)
+            self.finished = act.ends
+        if act is None or act.carries_out:
+            if self.policy.greeting is not None:
+                self.out.append(Send(fill(self.policy.greeting)))
+            else:
+                await self.push(f"220 {self.hostname} ESMTP {IDENT}")
         while not self.finished:
             self.between_commands = True
             try:
@@ -170,8 +178,11 @@ class _Core(AuthCommand, SMTP):
         verb, argument = word.decode().upper(), rest.strip()
         self.out.append(e.Command(verb, argument, shown(verb, argument, self.policy.accounts, known=verb in _VERBS)))
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
-            await self._reject(f"{verb} line of {len(line)} bytes", "500 5.5.2 Line too long")
-            return
+            reason = f"{verb} line of {len(line)} bytes"
+            if not self.policy.is_lenient:
+                await self._reject(reason, "500 5.5.2 Line too long")
+                return
+            self.out.append(e.Malformed(reason))
         if self.acted_on(verb, argument):
             return
         if verb not in _VERBS:

@@ -12,7 +12,7 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.terms import Protocol, Refusal
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.refusals import refusal_text
-from pytest_mailauth.servers.engines.smtp_lines import raw
+from pytest_mailauth.servers.engines.smtp_lines import LINE_LIMITS, raw
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.engines.contract import Output
@@ -103,6 +103,8 @@ class AuthCommand:
                 await self.push(b"334 " + sasl.encode_challenge(challenge))
                 line = (await self._reader.readuntil()).rstrip(b"\r\n")
                 self.out.append(e.Response(f"<response of {len(line)} bytes>"))
+                if len(line) + 2 > LINE_LIMITS["AUTH"]:
+                    self.out.append(e.Malformed(f"a response of more than {LINE_LIMITS['AUTH']} bytes"))
                 if line == b"*":
                     return None
                 challenge = exchange.send(sasl.decode_response(line))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.servers import sasl
+from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -60,20 +61,23 @@ class Feed:
 
     Args:
         overrun: Makes the exception for a line that is too long, from a text and the number of bytes to drop.
+        is_lenient: Whether a line that is too long is given out all the same.
 
     Attributes:
         buffer: What has come and was not read yet.
         overran: True once a line was too long.
     """
 
-    def __init__(self, overrun: Callable[[str, int], Exception]) -> None:
+    def __init__(self, overrun: Callable[[str, int], Exception], *, is_lenient: bool) -> None:
         self.buffer = bytearray()
         self.overran = False
         self._overrun = overrun
+        self._is_lenient = is_lenient
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         """Return the next command line, or with CRLF as *separator* the next line of a message."""
-        limit = LONGEST if separator == b"\n" else DATA_LINE_LIMIT
+        allowed = LONGEST if separator == b"\n" else DATA_LINE_LIMIT
+        limit = LENIENT_LIMIT if self._is_lenient else allowed
         start = 0
         while (end := self.buffer.find(separator, start)) < 0:
             start = max(0, len(self.buffer) + 1 - len(separator))
@@ -81,8 +85,9 @@ class Feed:
                 end = start
                 break
             await _more()
-        if end > limit:
+        if end > allowed:
             self.overran = True
+        if end > limit:
             raise self._overrun("line too long", end)
         return self._take(end + len(separator))
 

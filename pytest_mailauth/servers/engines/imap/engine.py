@@ -17,7 +17,8 @@ from pytest_mailauth.servers.engines.imap import shown
 from pytest_mailauth.servers.engines.imap.commands import COMMANDS
 from pytest_mailauth.servers.engines.imap.parse import LITERAL_END, Arguments, ParseError
 from pytest_mailauth.servers.engines.imap.session import Continue, Refused, Reply, Session, State
-from pytest_mailauth.servers.engines.lines import LineBuffer
+from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT, LineBuffer
+from pytest_mailauth.servers.script import GREETING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ class ImapEngine:
         self._store = store
         self._session = Session(policy, store, over_tls=over_tls)
         self._dialogue = policy.dialogue()
-        self._lines = LineBuffer(MAX_LINE)
+        self._lines = LineBuffer(LENIENT_LIMIT if policy.is_lenient else MAX_LINE)
         self._pending: _Pending | None = None
         self._resume: tuple[bytes, str, Callable[[bytes | None], Reply | Continue]] | None = None
         self._bad = 0
@@ -85,6 +86,13 @@ class ImapEngine:
 
     def greet(self) -> list[Output]:
         """Return the greeting: OK, or PREAUTH when the session starts logged in (RFC 3501 section 7.1)."""
+        act = self._dialogue.greet()
+        if act is None:
+            return self._greeting()
+        self._closed = act.ends
+        return [*act.outputs(GREETING), *(self._greeting() if act.carries_out else [])]
+
+    def _greeting(self) -> list[Output]:
         session = self._session
         preauthenticated = self._policy.config.auth.preauthenticated and bool(self._policy.accounts)
         if preauthenticated:
@@ -132,7 +140,7 @@ class ImapEngine:
         ready, line = self._lines.next_line()
         if not ready:
             return False
-        if line is None:
+        if line is None or len(line) + 2 > MAX_LINE:
             out.append(events.Malformed(f"a line of more than {MAX_LINE} bytes"))
         if self._resume:
             tag, verb, resume = self._resume

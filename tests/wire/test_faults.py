@@ -5,7 +5,7 @@ import contextlib
 import threading
 
 import pytest
-from wire_client import Wire, before_tls, only, secure
+from wire_client import Wire, before_tls, only, secure, until
 
 from pytest_mailauth.model.errors import ServerFault
 from pytest_mailauth.model.events import Closed, Failed, Malformed
@@ -133,8 +133,58 @@ def test_a_client_that_sends_without_end_is_cut_off(serve, security, monkeypatch
             while True:
                 wire.send(b"x" * 4000)
     session = only(server)
-    assert session.of(Malformed)[-1].reason == "more than 5000 bytes"
+    assert session.of(Malformed)[-1].reason == "more than 5000 bytes: the client is cut off"
     assert session.closed == Closed("server", "abort")
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [("FACT_LIMIT", "more than 300 facts"), ("REPLY_LIMIT", "replies of more than 300 bytes")]
+)
+def test_a_client_that_asks_without_end_is_cut_off(serve, security, monkeypatch, limit, said):
+    monkeypatch.setattr(connection, limit, 300)
+    server = serve(security=security)
+    with secure(server) as wire, contextlib.suppress(OSError):
+        wire.send(wire.speech.ask)
+        while wire.reply(wire.speech.last)[-1]:
+            wire.send(wire.speech.ask)
+    session = only(server)
+    assert session.of(Malformed)[-1].reason == f"{said}: the client is cut off"
+    assert session.closed == Closed("server", "abort")
+
+
+REQUESTS = 60
+LARGE = b"Subject: large\r\n\r\n" + b"x" * (512 * 1024)
+
+
+@pytest.fixture
+def greedy(mailauth, security, tmp_path):
+    """Return a server, and a client that has asked for 30 MiB and has read nothing yet."""
+    server = mailauth.imap(security=security)
+    (tmp_path / "large.eml").write_bytes(LARGE)
+    server.load(tmp_path / "large.eml")
+    with secure(server) as wire:
+        wire.send(f"a LOGIN {server.account.username} {server.account.password}\r\nb SELECT INBOX\r\n".encode())
+        wire.reply(b"b OK ")
+        wire.send(b"c FETCH 1 BODY.PEEK[]\r\n" * REQUESTS + b"d NOOP\r\n")
+        until(lambda: "FETCH" in server.sessions[0].verbs())
+        yield server, wire
+
+
+def test_a_client_that_reads_nothing_is_answered_no_further(greedy):
+    server, wire = greedy
+    assert 0 < server.sessions[0].verbs().count("FETCH") < REQUESTS
+    seen = sum(line.startswith(b"c OK ") for line in wire.reply(b"d OK "))
+    assert seen == REQUESTS
+    assert server.sessions[0].verbs()[-1] == "NOOP"
+
+
+@pytest.mark.parametrize("leave", ["reset", "close"])
+def test_a_client_that_leaves_without_reading_is_recorded_in_full(greedy, leave):
+    server, wire = greedy
+    wire.reset() if leave == "reset" else server.close()
+    session = only(server)
+    assert session.verbs().count("FETCH") == REQUESTS
+    assert len(session.tls_out) < REQUESTS * len(LARGE)
 
 
 def test_a_loop_that_was_stopped_runs_nothing():

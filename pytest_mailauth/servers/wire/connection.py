@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
+REPLY_LIMIT: Final = 256 * 2**20
+"""Bytes one client may be sent, for the same reason: all of them are kept for the record."""
+FACT_LIMIT: Final = 250_000
+"""Facts that are noted of one connection; a command and its reply are four."""
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
@@ -76,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._channel: TLSChannel | None = None
         self._hello = HelloParser()
         self._raw = bytearray()
-        self._received = 0
+        self._received = self._sent = 0
         self._answered = False
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._send, self._note, self._caught_up, self._guarded)
@@ -113,11 +117,31 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self._received += len(data)
-        if self._received > BYTE_LIMIT:
-            self._note(e.Malformed(f"more than {BYTE_LIMIT} bytes"))
+        excess = self._excess()
+        if excess is not None:
+            self._note(e.Malformed(f"{excess}: the client is cut off"))
             self.abort()
             return
         self._guarded(lambda: self._take(data))
+
+    def _excess(self) -> str | None:
+        if self._received > BYTE_LIMIT:
+            return f"more than {BYTE_LIMIT} bytes"
+        if self._sent > REPLY_LIMIT:
+            return f"replies of more than {REPLY_LIMIT} bytes"
+        return f"more than {FACT_LIMIT} facts" if len(self.entries) > FACT_LIMIT else None
+
+    def pause_writing(self) -> None:
+        """Hold the client's requests back until it has read the replies to those before."""
+        self._turns.hold()
+
+    def resume_writing(self) -> None:
+        """Go on with the client's requests."""
+        self._guarded(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._engine is not None:
+            self._turns.release()
 
     def eof_received(self) -> None:
         """Take note that the client will send nothing more; the transport closes itself once it has written all."""
@@ -299,6 +323,7 @@ class Connection(asyncio.Protocol):
         if self._may_write:
             self._note(e.Sent(data))
             self._answered = True
+            self._sent += len(data)
             for piece in (data[at : at + 1] for at in range(len(data))) if bytewise else (data,):
                 self._write(piece)
 

@@ -13,6 +13,10 @@ from typing import Any, Final
 
 READ_SIZE: Final = 65_536
 """Bytes read at once: four TLS records of the longest kind."""
+HIGH_WATER: Final = 1_048_576
+"""Unsent bytes from which on the protocol is asked to say nothing more until the client has read."""
+LOW_WATER: Final = HIGH_WATER // 4
+"""Unsent bytes from which on it may go on."""
 
 
 class SocketTransport(asyncio.Transport):
@@ -34,6 +38,7 @@ class SocketTransport(asyncio.Transport):
         self._closing = False
         self._over = False
         self._eof_follows = False
+        self._is_full = False
         connected.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(self._descriptor, self._read)
@@ -54,6 +59,11 @@ class SocketTransport(asyncio.Transport):
             data = data[sent:]
             self._loop.add_writer(self._descriptor, self._write_rest)
         self._unsent += data
+        if len(self._unsent) > HIGH_WATER and not self._is_full:
+            self._is_full = True
+            if not self._closing:
+                self._loop.remove_reader(self._descriptor)
+            self._protocol.pause_writing()
 
     def write_eof(self) -> None:
         """Say that nothing more will be sent, once everything has been."""
@@ -104,6 +114,11 @@ class SocketTransport(asyncio.Transport):
 
     def _write_rest(self) -> None:
         del self._unsent[: self._send(self._unsent)]
+        if self._is_full and len(self._unsent) <= LOW_WATER and not self._over:
+            self._is_full = False
+            if not self._closing:
+                self._loop.add_reader(self._descriptor, self._read)
+            self._protocol.resume_writing()
         if self._unsent or self._over:
             return
         self._loop.remove_writer(self._descriptor)

@@ -1,6 +1,7 @@
 """What an engine wants and what a client sends, each in its turn: while a reply waits, all that follows waits too.
 
-Without a wait nothing is ever kept here. Bytes are not interpreted, and nothing is written.
+An engine is given one line at a time, so that a client which asks for much and reads nothing is left waiting before
+its requests have filled the memory with replies. Beyond that bytes are not interpreted, and nothing is written.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Turns:
         self._guarded = guarded
         self._outputs: deque[Output] = deque()
         self._unread = bytearray()
+        self._is_held = False
         self._pause = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,10 +66,27 @@ class Turns:
 
     def take(self, data: bytes) -> None:
         """Pass on what the client sent, now or when it is its turn."""
-        if self._timer is None:
-            self.perform(self._engine().receive(data))
-        else:
+        if self._unread or self._is_held or self._timer is not None or data.find(b"\n") != len(data) - 1:
             self._unread += data
+            self._feed()
+        else:  # one line, as it nearly always comes
+            self.perform(self._engine().receive(data))
+
+    def _feed(self) -> None:
+        # The rest is kept before a line is passed on: STARTTLS wants to know what came behind it.
+        while self._unread and self._timer is None and not self._is_held:
+            line = bytes(self._unread[: self._unread.find(b"\n") + 1 or None])
+            del self._unread[: len(line)]
+            self.perform(self._engine().receive(line))
+
+    def hold(self) -> None:
+        """Pass nothing more on until :meth:`release`: the client does not read what it asked for."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Go on with what was held back."""
+        self._is_held = False
+        self._feed()
 
     def unread(self) -> bytes:
         """Return what waits for its turn, and forget it."""
@@ -87,16 +106,20 @@ class Turns:
             self._timer = None
         rest, unread = list(self._outputs), self.unread()
         self._outputs.clear()
-        last = [*(engine.receive(unread) if unread else ()), *engine.eof()]
-        if left:
-            rest += last
-        self.perform(output for output in rest if not isinstance(output, _DEEDS))
+        # Line by line, so that no more than one reply to nobody is ever in the memory.
+        for line in unread.splitlines(keepends=True):
+            rest += _facts(engine.receive(line))
+        last = engine.eof()
+        self.perform(_facts([*rest, *last] if left else rest))
 
     def _go_on(self) -> None:
         self._timer = None
         self.perform(())
-        if self._unread and self._timer is None:
-            self.perform(self._engine().receive(self.unread()))
+        self._feed()
+
+
+def _facts(outputs: Iterable[Output]) -> list[Output]:
+    return [output for output in outputs if not isinstance(output, _DEEDS)]
 
 
 def _dripping(output: Send | StartTLS, pause: float) -> list[Output]:

@@ -87,8 +87,12 @@ class MailServer(ReadsMail, Scripted):
         def engine(over_tls: bool) -> Engine:  # noqa: FBT001 - the contract's one argument
             return make_engine(self._policy, shared.store, over_tls=over_tls)
 
+        def eavesdropper() -> Engine:
+            accounts = tuple(shared.store.accounts)
+            return make_engine(Policy(config, accounts), MailStore(accounts), over_tls=False)
+
         def connection(on_end: Callable[[Connection], None]) -> Connection:
-            return Connection(engine, self._policy, context, on_end)
+            return Connection(engine, eavesdropper, self._policy, context, on_end)
 
         self.closed = False
         self._listener = Listener(shared.loop, PortState(config.port_state), connection)

@@ -12,7 +12,7 @@ import pytest
 from contenders import OURS, SESSIONS
 from in_turn import once
 
-from pytest_mailauth.servers.wire import connection
+from pytest_mailauth.servers.wire import transport
 
 COUNT = 50
 STALLED = 20.0
@@ -24,7 +24,7 @@ STALLED = 20.0
 def test_stall(contenders, note, monkeypatch, name, quick_ack):
     session = contenders.sessions[name][OURS]
     if not quick_ack:
-        monkeypatch.setattr(connection, "_QUICKACK", None)
+        monkeypatch.setattr(transport, "_QUICKACK", None)
     taken = [once(session) for _ in range(COUNT)]
     note(
         f"{name:34}{'quick ack' if quick_ack else 'no quick ack':14}median {statistics.median(taken):6.2f} ms, "

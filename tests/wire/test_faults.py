@@ -11,7 +11,7 @@ from pytest_mailauth.model.errors import ServerFault
 from pytest_mailauth.model.events import Closed, Failed, Malformed
 from pytest_mailauth.servers import server as server_module
 from pytest_mailauth.servers.server import MailServers
-from pytest_mailauth.servers.wire import connection
+from pytest_mailauth.servers.wire import notes, transport
 from pytest_mailauth.servers.wire.loop import LoopThread
 
 
@@ -124,7 +124,7 @@ def test_an_error_without_an_exception_is_told_too():
 
 
 def test_a_client_that_sends_without_end_is_cut_off(serve, security, monkeypatch):
-    monkeypatch.setattr(connection, "BYTE_LIMIT", 5000)
+    monkeypatch.setattr(notes, "BYTE_LIMIT", 5000)
     server = serve(security=security)
     with before_tls(server) as wire:
         if security == "starttls":
@@ -141,7 +141,7 @@ def test_a_client_that_sends_without_end_is_cut_off(serve, security, monkeypatch
     ("limit", "said"), [("FACT_LIMIT", "more than 300 facts"), ("REPLY_LIMIT", "replies of more than 300 bytes")]
 )
 def test_a_client_that_asks_without_end_is_cut_off(serve, security, monkeypatch, limit, said):
-    monkeypatch.setattr(connection, limit, 300)
+    monkeypatch.setattr(notes, limit, 300)
     server = serve(security=security)
     with secure(server) as wire, contextlib.suppress(OSError):
         wire.send(wire.speech.ask)
@@ -245,7 +245,7 @@ def test_an_alarm_that_is_cancelled_before_the_loop_knows_of_it():
 
 
 def test_a_system_without_quick_acknowledgements(serve, security, monkeypatch):
-    monkeypatch.setattr(connection, "_QUICKACK", None)
+    monkeypatch.setattr(transport, "_QUICKACK", None)
     with secure(serve(security=security)) as wire:
         wire.send(wire.speech.noop)
         assert wire.line().startswith(wire.speech.okay)

@@ -63,7 +63,7 @@ def test_a_session_that_is_over_leaves_its_record_and_nothing_else(serve, securi
     with secure(server) as wire:
         until(lambda: server.sessions[0].tls is not None)
         (connection,) = (weakref.ref(one) for one in server._listener._live)
-        (channel,) = (weakref.ref(one._channel) for one in server._listener._live)
+        (channel,) = (weakref.ref(one._out.channel) for one in server._listener._live)
         wire.send(wire.speech.quit)
         wire.rest()
     assert only(server).tls.outcome is HandshakeOutcome.COMPLETED

@@ -7,21 +7,22 @@ byte is recorded with the layer it came in on, and the ClientHello is read befor
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 import traceback
 from enum import Enum, auto
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
-from pytest_mailauth.servers.wire.hello import RECORD, RECORD_BEHIND_A_LINE, HelloParser
+from pytest_mailauth.servers.wire.ear import Ear
+from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, HelloParser
+from pytest_mailauth.servers.wire.notes import Notes
+from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
-from pytest_mailauth.servers.wire.tls import TLSChannel, behind_records
+from pytest_mailauth.servers.wire.sieve import Sieve
+from pytest_mailauth.servers.wire.tls import TLSChannel
+from pytest_mailauth.servers.wire.transport import SocketTransport
 from pytest_mailauth.servers.wire.turns import Turns
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.wire.contexts import ServerContext
     from pytest_mailauth.servers.wire.turns import Doing
 
-BYTE_LIMIT: Final = 64 * 2**20
-"""Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
-REPLY_LIMIT: Final = 256 * 2**20
-"""Bytes one client may be sent, for the same reason: all of them are kept for the record."""
-FACT_LIMIT: Final = 250_000
-"""Facts that are noted of one connection; a command and its reply are four."""
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
 
 
@@ -56,6 +49,8 @@ class Connection(asyncio.Protocol):
 
     Args:
         engine: Called for the protocol machine; its argument is whether TLS is active from the start.
+        eavesdropper: Called for a machine that understands what is said in clear to a server which answers no more.
+            Nothing that it does has an effect.
         policy: The server's decisions, of which the wire carries out the ones about bytes and time.
         context: The TLS context, or None for a server without TLS.
         on_end: Called once when the connection is over.
@@ -64,26 +59,28 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         engine: Callable[[bool], Engine],
+        eavesdropper: Callable[[], Engine],
         policy: Policy,
         context: ServerContext | None,
         on_end: Callable[[Connection], None],
     ) -> None:
-        self.entries: list[e.Entry] = []
+        self._notes = Notes()
+        self.entries = self._notes.entries
+        self._note = self._notes.add
         self._policy = policy
         self._implicit = policy.config.security is Security.IMPLICIT
         self._make_engine = engine
         self._engine: Engine | None = None
+        self._sieve = Sieve()
+        self._ear = Ear(self._note, eavesdropper)
         self._context = context
         self._on_end = on_end
         self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
-        self._layer = Layer.CLEAR
-        self._channel: TLSChannel | None = None
+        self._out = Outlet(self._notes)
         self._hello = HelloParser()
         self._raw = bytearray()
-        self._received = self._sent = 0
-        self._answered = False
         self._end: e.Closed | None = None
-        self._pace = Pace(policy, self._send, self._note, self._caught_up, self._guarded)
+        self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
         self._turns = Turns(self._do, lambda: self._machine, self._guarded)
         self._perform = self._turns.perform
         self._stay_clear: StayClear | None = None
@@ -95,7 +92,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection off with a reset."""
         self._end = self._end or e.Closed("server", "abort")
-        self._reset()
+        self._transport.reset()
 
     def overdue(self) -> None:
         """Note that the client outstayed its time limit, and cut it off."""
@@ -107,29 +104,21 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Meet the client as the port state says."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self._transport = transport
-        self._socket = transport.get_extra_info("socket")
+        assert isinstance(transport, SocketTransport)  # noqa: S101 - for the type checker
+        self._transport = self._out.transport = transport
         peer = transport.get_extra_info("peername")
         self._note(e.Opened(f"{peer[0]}:{peer[1]}" if peer else "unknown"))
         self._guarded(self._meet)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self._received += len(data)
-        excess = self._excess()
+        self._notes.received += len(data)
+        excess = self._notes.excess
         if excess is not None:
             self._note(e.Malformed(f"{excess}: the client is cut off"))
             self.abort()
             return
         self._guarded(lambda: self._take(data))
-
-    def _excess(self) -> str | None:
-        if self._received > BYTE_LIMIT:
-            return f"more than {BYTE_LIMIT} bytes"
-        if self._sent > REPLY_LIMIT:
-            return f"replies of more than {REPLY_LIMIT} bytes"
-        return f"more than {FACT_LIMIT} facts" if len(self.entries) > FACT_LIMIT else None
 
     def pause_writing(self) -> None:
         """Hold the client's requests back until it has read the replies to those before."""
@@ -159,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._note(e.Received(bytes(self._raw)))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
         self._note(self._end)
-        self._channel = None  # OpenSSL's share of a connection is large, and the record needs none of it
+        self._out.channel = None  # OpenSSL's share of a connection is large, and the record needs none of it
         self._on_end(self)
 
     # Inside.
@@ -171,9 +160,6 @@ class Connection(asyncio.Protocol):
             self._note(e.Failed(traceback.format_exc()))
             self.abort()
 
-    def _note(self, fact: e.Fact, layer: Layer | None = None) -> None:
-        self.entries.append(e.Entry(monotonic(), layer or self._layer, fact))
-
     @property
     def _machine(self) -> Engine:
         assert self._engine is not None  # noqa: S101 - made before the first byte, dropped after the last
@@ -184,7 +170,7 @@ class Connection(asyncio.Protocol):
         match self._policy.config.port_state:
             case PortState.RESET:
                 self._end = e.Closed("server", "reset")
-                self._reset()
+                self._transport.reset()
             case PortState.SILENT:
                 self._mode = _Mode.DEAF
             case _ if self._mode is _Mode.CLEAR:
@@ -196,44 +182,41 @@ class Connection(asyncio.Protocol):
             self._turns.end(engine, left=self._end is not None and self._end.by == "client")
 
     def _take(self, data: bytes) -> None:
-        self._answered = False
-        was_clear = self._mode is _Mode.CLEAR
+        self._out.was_used = False
         match self._mode:
             case _Mode.TLS:
                 self._take_records(data)
             case _Mode.CLEAR:
                 self._note(e.Received(data))
-                if data.startswith(RECORD):
-                    self._look_at(data)
-                self._turns.take(data)
+                self._take_clear(data)
             case _Mode.HELLO:
                 self._take_hello(data)
             case _Mode.DEAF:  # pragma: no branch - there is no fifth
                 self._note(e.Received(data))
-                self._look_at(data)
-        if was_clear and self._mode is _Mode.HELLO and RECORD_BEHIND_A_LINE in data:
-            self._refuse_hasty_hello(data)
-        if _QUICKACK is not None and not self._answered:
-            # A client without TCP_NODELAY holds its next write back until we acknowledge this one, and the kernel
-            # delays an acknowledgement that travels alone by 40 ms. The option is not sticky.
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+                self._ear.hear(data)
+        if not self._out.was_used:
+            self._transport.acknowledge()
 
-    def _look_at(self, data: bytes) -> None:
-        """Read a ClientHello where none belongs, for the record only."""
-        if self._hello.hello is None:
-            if self._hello.done:
-                self._hello = HelloParser()  # text came first; this may be a hello all the same
-            begins = 0 if len(self._hello) else max(data.find(RECORD), 0)
-            self._hello.feed(data[begins:])
-            if self._hello.hello is not None:
-                self._note(e.HelloSeen(self._hello.hello))
+    def _take_clear(self, data: bytes) -> None:
+        if self._turns.are_waiting:  # whatever it is, it waits behind what came before
+            self._turns.take(data)
+            return
+        sieve = self._sieve
+        text, records = sieve.feed(data)
+        if text:
+            self._turns.take(text)
+        if self._mode is _Mode.HELLO:
+            records += sieve.rest()
+            if records:
+                self._refuse_hasty_hello(records)
+        elif records and self._ear.see(records) and self._mode is _Mode.CLEAR:
+            self._turn_away()  # a client that speaks TLS here waits for TLS, and would wait for ever
 
-    def _refuse_hasty_hello(self, data: bytes) -> None:
-        # The engine has dropped it with everything else behind STARTTLS, as it must: waiting for a second hello
-        # would leave both sides waiting for ever.
+    def _refuse_hasty_hello(self, records: bytes) -> None:
+        # It is dropped with everything else behind STARTTLS, as it must be: waiting for a second hello would leave
+        # both sides waiting for ever.
         self._note(e.Malformed(_HASTY))
-        self._look_at(data[data.index(RECORD_BEHIND_A_LINE) + 1 :])
+        self._ear.hear(records)
         self._note(e.HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=_HASTY))
         self._turn_away()
 
@@ -243,10 +226,12 @@ class Connection(asyncio.Protocol):
         if self._pace.owes:
             return  # the reply to STARTTLS is still on its slow way out
         if self._hello.not_tls or self._hello.error:
-            self._note(e.Received(bytes(self._raw)))
+            raw = bytes(self._raw)
+            self._note(e.Received(raw))
             self._raw.clear()
             self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=self._hello.error))
             self._turn_away()
+            self._ear.hear(raw)
         elif self._hello.hello is not None:
             self._note(e.HelloSeen(self._hello.hello))
             raw = bytes(self._raw)
@@ -257,52 +242,59 @@ class Connection(asyncio.Protocol):
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._channel = TLSChannel(self._context.facing(self._hello.hello))
+            self._out.channel = TLSChannel(self._context.facing(self._hello.hello))
             self._mode = _Mode.TLS
             self._take_records(raw)
 
     def _take_records(self, data: bytes) -> None:
-        channel = self._channel
+        channel = self._out.channel
         assert channel is not None  # noqa: S101 - the mode says so
+        clear = b"" if self._sieve.is_record(data) else self._sieve.feed(data)[0]
         before = channel.ended
         plain = channel.feed(data)
-        self._flush(channel)
+        self._out.flush()
         if channel.ended is not None and before is None:
             self._note(channel.ended)
             if not channel.established:
                 rest = channel.unread()
+                self._turn_away()
                 if rest:
                     self._note(e.Received(rest))
-                self._turn_away()
+                    self._ear.hear(rest)
                 return
-            self._layer = Layer.TLS
+            self._notes.layer = Layer.TLS
             self._machine.met(channel)
             self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
         if plain:
             self._note(e.Received(plain))
             self._turns.take(plain)
         if channel.closed:
-            self._end_tls(channel, data)
+            self._end_tls(channel, data, clear)
 
-    def _end_tls(self, channel: TLSChannel, data: bytes) -> None:
-        end = e.Closed("client", "close")
+    def _end_tls(self, channel: TLSChannel, data: bytes, clear: bytes) -> None:
+        """Answer the end of TLS, and go on listening: what a client says after it, it says in clear."""
         if channel.alert is not None:
             self._note(channel.alert)
-            end = e.Closed("client", "alert")
+            self._end = self._end or e.Closed("client", "alert")
         elif channel.error is not None:
-            clear = behind_records(data)
-            if clear:
-                self._note(e.Received(clear), Layer.CLEAR)
+            # Nobody knows what is in a record that cannot be read: it counts as said in clear.
             self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
-            end = e.Closed("server", "close")
-        if self._mode is not _Mode.DEAF:
-            self._end = self._end or end
-            self._close()
+            self._end = self._end or e.Closed("server", "close")
+            clear = data
+        if self._mode is _Mode.DEAF:
+            return
+        if not channel.broken:
+            self._out.end_tls()
+        self._notes.layer = Layer.CLEAR
+        self._turn_away()
+        if clear:
+            self._note(e.Received(clear))
+            self._ear.hear(clear)
 
     def _do(self, output: Doing) -> None:
         match output:
             case Send():
-                self._pace.answer(output.data, over_tls=self._layer is Layer.TLS)
+                self._pace.answer(output.data, over_tls=self._notes.layer is Layer.TLS)
             case StartTLS():
                 self._start_tls(output)
             case Close():
@@ -310,40 +302,15 @@ class Connection(asyncio.Protocol):
                 self._close()
             case Reset():
                 self._end = self._end or e.Closed("server", "reset")
-                self._reset()
+                self._transport.reset()
             case fact:
                 self._note(fact)
-
-    @property
-    def _may_write(self) -> bool:
-        broken = self._channel is not None and self._channel.broken
-        return not broken and not self._transport.is_closing()
-
-    def _send(self, data: bytes, bytewise: bool) -> None:  # noqa: FBT001 - see Pace
-        if self._may_write:
-            self._note(e.Sent(data))
-            self._answered = True
-            self._sent += len(data)
-            for piece in (data[at : at + 1] for at in range(len(data))) if bytewise else (data,):
-                self._write(piece)
-
-    def _write(self, data: bytes) -> None:
-        if self._channel is not None:
-            self._channel.send(data)
-            self._flush(self._channel)
-        else:
-            self._transport.write(data)
 
     def _caught_up(self) -> None:
         if self._farewell_is_owed:
             self._close()
         elif self._mode is _Mode.HELLO and self._raw:
             self._take_hello(b"")
-
-    def _flush(self, channel: TLSChannel) -> None:
-        out = channel.take()
-        if out and not self._transport.is_closing():
-            self._transport.write(out)
 
     def _start_tls(self, start: StartTLS) -> None:
         trail = self._policy.one(Trail)
@@ -356,28 +323,22 @@ class Connection(asyncio.Protocol):
             self._note(e.Deviated("injected", "STARTTLS", suffix))
         self._mode = _Mode.HELLO
         self._hello = HelloParser()
+        self._sieve = Sieve()
         early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
         if RECORD_BEHIND_A_LINE in early:
-            self._refuse_hasty_hello(early)
+            self._refuse_hasty_hello(early[early.index(RECORD_BEHIND_A_LINE) + 1 :])
 
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
         self._mode = _Mode.DEAF
-        self._channel = None
+        self._out.channel = None
         self._pace.stop()
         self._transport.write_eof()
 
     def _close(self) -> None:
-        if self._pace.owes and self._may_write:
+        if self._pace.owes and self._out.is_open:
             self._farewell_is_owed = True
             return
-        if self._channel is not None:
-            self._channel.close()
-            self._flush(self._channel)
+        self._out.end_tls()
         self._mode = _Mode.DEAF
         self._transport.close()
-
-    def _reset(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()

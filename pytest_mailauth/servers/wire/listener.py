@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.terms import PortState
-from pytest_mailauth.servers.wire.loop import PASSES
+from pytest_mailauth.servers.wire.loop import silence
 from pytest_mailauth.servers.wire.transport import SocketTransport
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ class Listener:
 
     async def drained(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline is what the caller has
         """Wait until no connection is open, for at most *timeout* seconds. Await it on the loop."""
-        for _ in range(PASSES):
-            await asyncio.sleep(0)
+        await silence()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout)
 

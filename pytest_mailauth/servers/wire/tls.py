@@ -52,7 +52,6 @@ ALERTS: Final[dict[int, str]] = {
 _PREFIXES: Final = ("SSLV3_", "TLSV1_", "TLSV13_")
 # OpenSSL names these without ALERT_, in the style of its own errors.
 _BARE: Final = frozenset(ALERTS[code] for code in (110, 112, 113))
-_RECORD_TYPES: Final = tuple(bytes((code,)) for code in range(20, 25))
 _SPOKEN: Final = {
     "UNSUPPORTED_PROTOCOL": "the client offers no TLS version that this server accepts",
     "NO_SHARED_CIPHER": "the client offers no cipher suite that this server accepts",
@@ -74,17 +73,14 @@ def alert_name(reason: str | None, raw: bytes = b"") -> str | None:
             name = bare.removeprefix("ALERT_").lower()
             if name in ALERTS.values() and (bare.startswith("ALERT_") or name in _BARE):
                 return name
-    if reason is None and len(raw) >= 7 and raw[-7] == 0x15 and raw[-4:-2] == b"\x00\x02":
-        return ALERTS.get(raw[-1], f"alert {raw[-1]}")
+    return cleartext_alert(raw[-7:]) if reason is None else None
+
+
+def cleartext_alert(record: bytes) -> str | None:
+    """Return the name of the alert in a record that is not encrypted, or None when it holds no alert."""
+    if record[:1] == b"\x15" and record[3:5] == b"\x00\x02" and len(record) >= 7:
+        return ALERTS.get(record[6], f"alert {record[6]}")
     return None
-
-
-def behind_records(raw: bytes) -> bytes:
-    """Return what is left of *raw* behind the TLS records at its beginning: cleartext where none belongs."""
-    at = 0
-    while raw[at : at + 1] in _RECORD_TYPES and raw[at + 1 : at + 2] == b"\x03":
-        at += 5 + int.from_bytes(raw[at + 3 : at + 5], "big")
-    return raw[at:]
 
 
 class TLSChannel:

@@ -66,7 +66,7 @@ class Turns:
 
     def take(self, data: bytes) -> None:
         """Pass on what the client sent, now or when it is its turn."""
-        if self._unread or self._is_held or self._timer is not None or data.find(b"\n") != len(data) - 1:
+        if self.are_waiting or data.find(b"\n") != len(data) - 1:
             self._unread += data
             self._feed()
         else:  # one line, as it nearly always comes
@@ -87,6 +87,11 @@ class Turns:
         """Go on with what was held back."""
         self._is_held = False
         self._feed()
+
+    @property
+    def are_waiting(self) -> bool:
+        """True while what comes waits behind something that came before."""
+        return self._timer is not None or self._is_held or bool(self._unread)
 
     def unread(self) -> bytes:
         """Return what waits for its turn, and forget it."""

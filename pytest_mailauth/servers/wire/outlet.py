@@ -1,0 +1,66 @@
+"""The way out of one connection: through TLS once there is any, and into the record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_mailauth.model import events as e
+
+if TYPE_CHECKING:
+    from pytest_mailauth.servers.wire.notes import Notes
+    from pytest_mailauth.servers.wire.tls import TLSChannel
+    from pytest_mailauth.servers.wire.transport import SocketTransport
+
+
+class Outlet:
+    """Writes to one client.
+
+    Args:
+        notes: Where what is sent is written down.
+
+    Attributes:
+        transport: The socket; set when the client has come.
+        channel: The TLS in front of it, or None.
+        was_used: True once something was sent since this was last set to False.
+    """
+
+    transport: SocketTransport
+
+    def __init__(self, notes: Notes) -> None:
+        self.channel: TLSChannel | None = None
+        self.was_used = False
+        self._notes = notes
+
+    @property
+    def is_open(self) -> bool:
+        """True while something that is sent may still arrive."""
+        broken = self.channel is not None and self.channel.broken
+        return not broken and not self.transport.is_closing()
+
+    def send(self, data: bytes, bytewise: bool) -> None:  # noqa: FBT001 - see Pace
+        """Send a reply, in one piece or byte by byte."""
+        if self.is_open:
+            self._notes.add(e.Sent(data))
+            self._notes.sent += len(data)
+            self.was_used = True
+            for piece in (data[at : at + 1] for at in range(len(data))) if bytewise else (data,):
+                self._write(piece)
+
+    def _write(self, data: bytes) -> None:
+        if self.channel is None:
+            self.transport.write(data)
+        else:
+            self.channel.send(data)
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what TLS has to say by itself."""
+        out = self.channel.take() if self.channel is not None else b""
+        if out and not self.transport.is_closing():
+            self.transport.write(out)
+
+    def end_tls(self) -> None:
+        """Say close_notify, if there is TLS."""
+        if self.channel is not None:
+            self.channel.close()
+            self.flush()

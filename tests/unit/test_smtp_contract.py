@@ -1,6 +1,7 @@
 """The SMTP engine keeps its contract whatever comes, and hides what is secret."""
 
 import gc
+import re
 import warnings
 
 import pytest
@@ -28,6 +29,20 @@ from pytest_mailauth.model import canary
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.events import Authentication, Command, Malformed, Response
 from pytest_mailauth.servers.engines.contract import Close, Send
+
+CODED = re.compile(r"3\d\d.*|([245])\d\d[ -]\1\.\d{1,3}\.\d{1,3} .*")
+
+
+def without_code(outputs):
+    """Return the reply lines that lack the enhanced status code they need, all but those to HELO and EHLO."""
+    verb, found = "EHLO", []
+    for output in outputs:
+        verb = output.verb if isinstance(output, Command) else verb
+        said = output.data.decode("utf-8", "surrogateescape") if isinstance(output, Send) else ""
+        if verb not in ("EHLO", "HELO"):
+            found += [line for line in said.split("\r\n")[:-1] if not CODED.fullmatch(line)]
+    return found
+
 
 steady = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -87,6 +102,7 @@ def test_one_command(command, code):
     outputs, _ = talk(lines("EHLO client.test", command, "NOOP"))
     assert codes(outputs) == ["250", code, "250"]
     assert (len(facts(outputs, Malformed)) == 1) is (code == "500")
+    assert without_code(outputs) == []
 
 
 def test_a_transaction_is_forgotten_on_rset_and_ehlo():
@@ -99,6 +115,7 @@ def test_a_transaction_is_forgotten_on_rset_and_ehlo():
 def test_a_sender_twice_and_data_with_an_argument():
     outputs, _ = talk(lines(*ENVELOPE[:4], ENVELOPE[2], "DATA now", "RCPT TO:<alice@example.test> X=1", "QUIT"))
     assert codes(outputs)[4:] == ["503", "501", "555", "221"]
+    assert without_code(outputs) == []
 
 
 def test_ten_errors_end_the_session():
@@ -115,7 +132,7 @@ def test_pipelined_commands_are_answered_in_one_piece():
     engine.greet()
     engine.receive(lines("EHLO client.test"))
     outputs = engine.receive(lines("NOOP", "RSET", "NOOP"))
-    assert [output.data for output in settled(facts(outputs, Send))] == [b"250 OK\r\n" * 3]
+    assert [output.data for output in settled(facts(outputs, Send))] == [b"250 2.0.0 OK\r\n" * 3]
 
 
 def test_nothing_is_carried_out_behind_quit():
@@ -206,6 +223,7 @@ def test_no_input_raises_and_no_cut_matters(over_tls, said, end, cuts):
     assert settled([*engine.greet(), *deliver(engine, cut_at(data, cuts)), *engine.eof()]) == outputs
     assert [kept.content for kept in store.submitted] == [kept.content for kept in other.submitted]
     assert all(code.isdigit() for code in codes(outputs))
+    assert without_code(outputs) == []
 
 
 @steady
@@ -217,6 +235,7 @@ def test_no_bytes_raise_in_a_message(data, cuts):
     deliver(engine, cut_at(lines(*ENVELOPE) + data + b"\r\n.\r\n", cuts))
     assert [kept.content for kept in store.submitted][:1] == [kept.content for kept in other.submitted][:1]
     assert all(code.isdigit() for code in codes(outputs))
+    assert without_code(outputs) == []
 
 
 # Secrets.

@@ -225,6 +225,7 @@ def test_what_was_sent_is_stored(sent, stored):
 def test_a_line_that_is_too_long_costs_the_message_and_not_the_session(length, behind):
     outputs, store = submit(b"a\r\n" + b"x" * length + b"." + behind + b"\r\n")
     assert codes(outputs)[4:] == ["354", "500", "221"]
+    assert replies(outputs)[-2].startswith("500 5.5.2 ")
     assert "1000 bytes" in facts(outputs, Malformed)[0].reason
     assert store.submitted == []
 
@@ -236,6 +237,7 @@ def test_a_message_that_is_too_big_is_refused():
     engine._core.data_size_limit = 100
     outputs = [*engine.greet(), *engine.receive(lines(*ENVELOPE, *["0123456789"] * 20, ".", "NOOP"))]
     assert codes(outputs)[4:] == ["354", "552", "250"]
+    assert replies(outputs)[-2] == "552 5.3.4 Error: Too much mail data"
     assert store.submitted == []
 
 

@@ -54,13 +54,13 @@ def test_relaying(relay, before, recipient, code):
 def test_login_first():
     policy = RelayPolicy(login_first=True)
     assert last(*HELLO, *mail(), relay=policy) == "530 5.7.0 Authentication required"
-    assert last(*LOGIN, *mail(), relay=policy) == "250 OK"
+    assert last(*LOGIN, *mail(), relay=policy) == "250 2.1.0 OK"
 
 
 def test_single_recipients_and_the_envelope_of_the_others():
     policy = RelayPolicy(recipients={"bad@example.test": "550 5.1.1 no such user", "slow@example.test": "451 later"})
     answers, store = said(*HELLO, *mail(LOCAL, "bad@example.test", "slow@example.test"), *MESSAGE, relay=policy)
-    assert answers[-5:-2] == ["250 OK", "550 5.1.1 no such user", "451 later"]
+    assert answers[-5:-2] == ["250 2.1.5 OK", "550 5.1.1 no such user", "451 later"]
     assert store.submitted[0].rcpt_tos == (LOCAL,)
 
 
@@ -76,7 +76,7 @@ def test_senders():
     policy = RelayPolicy(senders={"spam@example.test": "550 5.7.1 go away"}, own_sender=True)
     assert last(*HELLO, *mail(sender="spam@example.test"), relay=policy) == "550 5.7.1 go away"
     assert last(*LOGIN, *mail(sender="bob@example.test"), relay=policy).startswith("553 5.7.1 <bob@example.test>")
-    assert last(*LOGIN, *mail(), relay=policy) == "250 OK"
+    assert last(*LOGIN, *mail(), relay=policy) == "250 2.1.0 OK"
 
 
 def test_greylisting_remembers_sender_and_recipient():
@@ -92,7 +92,7 @@ def test_limits():
     assert answers[-4:-2] == ["452 4.5.3 Too many recipients", "354 End data with <CR><LF>.<CR><LF>"]
     assert answers[-1] == "452 4.3.1 Too many messages in this session"
     assert len(store.submitted) == 1
-    assert last(*HELLO, f"MAIL FROM:<{LOCAL}> SIZE=31", relay=policy).startswith("552")
+    assert last(*HELLO, f"MAIL FROM:<{LOCAL}> SIZE=31", relay=policy).startswith("552 5.3.4 ")
     large, store = said(*HELLO, *mail(LOCAL), "DATA", "x" * 40, ".", relay=policy)
     assert (large[-1][:3], store.submitted) == ("552", [])
 

@@ -22,16 +22,17 @@ from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartT
 from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
-    ENHANCED,
     LINE_LIMIT,
     LINE_LIMITS,
     PLAIN_PATH,
     UNPRINTABLE,
     Feed,
     Loopless,
+    raw,
     shown,
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
+from pytest_mailauth.servers.engines.smtp_replies import with_code, without_code
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.script import GREETING, MESSAGE
 
@@ -103,7 +104,8 @@ class _Core(AuthCommand, SMTP):
         relay = policy.config.relay
         self.data_size_limit = relay.max_size
         self.enable_SMTPUTF8 = "SMTPUTF8" in relay.keywords
-        self.plain_codes = "ENHANCEDSTATUSCODES" not in relay.keywords
+        self.has_codes = "ENHANCEDSTATUSCODES" in relay.keywords
+        self.verb = ""
         self.peer: Peer | None = None
         self.restart()
 
@@ -128,9 +130,8 @@ class _Core(AuthCommand, SMTP):
     async def push(self, status: str | bytes) -> None:
         if status == SAID:
             return
-        reply = (status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status) + b"\r\n"
-        if self.plain_codes:
-            reply = ENHANCED.sub(rb"\1", reply)
+        reply = raw(status) if isinstance(status, str) else status
+        reply = (with_code(self.verb, reply) if self.has_codes else without_code(reply)) + b"\r\n"
         if self.out and isinstance(self.out[-1], Send):
             self.out[-1] = Send(self.out[-1].data + reply)
         else:
@@ -176,6 +177,7 @@ class _Core(AuthCommand, SMTP):
             await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
             return
         verb, argument = word.decode().upper(), rest.strip()
+        self.verb = verb
         self.out.append(e.Command(verb, argument, shown(verb, argument, self.policy.accounts, known=verb in _VERBS)))
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
             reason = f"{verb} line of {len(line)} bytes"
@@ -202,7 +204,7 @@ class _Core(AuthCommand, SMTP):
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         if not hostname:
-            await self.push("501 5.5.4 Syntax: EHLO hostname")
+            await self.push("501 Syntax: EHLO hostname")
             return
         self._set_rset_state()
         self.session.extended_smtp = True

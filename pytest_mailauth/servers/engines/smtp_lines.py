@@ -26,8 +26,6 @@ LINE_LIMIT: Final = 512
 """RFC 5321 section 4.5.3.1.4."""
 DATA_LINE_LIMIT: Final = 1001
 """RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
-ENHANCED: Final = re.compile(rb"(?m)^([245]\d\d[ -])[245]\.\d{1,3}\.\d{1,3} ")
-"""An enhanced status code behind the reply code (RFC 2034 section 4)."""
 UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
 _DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
 # A comment may follow an address, and is aiosmtpd's to read.

@@ -93,6 +93,15 @@ steady = settings(max_examples=60, deadline=None, derandomize=True)
         ("MAIL FROM:<a@example.test> SIZE=\u00b2", "501"),
         ("MAIL FROM:<a@example.test> BODY=9BIT", "501"),
         ("MAIL FROM:<a@example.test> XYZZY=1", "555"),
+        ("MAIL FROM:<a@example.test> AUTH=<>", "250"),
+        ("MAIL FROM:<e=mc2@example.test> AUTH=e+3Dmc2@example.test", "250"),
+        ("MAIL FROM:<a@example.test> AUTH=e+3", "501"),
+        ("MAIL FROM:<a@example.test> AUTH=a=b", "501"),
+        ("MAIL FROM:<a@example.test> AUTH=", "501"),
+        ("MAIL FROM:<a@example.test> AUTH", "501"),
+        ("MAIL FROM:<a@example.test> SMTPUTF8=1", "501"),
+        ("MAIL FROM:<ä@example.test>", "550"),
+        ("MAIL FROM:<a@exämple.test> SIZE=1", "550"),
         ("MAIL FROM:<@", "553"),
         ("MAIL FROM:<", "553"),
         ('MAIL FROM:"', "553"),
@@ -116,6 +125,13 @@ def test_a_sender_twice_and_data_with_an_argument():
     outputs, _ = talk(lines(*ENVELOPE[:4], ENVELOPE[2], "DATA now", "RCPT TO:<alice@example.test> X=1", "QUIT"))
     assert codes(outputs)[4:] == ["503", "501", "555", "221"]
     assert without_code(outputs) == []
+
+
+def test_the_submitter_is_named_where_authentication_is_announced_and_with_mail_alone():
+    outputs, _ = talk(lines("EHLO x", "MAIL FROM:<a@example.test> AUTH=<>"), over_tls=False)
+    assert replies(outputs)[-1] == "555 5.5.4 MAIL FROM parameters not recognized or not implemented"
+    outputs, _ = talk(lines("EHLO x", "MAIL FROM:<a@example.test> AUTH=<>", "RCPT TO:<b@example.test> AUTH=<>"))
+    assert codes(outputs) == ["250", "250", "555"]
 
 
 def test_ten_errors_end_the_session():

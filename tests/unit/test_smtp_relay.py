@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from smtp_session import ALICE, PLAIN, codes, replies, talk
+from smtp_session import ALICE, PLAIN, codes, facts, replies, talk
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.events import Malformed
 from pytest_mailauth.model.relay import KEYWORDS, RelayPolicy
 
 LOCAL, FOREIGN = "bob@example.test", "carol@elsewhere.test"
@@ -106,12 +107,47 @@ def test_each_keyword_can_be_switched_off(keyword):
     assert keyword not in announced
 
 
-def test_what_is_switched_off_is_not_meant():
+def test_nothing_is_announced_without_keywords():
     bare = RelayPolicy(keywords=())
-    answers, _ = said(*LOGIN, "MAIL FROM:<böb@example.test> SMTPUTF8", "RSET", *mail(FOREIGN), relay=bare)
-    assert answers[1] == "235 Authentication successful"
-    assert answers[2].startswith("5")
+    assert said(*LOGIN, relay=bare)[0][1] == "235 Authentication successful"
     assert codes(talk(b"EHLO client.test\r\n", relay=bare)[0]) == ["250"]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "command", "refusal"),
+    [
+        ("SIZE", f"MAIL FROM:<{LOCAL}> SIZE=10", "555 5.5.4"),
+        ("SIZE", f"MAIL FROM:<{LOCAL}> SIZE=99999999", "555 5.5.4"),
+        ("8BITMIME", f"MAIL FROM:<{LOCAL}> BODY=8BITMIME", "555 5.5.4"),
+        ("SMTPUTF8", f"MAIL FROM:<{LOCAL}> SMTPUTF8", "555 5.5.4"),
+        ("SMTPUTF8", "MAIL FROM:<böb@example.test> SMTPUTF8", "555 5.5.4"),
+        ("HELP", "HELP", "502 5.5.1"),
+        ("HELP", "HELP MAIL", "502 5.5.1"),
+    ],
+)
+def test_what_is_switched_off_is_not_meant(keyword, command, refusal):
+    others = tuple(other for other in KEYWORDS if other != keyword)
+    assert last(*HELLO, command, relay=RelayPolicy(keywords=others)).startswith(f"{refusal} ")
+    assert last(*HELLO, command, relay=RelayPolicy(keywords=(keyword,)))[:3] in ("250", "552")
+
+
+@pytest.mark.parametrize("keywords", [KEYWORDS, ()])
+@pytest.mark.parametrize("hello", ["EHLO", "HELO"])
+def test_without_the_parameter_smtputf8_addresses_are_ascii(keywords, hello):
+    policy = RelayPolicy(relay="open", keywords=keywords)
+    answers, _ = said(f"{hello} x", *mail(sender="böb@x.test"), *mail("böb@x.test", "bob@x.test"), relay=policy)
+    assert [answer[:3] for answer in answers[1:]] == ["550", "250", "553", "250"]
+    assert ("5.6.7" in answers[1], "5.6.7" in answers[3]) == (bool(keywords), bool(keywords))
+    answers, _ = said("EHLO x", *mail("böb@x.test"), "DATA", relay=policy)
+    assert answers[-1][:3] == "554"
+
+
+def test_a_message_beyond_ascii_is_taken_and_noted_where_8bitmime_is_not_offered():
+    for keywords, text, noted in ((KEYWORDS, "Grüße", False), ((), "Hello", False), ((), "Grüße", True)):
+        data = "\r\n".join((*HELLO, *mail(LOCAL), "DATA", text, ".", "")).encode()
+        outputs, store = talk(data, relay=RelayPolicy(keywords=keywords))
+        assert store.submitted[0].content == f"{text}\r\n".encode()
+        assert bool(facts(outputs, Malformed)) is noted
 
 
 @pytest.mark.parametrize(

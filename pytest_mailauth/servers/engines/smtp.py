@@ -24,7 +24,6 @@ from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
     LINE_LIMIT,
     LINE_LIMITS,
-    PLAIN_PATH,
     UNPRINTABLE,
     Feed,
     Loopless,
@@ -32,12 +31,13 @@ from pytest_mailauth.servers.engines.smtp_lines import (
     shown,
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
+from pytest_mailauth.servers.engines.smtp_paths import ASCII_ONLY, Paths
 from pytest_mailauth.servers.engines.smtp_replies import with_code, without_code
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.script import GREETING, MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from pytest_mailauth.servers.mailstore import MailStore
     from pytest_mailauth.servers.policy import Policy
@@ -53,20 +53,36 @@ _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smt
 class _Handler:
     """aiosmtpd's hooks: the relay policy and the mail store."""
 
-    async def handle_MAIL(self, core: _Core, _session: Any, _envelope: Any, address: str, _options: Any) -> Any:
+    async def handle_MAIL(self, core: _Core, _session: Any, envelope: Any, address: str, options: Any) -> Any:
         core.refused = 0
-        return core.visit.sender(address) or MISSING
+        reply = core.visit.sender(address) if core.may_name(address) else ASCII_ONLY["MAIL"]
+        if reply is None:
+            return MISSING
+        if reply.startswith("2"):
+            envelope.mail_from = address
+            envelope.mail_options.extend(options)
+        return core.say(raw(reply))
 
-    async def handle_RCPT(self, core: _Core, _session: Any, envelope: Any, address: str, _options: Any) -> Any:
-        refusal = core.visit.recipient(envelope.mail_from, address, len(envelope.rcpt_tos))
-        core.refused += refusal is not None
-        return refusal or MISSING
+    async def handle_RCPT(self, core: _Core, _session: Any, envelope: Any, address: str, options: Any) -> Any:
+        taken = envelope.rcpt_tos
+        may_name = core.may_name(address)
+        reply = core.visit.recipient(envelope.mail_from, address, len(taken)) if may_name else ASCII_ONLY["RCPT"]
+        if reply is None:
+            return MISSING
+        if reply.startswith("2"):
+            taken.append(address)
+            envelope.rcpt_options.extend(options)
+        else:
+            core.refused += 1
+        return core.say(raw(reply))
 
     async def handle_DATA(self, core: _Core, _session: Any, envelope: Any) -> str:
         content = bytes(envelope.content)
         core.visit.messages += 1
         sender, recipients = envelope.mail_from, tuple(envelope.rcpt_tos)
         core.out.append(e.Response(f"<message data of {len(content)} bytes>"))
+        if not (core.offers("8BITMIME") or content.isascii()):
+            core.out.append(e.Malformed("8-bit data, though 8BITMIME is not offered (RFC 6152 section 3)"))
         if core.acted_on(MESSAGE, content):
             return SAID
         core.store.deliver(Message(content, sender, recipients, authenticated_as=core.login, over_tls=core.over_tls))
@@ -74,7 +90,7 @@ class _Handler:
         return "250 2.0.0 OK: message taken"
 
 
-class _Core(AuthCommand, SMTP):
+class _Core(AuthCommand, Paths, SMTP):
     """One session of aiosmtpd's grammar. Copied from a template, since its constructor costs more than a session."""
 
     policy: Policy
@@ -101,11 +117,9 @@ class _Core(AuthCommand, SMTP):
             self.line_length_limit = LENIENT_LIMIT
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.host
-        relay = policy.config.relay
-        self.data_size_limit = relay.max_size
-        self.enable_SMTPUTF8 = "SMTPUTF8" in relay.keywords
-        self.has_codes = "ENHANCEDSTATUSCODES" in relay.keywords
         self.verb = ""
+        self.data_size_limit = policy.config.relay.max_size
+        self.has_codes = self.offers("ENHANCEDSTATUSCODES")
         self.peer: Peer | None = None
         self.restart()
 
@@ -131,11 +145,16 @@ class _Core(AuthCommand, SMTP):
         if status == SAID:
             return
         reply = raw(status) if isinstance(status, str) else status
-        reply = (with_code(self.verb, reply) if self.has_codes else without_code(reply)) + b"\r\n"
+        self.say(with_code(self.verb, reply) if self.has_codes else reply)
+
+    def say(self, reply: bytes) -> str:
+        """Send a reply as it stands, since a test may have worded it; return what a hook does then."""
+        sent = (reply if self.has_codes else without_code(reply)) + b"\r\n"
         if self.out and isinstance(self.out[-1], Send):
-            self.out[-1] = Send(self.out[-1].data + reply)
+            self.out[-1] = Send(self.out[-1].data + sent)
         else:
-            self.out.append(Send(reply))
+            self.out.append(Send(sent))
+        return SAID
 
     async def converse(self) -> None:
         act = self._dialogue.greet()
@@ -223,23 +242,11 @@ class _Core(AuthCommand, SMTP):
             offers.append(f"AUTH {' '.join(mechanisms)}")
         return (*offers, "HELP") if "HELP" in relay.keywords else tuple(offers)
 
-    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        """aiosmtpd's, with a shorter way: its own makes a class and two parse trees for every address."""
-        plain = PLAIN_PATH.match(arg)
-        if plain is not None:
-            return plain[1], arg[plain.end() :]
-        try:
-            parsed: tuple[str | None, str | None] = super()._getaddr(arg)
-        except (AttributeError, IndexError):  # the standard library's parser trips over some broken addresses
-            return None, None
-        return parsed
-
-    def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
-        """aiosmtpd's, for ASCII only (RFC 5321 section 4.1.2): it takes any digit for a number and cannot read it."""
-        if not all(param.isascii() for param in params):
-            return None
-        parsed: dict[str, str | bool] | None = super()._getparams(params)
-        return parsed
+    async def smtp_HELP(self, arg: str | None) -> None:
+        if self.offers("HELP"):
+            await super().smtp_HELP(arg)
+        else:
+            await self.push("502 5.5.1 HELP is not offered")
 
     async def smtp_DATA(self, arg: str | None) -> None:
         if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:

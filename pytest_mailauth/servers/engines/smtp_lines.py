@@ -27,10 +27,6 @@ LINE_LIMIT: Final = 512
 DATA_LINE_LIMIT: Final = 1001
 """RFC 5321 section 4.5.3.1.6: 1000 bytes and the transparency dot."""
 UNPRINTABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f]")
-_DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
-# A comment may follow an address, and is aiosmtpd's to read.
-PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*", re.ASCII)
-"""A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
 
 
 class Loopless:

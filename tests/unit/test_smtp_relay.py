@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from smtp_session import ALICE, PLAIN, codes, facts, replies, talk
 
+from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.events import Malformed
 from pytest_mailauth.model.relay import KEYWORDS, RelayPolicy
+from pytest_mailauth.servers import relaying
 
 LOCAL, FOREIGN = "bob@example.test", "carol@elsewhere.test"
 LOGIN = ("EHLO client.test", f"AUTH PLAIN {PLAIN}")
@@ -65,6 +69,55 @@ def test_single_recipients_and_the_envelope_of_the_others():
     assert store.submitted[0].rcpt_tos == (LOCAL,)
 
 
+def test_the_words_of_a_test_are_sent_as_they_stand():
+    policy = RelayPolicy(
+        recipients={LOCAL: "251 2.1.5 will forward", FOREIGN: "250 fine"}, senders={ALICE.address: "250 welcome"}
+    )
+    sender, *recipients = mail(LOCAL, FOREIGN)
+    answers, store = said(*HELLO, f"{sender} SIZE=20", *recipients, *MESSAGE, relay=policy)
+    assert answers[1:4] == ["250 welcome", "251 2.1.5 will forward", "250 fine"]
+    assert (store.submitted[0].mail_from, store.submitted[0].rcpt_tos) == (ALICE.address, (LOCAL, FOREIGN))
+
+
+def test_a_refused_login_in_the_words_of_a_test():
+    auth = AuthPolicy(reject="invalid", texts={"invalid": "501 go away"})
+    assert last(*LOGIN, auth=auth) == "501 go away"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sender", "recipient", "code"),
+    [
+        ({"domains": ("Example.TEST",)}, "x@y.test", LOCAL, "250"),
+        ({"recipients": {"bob@Example.Test": "451 later"}}, "x@y.test", "bob@EXAMPLE.test", "451"),
+        ({"recipients": {"bob@example.test": "451 later"}}, "x@y.test", "BOB@example.test", "250"),
+        ({"known_recipients": ("bob@EXAMPLE.test",)}, "x@y.test", "bob@example.TEST", "250"),
+        ({"known_recipients": ("bob@example.test",)}, "x@y.test", "Bob@example.test", "550"),
+        ({"senders": {"X@Y.test": "550 5.7.1 no"}}, "X@y.TEST", LOCAL, "503"),
+        ({"senders": {"X@y.test": "550 5.7.1 no"}}, "x@y.test", LOCAL, "250"),
+        ({"senders": {"<>": "550 5.7.1 no"}}, "", LOCAL, "503"),
+        ({}, "x@y.test", "postmaster", "250"),
+        ({"relay": "local"}, "x@y.test", "PostMaster", "250"),
+        ({"recipients": {"Postmaster": "451 later"}}, "x@y.test", "postMASTER", "451"),
+        ({"recipients": {"postmaster@example.test": "451 later"}}, "x@y.test", "Postmaster@Example.test", "451"),
+        ({"known_recipients": ("bob@example.test",)}, "x@y.test", "postmaster", "550"),
+        ({"known_recipients": ("postmaster",)}, "x@y.test", "Postmaster", "250"),
+        ({}, "x@y.test", "bob", "550"),
+        ({}, "x@y.test", "example.test", "550"),
+        ({"recipients": {"bob": "451 later"}}, "x@y.test", "bob", "451"),
+        ({"recipients": {'"b o"@example.test': "451 later"}}, "x@y.test", '"b o"@EXAMPLE.test', "451"),
+    ],
+)
+def test_how_addresses_are_compared(settings, sender, recipient, code):
+    assert last(*HELLO, *mail(recipient, sender=sender), relay=RelayPolicy(**settings))[:3] == code
+
+
+def test_the_own_sender_is_known_in_another_case_of_its_domain():
+    local, _, domain = ALICE.address.partition("@")
+    policy = RelayPolicy(own_sender=True)
+    assert last(*LOGIN, *mail(sender=f"{local}@{domain.upper()}"), relay=policy)[:3] == "250"
+    assert last(*LOGIN, *mail(sender=f"{local.upper()}@{domain}"), relay=policy)[:3] == "553"
+
+
 def test_no_valid_recipients():
     policy = RelayPolicy(known_recipients=(ALICE.address,))
     answers, store = said(*HELLO, *mail(LOCAL), "DATA", relay=policy)
@@ -85,6 +138,16 @@ def test_greylisting_remembers_sender_and_recipient():
     once, again = mail(LOCAL)
     answers, _ = said(*HELLO, once, again, again, "RSET", once, again, relay=policy)
     assert [answer[:3] for answer in answers[1:]] == ["250", "451", "250", "250", "250", "250"]
+
+
+@pytest.mark.parametrize(("greylist", "remembered"), [(0, 0), (1, 3)])
+def test_greylisting_remembers_no_more_than_it_needs(monkeypatch, greylist, remembered):
+    monkeypatch.setattr(relaying, "MOST_PAIRS", 3)
+    memory = relaying.Relaying(RelayPolicy(greylist=greylist), logins=None)
+    first, *others = ("a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test")
+    early = [memory.is_too_early(ALICE.address, recipient) for recipient in (first, *others[:2], first, *others)]
+    assert early == ([False] * 8 if not greylist else [True, True, True, False, False, False, True, True])
+    assert len(memory._seen) == remembered
 
 
 def test_limits():
@@ -156,10 +219,29 @@ def test_a_message_beyond_ascii_is_taken_and_noted_where_8bitmime_is_not_offered
         ({"relay": "closed"}, "relay='closed' is not known"),
         ({"keywords": ("CHUNKING",)}, "'CHUNKING' is not known"),
         ({"recipients": {"a@b.test": "no such user"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "354 go"}}, "begins with 2, 4 or 5"),
+        ({"senders": {"a@b.test": "250 a\r\n250 b"}}, "without control characters"),
+        ({"senders": {"a@b.test": "250 a\tb"}}, "without control characters"),
+        ({"senders": {"a@b.test": "250 \ud800"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "2501 more"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "560 no"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "250-more"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "\u06625\u0660 ok"}}, "is no SMTP reply"),
+        ({"recipients": {"a@b.test": "250 ok", "a@B.test": "550 no"}}, "recipients: one address has two replies"),
+        ({"recipients": {"<a@b.test>": "550 no"}}, "recipients: '<a@b.test>' is no mail address; give it without"),
+        ({"recipients": {"<>": "550 no"}}, "recipients: '<>' is no mail address"),
+        ({"senders": {"Bob <a@b.test>": "550 no"}}, "senders: 'Bob <a@b.test>' is no mail address"),
+        ({"senders": {"": "550 no"}}, "senders: '' is no mail address"),
+        ({"known_recipients": ("<a@b.test>",)}, "known_recipients: '<a@b.test>' is no mail address"),
+        ({"known_recipients": ("@b.test",)}, "known_recipients: '@b.test' is no mail address"),
+        ({"domains": ("",)}, "domains: '' is no domain; give each one in full"),
+        ({"domains": ("b.test", "@b.test")}, "domains: '@b.test' is no domain"),
+        ({"domains": ("*.b.test",)}, "is no domain"),
+        ({"domains": (".b.test",)}, "is no domain"),
         ({"max_recipients": 0}, "max_recipients=0 must be at least 1"),
         ({"greylist": -1}, "greylist=-1 must be at least 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         RelayPolicy(**settings)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.rules.evidence import leak
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFault
-from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, PortState, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
 from pytest_mailauth.report.text import explain_failure
 
@@ -27,8 +28,7 @@ _APPLIES: Final[dict[str, Callable[[ServerConfig], bool]]] = {
     "tls12-or-newer": lambda config: config.tls.is_legacy,
     "respect-logindisabled": lambda config: (
         config.protocol is Protocol.IMAP
-        and config.security is not Security.IMPLICIT
-        and config.auth.password_commands != "always"
+        and config.auth.password_commands in (("never",) if config.security is Security.IMPLICIT else ("never", "tls"))
     ),
 }
 """Rules that one server's record can answer without a scenario, and the servers on which they mean something."""
@@ -138,14 +138,21 @@ def assert_not_authenticated(server: MailServer) -> None:
     sessions = server.sessions
     if not sessions and server.config.port_state not in _UNSEEN:
         _fail(server, "verify-before-credentials", "no client connected")
+    although = ""
+    if server.config.certificate is not Certificate.VALID:
+        although = f", although the certificate is {server.config.certificate}"
     for session in sessions:
         for fact in session.of(e.Authentication):
-            if fact.accepted or any(fact.secret in account.secrets.values() for account in session.accounts):
-                outcome = "logged in" if fact.accepted else "presented an account's secret"
-                evidence = f"session {session.number}: a client {outcome} with {fact.mechanism}"
-                if server.config.certificate is not Certificate.VALID:
-                    evidence += f", although the certificate is {server.config.certificate}"
+            if fact.accepted:
+                evidence = f"session {session.number}: a client logged in with {fact.mechanism}{although}"
                 _fail(server, "verify-before-credentials", evidence)
+    trial = _trial(server, Declaration())
+    for layer in Layer:
+        shown = leak(trial, layer, strangers=False)  # also outside of any login, and behind an alert
+        if shown is not None and shown.verdict is Verdict.ERROR:
+            raise ServerFault(f"verify-before-credentials: {shown.evidence}")
+        if shown is not None:
+            _fail(server, "verify-before-credentials", f"{shown.evidence}{although}")
 
 
 def _fail(server: MailServer, rule: str, evidence: str) -> None:

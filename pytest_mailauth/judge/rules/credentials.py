@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken, unreadable_login
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, Security, Verdict
@@ -28,6 +28,9 @@ def no_cleartext_credentials(trial: Trial) -> Finding:
     if found is None:
         if not any(session.commands or session.of(e.HelloSeen) for session in trial.sessions):
             return Finding(Verdict.INCONCLUSIVE, "the client connected to nothing that could have taken a password")
+        unread = unreadable_login(trial)
+        if unread is not None:
+            return Finding(Verdict.INCONCLUSIVE, unread)
         return Finding(Verdict.PASS, "no password in any cleartext byte, neither parsed nor by search")
     if found.verdict is Verdict.VIOLATION and not trial.requires_tls and trial.declared.allow_insecure_auth:
         return Finding(Verdict.NOTE, f"{found.evidence}; the client was declared to allow that")
@@ -43,11 +46,16 @@ def no_cleartext_credentials(trial: Trial) -> Finding:
     advice="Look for LOGINDISABLED in the capabilities before LOGIN; use AUTHENTICATE or give up.",
 )
 def respect_logindisabled(trial: Trial) -> Finding:
-    """Look for LOGIN in clear on a server that announced LOGINDISABLED in clear."""
-    announced = [session for session in trial.sessions if b"LOGINDISABLED" in session.clear_out]
+    """Look for LOGIN on the layer on which LOGINDISABLED was announced: inside TLS it means the same."""
+    announced = [
+        (session, layer)
+        for session in trial.sessions
+        for layer, said in ((Layer.CLEAR, session.clear_out), (Layer.TLS, session.tls_out))
+        if b"LOGINDISABLED" in said
+    ]
     if not announced:
-        return Finding(Verdict.INCONCLUSIVE, "LOGINDISABLED never reached the client")
-    sent = [c for session in announced for c in session.of(e.Command, Layer.CLEAR) if c.verb == "LOGIN"]
+        return Finding(Verdict.INCONCLUSIVE, "LOGINDISABLED was never announced")
+    sent = [c for session, layer in announced for c in session.of(e.Command, layer) if c.verb == "LOGIN"]
     if sent:
         return Finding(Verdict.VIOLATION, f"LOGINDISABLED was announced, and the client sent {spoken(sent)}")
     return Finding(Verdict.PASS, "LOGINDISABLED was announced, and LOGIN was not sent")

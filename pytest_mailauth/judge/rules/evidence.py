@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
 from pytest_mailauth.model.terms import Layer, Protocol, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -72,36 +73,67 @@ def connected(trial: Trial) -> bool:
     return any(session.of(e.Opened) for session in trial.sessions)
 
 
-def leak(trial: Trial, layer: Layer) -> Finding | None:
+def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | None:
     """Return an account of a password or token crossing on *layer*, or None when none did.
 
     Two witnesses are heard: the engine's parser, and a search of the raw bytes for the canaries. What the parser
-    saw and the search cannot find is our contradiction (ERROR). What the search finds and the parser did not
-    recognise is still a leak: a canary cannot be guessed. A secret that no account here has is the client's own,
-    which only the parser can know; it is as bad to lose.
+    saw and the search cannot find is our contradiction (ERROR), unless it is too short for a search to tell anything.
+    What the search finds and the parser did not recognise is still a leak: a canary cannot be guessed. A secret that
+    no account here has is the client's own, which only the parser can know; it is as bad to lose.
+
+    Args:
+        trial: What was seen.
+        layer: Where.
+        strangers: Whether secrets count that no account here has.
     """
     where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
-        data = session.clear_in if layer is Layer.CLEAR else session.tls_in
+        data = _in_clear(session) if layer is Layer.CLEAR else session.tls_in
         at = f"session {session.number} on the {session.listener} port"
         presented: dict[str, str] = {
             fact.secret: fact.mechanism for fact in reversed(session.of(e.Authentication, layer))
         }
         for name, secret in _secrets(trial, session):
             mechanism, encoding = presented.pop(secret, None), find(secret, data)
+            if len(secret) < CANARY:
+                encoding = "it was read" if mechanism else None
             if mechanism and encoding is None:
                 return Finding(
                     Verdict.ERROR, f"{at}: the parser saw the {name} {where}, the search of the bytes did not"
                 )
-            if encoding is not None and (mechanism or len(secret) >= CANARY):
+            if encoding is not None:
                 how = f"with {mechanism}" if mechanism else "outside any login command"
-                return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how} (found as {encoding})")
+                found = "" if len(secret) < CANARY else f" (found as {encoding})"
+                return Finding(Verdict.VIOLATION, f"{at}: the {name} crossed {where} {how}{found}")
         for secret, mechanism in presented.items():
-            if secret:
+            if secret and strangers:
                 return Finding(
                     Verdict.VIOLATION, f"{at}: a secret that is no account's here crossed {where} with {mechanism}"
                 )
     return None
+
+
+def unreadable_login(trial: Trial) -> str | None:
+    """Return a login in clear whose credentials nobody here could read, as evidence, or None when there is none.
+
+    Whoever sends something of the kind has sent credentials, whatever it is that they were wrapped in.
+    """
+    for session in trial.sessions:
+        if session.of(e.Authentication, Layer.CLEAR):
+            continue
+        for command in session.of(e.Command, Layer.CLEAR):
+            name, _, rest = command.argument.strip().partition(b" ")
+            sasl = command.verb in ("AUTH", "AUTHENTICATE")
+            reveals = name.decode("ascii", "replace").upper() not in (*PROOF_MECHANISMS, *OTHER_MECHANISMS)
+            if (sasl and reveals and rest.strip(b" =")) or (command.verb in ("LOGIN", "PASS") and name):
+                return f"session {session.number}: {spoken([command])} in clear, which could not be read"
+    return None
+
+
+def _in_clear(session: SessionRecord) -> bytes:
+    """Return what anybody on the way could read: the server name in a ClientHello is not encrypted either."""
+    hellos = [fact.hello.raw for fact in session.of(e.HelloSeen)]
+    return b"\n".join((session.clear_in, *hellos))
 
 
 def _secrets(trial: Trial, session: SessionRecord) -> Iterator[tuple[str, str]]:

@@ -205,6 +205,8 @@ class _Core(AuthCommand, Paths, SMTP):
                 return
             self.out.append(e.Malformed(reason))
         if self.acted_on(verb, argument):
+            if verb == "AUTH":
+                self.witness(argument.decode("utf-8", "surrogateescape"))
             return
         if verb not in _VERBS:
             await self._reject("an unknown command", "500 5.5.1 Command not recognized")

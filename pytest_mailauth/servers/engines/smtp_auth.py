@@ -41,7 +41,7 @@ class AuthCommand:
         mechanism, initial = mechanism.upper(), initial.strip()
         refusal = self._refusal(mechanism)
         if refusal is not None:
-            self._read_all_the_same(mechanism, initial)
+            self.witness(arg or "")
             await self.push(refusal)
             return
         try:
@@ -80,8 +80,10 @@ class AuthCommand:
             return refusal_text(Refusal.ENCRYPTION_NEEDED, Protocol.SMTP, self.policy.config.auth)
         return "504 5.5.4 Unrecognized authentication type"
 
-    def _read_all_the_same(self, mechanism: str, initial: str) -> None:
-        """Note the credentials that came with a refused AUTH: refused or not, they have crossed the wire."""
+    def witness(self, arg: str) -> None:
+        """Note the credentials that came with an AUTH that is not carried out: they have crossed the wire."""
+        mechanism, _, initial = arg.partition(" ")
+        mechanism, initial = mechanism.upper(), initial.strip()
         if mechanism not in sasl.MECHANISMS or not initial:
             return
         try:

@@ -14,6 +14,7 @@ from pytest_mailauth import (
     ClientViolation,
     ConfigError,
     Declaration,
+    MailServers,
     RelayPolicy,
     TLSPolicy,
     assert_no_cleartext_credentials,

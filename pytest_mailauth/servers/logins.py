@@ -55,24 +55,38 @@ class Logins:
             return Decision(None, choose(Refusal, self._auth.reject, "reject"))
         if self._too_many():
             return Decision(None, Refusal.RATE_LIMITED)
-        account = self.account_of(claim.identity)
+        # Only OAUTHBEARER may leave the name to the token (RFC 7628 section 3.1).
+        owner = self._owner(claim) if mechanism == "OAUTHBEARER" and not claim.identity else None
+        account = owner[0] if owner else self.account_of(claim.identity)
         name = account.username if account else claim.identity
         limit = self._auth.lockout
         if limit is not None and self._failures[name] >= limit:
             return Decision(None, Refusal.LOCKED)
-        status = self._token_status(claim, account)
+        status = owner[1] if owner else self._token_status(claim, account)
         refusal = self._against(claim, account, mechanism, good_token=status is None)
         if refusal is None:
             self._failures.pop(name, None)
             return Decision(NOBODY if claim.kind is Kind.NOTHING else account)
-        self._failures[name] += 1
+        if not _only_asks(claim):
+            self._failures[name] += 1
         return Decision(None, refusal, status or "")
+
+    def _owner(self, claim: Claim) -> tuple[Account | None, str | None]:
+        """Return whose a bearer token is, and its status. All accounts are tried: nobody else knows."""
+        found: tuple[Account | None, str | None] = (None, "")
+        for account in self._accounts:
+            status = self._token_status(claim, account)
+            if status is None:
+                return account, None
+            if status not in ("", "invalid_token"):
+                found = account, status  # something is wrong with it, but not the account
+        return found
 
     def _token_status(self, claim: Claim, account: Account | None) -> str | None:
         """Return None for a good bearer token or for none at all, else its error code, empty for the usual one."""
         if claim.kind is not Kind.TOKEN:
             return None
-        if account is None:
+        if account is None or _only_asks(claim):
             return ""
         if self._auth.accept_token is None:
             return None if _same(claim.secret, account.token) else ""
@@ -96,7 +110,7 @@ class Logins:
         if isinstance(told, str):
             return choose(Refusal, told, "decide")
         wrong = Refusal.BAD_TOKEN if claim.kind is Kind.TOKEN else Refusal.INVALID
-        if claim.kind is not Kind.NOTHING and account is None:
+        if (claim.kind is not Kind.NOTHING and account is None) or _only_asks(claim):
             return wrong
         right = told if told is not None else good_token and self._is_right(claim, account)
         if not right:
@@ -116,6 +130,11 @@ class Logins:
         if claim.kind in (Kind.PROOF, Kind.CERTIFICATE):
             return claim.proved
         return claim.kind is Kind.TOKEN or _same(claim.secret, account.password)
+
+
+def _only_asks(claim: Claim) -> bool:
+    """Return whether a client gave no token, to be told what it would need (RFC 7628 section 4.3)."""
+    return claim.kind is Kind.TOKEN and not claim.secret
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -121,6 +121,35 @@ def test_an_issuer_accepts_tokens():
     assert desk.decide(Claim("nobody", Secret("good"), kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
 
 
+def nameless(token, mechanism="OAUTHBEARER", **policy):
+    return logins(**policy).decide(Claim("", Secret(token), kind=Kind.TOKEN), mechanism)
+
+
+def test_a_token_without_a_name_is_its_owners():
+    assert nameless(BOB.token)[:2] == (BOB, None)
+    assert nameless("not it")[:2] == (None, Refusal.BAD_TOKEN)
+    # XOAUTH2 has no form without a name.
+    assert nameless(BOB.token, "XOAUTH2")[:2] == (None, Refusal.BAD_TOKEN)
+
+
+@pytest.mark.parametrize("order", [("insufficient_scope", "invalid_token"), ("invalid_token", "insufficient_scope")])
+def test_an_issuer_is_asked_about_each_account_until_it_knows_the_owner(order):
+    told = dict(zip((ALICE, BOB), order, strict=True))
+    assert nameless("t", accept_token=lambda _, account: account is BOB).account is BOB
+    assert nameless("t", accept_token=lambda _, account: told[account]).status == "insufficient_scope"
+    asked = []
+    nameless("t", accept_token=lambda _, account: asked.append(account) or account is ALICE)
+    assert asked == [ALICE]
+
+
+def test_who_gives_no_token_only_asks():
+    asking = Claim(ALICE.username, Secret(""), kind=Kind.TOKEN)
+    desk = logins(lockout=1, accept_token=lambda *_: True, decide=lambda _: True)
+    assert desk.decide(asking, "OAUTHBEARER")[:2] == (None, Refusal.BAD_TOKEN)
+    assert desk.decide(TOKEN, "OAUTHBEARER").account is ALICE  # nobody was locked out for asking
+    assert logins(reject="temporary").decide(asking).refusal is Refusal.TEMPORARY
+
+
 def test_every_refusal_has_a_reply_on_every_protocol():
     assert set(REPLIES) == set(Refusal)
     assert all(set(row) == set(Protocol) for row in REPLIES.values())

@@ -68,7 +68,10 @@ def test_login_asks_for_what_is_missing():
         ("XOAUTH2", b"user=a\x01auth=Basic t\x01\x01"),
         ("XOAUTH2", b"user=a\x01auth=Bearer \x01\x01"),
         ("OAUTHBEARER", b"p=tls,a=a,\x01auth=Bearer t\x01\x01"),
-        ("OAUTHBEARER", b"n,,\x01auth=Bearer t\x01\x01"),
+        ("OAUTHBEARER", b"n,a=,\x01auth=Bearer t\x01\x01"),
+        ("OAUTHBEARER", b"n,\x01auth=Bearer t\x01\x01"),
+        ("OAUTHBEARER", b"n,,\x01host=mail.example.test\x01\x01"),
+        ("OAUTHBEARER", b"\x01"),
         ("OAUTHBEARER", b"n,a=a,b,\x01auth=Bearer t\x01\x01"),
     ],
 )
@@ -145,6 +148,23 @@ def test_a_bad_token_is_answered_with_the_documented_challenge(mechanism, messag
     assert attempt.decision == sasl.Decision(None, Refusal.BAD_TOKEN)
     assert attempt.told
     assert challenge.claim == attempt.claim
+
+
+@pytest.mark.parametrize("auth", ["", "Basic dTpw", "Bearer", "Bearer "])
+def test_without_a_token_a_client_is_told_what_it_needs(auth):
+    # RFC 7628 section 4.3: "a client can query for the needed scope" with an empty auth.
+    message = f"n,a=user@example.com,\x01host=server.example.com\x01port=143\x01auth={auth}\x01\x01".encode()
+    attempt, (challenge,) = run("OAUTHBEARER", b"\x01", initial=message, server=Refusing())
+    assert json.loads(challenge) == {"status": "invalid_token", "scope": "https://mail.example.test/"}
+    assert attempt == sasl.Attempt(
+        sasl.Claim("user@example.com", "", kind=sasl.Kind.TOKEN), attempt.decision, told=True
+    )
+
+
+def test_without_a_name_the_token_says_who_comes():
+    attempt, challenges = run("OAUTHBEARER", initial=b"n,,\x01auth=Bearer t\x01\x01")
+    assert (attempt.claim.identity, attempt.claim.secret, challenges) == (ACCOUNT.username, "t", [])
+    assert sasl.read("OAUTHBEARER", b"n,,\x01auth=Bearer t\x01\x01").secret == "t"
 
 
 FAREWELLS = {"answers": b"AQ==\r\n", "cancels": b"*\r\n", "leaves": b""}

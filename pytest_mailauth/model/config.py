@@ -135,7 +135,12 @@ class AuthPolicy:
             True, False, a refusal's name, or None for the usual decision.
         accept_token: Called with a bearer token and the account it is for; returns True, False, or the error code for
             the error challenge (RFC 6750 section 3.1). None (default) for the account's own token.
-            ``mailauth_oauth.admits`` fits here.
+            ``mailauth_oauth.admits`` fits here. If it has the attributes ``scope`` and ``discovery_url`` the error
+            challenge tells them.
+        token_scope: The scope that the error challenge tells a client whose token is refused (RFC 7628 section 3.2.2).
+            None (default) for the one of ``accept_token``.
+        error_challenge: Whether a refused token is answered with an error challenge first. Default True; False refuses
+            at once, as some providers do.
         texts: Replies in another wording, by refusal: ``{"invalid": "535 5.7.8 Username and Password not accepted"}``.
 
     Raises:
@@ -158,6 +163,8 @@ class AuthPolicy:
     rate_limit: tuple[int, float] | None = None
     decide: Callable[[Any], bool | str | None] | None = None
     accept_token: Callable[[str, Account], bool | str] | None = None
+    token_scope: str | None = None
+    error_challenge: bool = True
     texts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +181,9 @@ class AuthPolicy:
         check_mapping(self.texts, "texts", "{'invalid': '535 5.7.8 wrong'}")
         for refusal in self.texts:
             choose(Refusal, refusal, "texts")
-        check_switches(self, "preauthenticated", "advertised", "less_secure_apps")
+        check_switches(self, "preauthenticated", "advertised", "less_secure_apps", "error_challenge")
+        if self.token_scope is not None and (not isinstance(self.token_scope, str) or not self.token_scope):
+            raise ConfigError(f"token_scope={self.token_scope!r} must be a scope such as 'https://mail.google.com/'")
         check_callable(self.decide, "decide")
         check_callable(self.accept_token, "accept_token")
         if self.lockout is not None:

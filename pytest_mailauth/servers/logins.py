@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.terms import Refusal
-from pytest_mailauth.servers.sasl import Claim, Decision, Kind
+from pytest_mailauth.servers.sasl import Claim, Decision, Kind, TokenHelp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NOBODY: Final = Account(username="anonymous", password=Secret(""), address="anonymous@localhost", token=Secret(""))
 """Whom an ANONYMOUS login is: an account with an empty mailbox."""
+SCOPE: Final = "https://mail.example.test/"
+"""The scope that a bearer token needs where neither the settings nor an issuer name one."""
 
 
 class Logins:
@@ -48,6 +50,13 @@ class Logins:
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""
         return mechanism in self._auth.mechanisms
+
+    @property
+    def token_help(self) -> TokenHelp:
+        """What a client is told whose bearer token is refused: as the settings say, else as the issuer says."""
+        told = [getattr(self._auth.accept_token, name, None) for name in ("scope", "discovery_url")]
+        scope, discovery_url = (value if isinstance(value, str) else "" for value in told)
+        return TokenHelp(self._auth.token_scope or scope or SCOPE, discovery_url, self._auth.error_challenge)
 
     def decide(self, claim: Claim, mechanism: str = "") -> Decision:
         """Judge a claim. The first reason against it counts."""
@@ -159,6 +168,11 @@ class Desk:
     def peer_identities(self) -> tuple[str, ...]:
         """The names in the client's certificate."""
         return self._peer.identities() if self._peer is not None else ()
+
+    @property
+    def token_help(self) -> TokenHelp:
+        """What a client is told whose bearer token is refused."""
+        return self._logins.token_help
 
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""

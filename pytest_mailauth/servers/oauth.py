@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.servers.oauth_admission import Admission
 from pytest_mailauth.servers.oauth_errors import CommandedErrors, OAuthError
 from pytest_mailauth.servers.oauth_jwt import ALGORITHMS, Algorithm, SigningKey
 from pytest_mailauth.servers.oauth_tokens import (
@@ -182,17 +183,8 @@ class TokenIssuer:
         return token
 
     def _signed(self, grant: Grant) -> str:
-        claims = {
-            "iss": self.url,
-            "sub": grant.names[0],
-            "aud": grant.audience,
-            "scope": grant.scope,
-            "client_id": self.client_id,
-            "iat": int(grant.issued_at),
-            "exp": int(grant.issued_at + grant.lifetime),
-            "jti": secrets.token_hex(8),
-        }
-        return self.key.sign(claims, "at+jwt")
+        claims = grant.claims(self.url, self.client_id, grant.issued_at + grant.lifetime)
+        return self.key.sign({**claims, "jti": secrets.token_hex(8)}, "at+jwt")
 
     def id_token(self, token: BearerToken, nonce: str | None = None) -> str:
         """Return who the user of *token* is, signed for the client (OpenID Connect Core section 2).
@@ -319,18 +311,8 @@ class TokenIssuer:
         grant = self._access.get(token)
         if grant is None or self._counts(grant) is not None:
             return {"active": False}
-        return {
-            "active": True,
-            "scope": grant.scope,
-            "client_id": self.client_id,
-            "username": grant.names[0],
-            "token_type": "Bearer",
-            "exp": int(grant.expires_at or 0),
-            "iat": int(grant.issued_at),
-            "sub": grant.names[0],
-            "aud": grant.audience,
-            "iss": self.url,
-        }
+        claims = grant.claims(self.url, self.client_id, grant.expires_at or 0)
+        return {"active": True, "token_type": "Bearer", "username": grant.names[0], **claims}
 
     def accepts(self, token: str, account: Account) -> bool:
         """Return whether *token* logs *account* in to a mail server: the login decision asks this."""
@@ -341,10 +323,13 @@ class TokenIssuer:
         verdict = self.check(token, user=account, scope=self.scope, audience=self.audience)
         return None if verdict else verdict.reason.value
 
-    def admits(self, token: str, account: Account) -> bool | str:
-        """Return True if *token* logs *account* in, else its error code: what ``AuthPolicy(accept_token=...)`` asks."""
-        verdict = self.check(token, user=account, scope=self.scope, audience=self.audience)
-        return True if verdict else (verdict.error or False)
+    @property
+    def admits(self) -> Admission:
+        """What ``AuthPolicy(accept_token=...)`` asks: ``admits(token, account)`` is True, or the token's error code.
+
+        Who is refused is told the issuer's scope.
+        """
+        return Admission(self, lambda: None)
 
     @property
     def secrets(self) -> dict[str, Secret]:

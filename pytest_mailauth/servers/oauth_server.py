@@ -11,9 +11,10 @@ from pytest_mailauth.model.config import TLSPolicy, choose
 from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault, UnmetExpectations
 from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.servers.oauth import MAIL_AUDIENCE, MAIL_SCOPE, TokenIssuer
+from pytest_mailauth.servers.oauth_admission import Admission
 from pytest_mailauth.servers.oauth_grants import AuthorizationServer, Client
 from pytest_mailauth.servers.oauth_jwt import INSTALL
-from pytest_mailauth.servers.oauth_paths import DISCOVERY_PATH, ENDPOINTS, LOOPBACK
+from pytest_mailauth.servers.oauth_paths import LOOPBACK, Addresses
 from pytest_mailauth.servers.oauth_tokens import FORMATS
 from pytest_mailauth.servers.pki import CertificateAuthority
 from pytest_mailauth.servers.wire.contexts import server_context
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.oauth_tokens import BearerToken, Format, TokenVerdict
 
 
-class OAuthServer:
+class OAuthServer(Addresses):
     """A fake OAuth 2.0 authorization server. The fixture ``mailauth_oauth`` is one.
 
     Tokens need nothing more. The endpoints need the extra ``oauth`` and start when the first URL is asked for, on
@@ -154,46 +155,6 @@ class OAuthServer:
         return Serving(self._application, context)
 
     @property
-    def token_url(self) -> str:
-        """The token endpoint (RFC 6749 section 3.2)."""
-        return self.url + ENDPOINTS["token_endpoint"]
-
-    @property
-    def authorize_url(self) -> str:
-        """The authorization endpoint (RFC 6749 section 3.1)."""
-        return self.url + ENDPOINTS["authorization_endpoint"]
-
-    @property
-    def device_url(self) -> str:
-        """The device authorization endpoint (RFC 8628 section 3.1)."""
-        return self.url + ENDPOINTS["device_authorization_endpoint"]
-
-    @property
-    def revoke_url(self) -> str:
-        """The revocation endpoint (RFC 7009 section 2)."""
-        return self.url + ENDPOINTS["revocation_endpoint"]
-
-    @property
-    def introspect_url(self) -> str:
-        """The introspection endpoint (RFC 7662 section 2)."""
-        return self.url + ENDPOINTS["introspection_endpoint"]
-
-    @property
-    def userinfo_url(self) -> str:
-        """Who a token's user is (OpenID Connect Core section 5.3)."""
-        return self.url + ENDPOINTS["userinfo_endpoint"]
-
-    @property
-    def jwks_url(self) -> str:
-        """The key set that verifies signed tokens (RFC 7517 section 5)."""
-        return self.url + ENDPOINTS["jwks_uri"]
-
-    @property
-    def discovery_url(self) -> str:
-        """The document that names all others (OpenID Connect Discovery section 4; RFC 8414 has one of its own path)."""
-        return self.url + DISCOVERY_PATH
-
-    @property
     def _authority(self) -> CertificateAuthority:
         if self._ca is None:
             self._ca = CertificateAuthority()
@@ -259,12 +220,15 @@ class OAuthServer:
         """Return why *token* does not log *account* in, or None if it does. See :meth:`TokenIssuer.reason`."""
         return self.issuer.reason(token, account)
 
-    def admits(self, token: str, account: Account) -> bool | str:
-        """Return True if *token* logs *account* in, else its error code. See :meth:`TokenIssuer.admits`.
+    @property
+    def admits(self) -> Admission:
+        """What ``AuthPolicy(accept_token=...)`` asks: ``admits(token, account)`` is True, or the token's error code.
+
+        Who is refused is told the issuer's scope, and :attr:`discovery_url` once the endpoints have been started.
 
         ``mailauth.imap(auth=AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=mailauth_oauth.admits))``
         """
-        return self.issuer.admits(token, account)
+        return Admission(self.issuer, lambda: self.discovery_url if self._serving is not None else None)
 
     @property
     def secrets(self) -> dict[str, Secret]:

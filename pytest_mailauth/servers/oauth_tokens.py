@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pytest_mailauth.model.canary import SHOWN, Account, Secret
 
@@ -104,6 +104,18 @@ class Grant:
     def another(self, scope: str, now: float, *, expires_at: float | None) -> Grant:
         """Return what another token of the same family stands for."""
         return replace(self, scope=scope, issued_at=now, expires_at=expires_at, revoked=False, used=False)
+
+    def claims(self, issuer: str, client_id: str, expires_at: float) -> dict[str, Any]:
+        """Return what the token says of itself, by the names of RFC 9068 section 2.2 and RFC 7662 section 2.2."""
+        return {
+            "iss": issuer,
+            "sub": self.names[0],
+            "aud": self.audience,
+            "scope": self.scope,
+            "client_id": client_id,
+            "iat": int(self.issued_at),
+            "exp": int(expires_at),
+        }
 
 
 def names_of(user: str | Account) -> tuple[str, ...]:

@@ -25,15 +25,30 @@ def test_a_mail_server_asks_the_issuer(mailauth, mailauth_oauth, protocol):
     assert [fact.accepted for session in server.sessions for fact in session.auth] == [True, False, False]
 
 
+@pytest.mark.mailauth_oauth(scope="https://mail.google.com/")
+def test_the_issuer_says_what_a_token_needs_and_where_to_get_it(mailauth, mailauth_oauth):
+    auth = AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=mailauth_oauth.admits)
+    server = mailauth.imap(security="implicit", auth=auth)
+    told = challenge_of(server, "nonsense")
+    assert told == {"status": "invalid_token", "scope": "https://mail.google.com/"}
+    url = mailauth_oauth.discovery_url  # starts the endpoints
+    assert challenge_of(server, "nonsense") == {**told, "openid-configuration": url}
+
+
 def said_to(server, token):
     """Log in with OAUTHBEARER; return the error code of the error challenge, or None."""
+    return challenge_of(server, token).get("status")
+
+
+def challenge_of(server, token):
+    """Log in with OAUTHBEARER; return the error challenge, empty if there was none."""
     errors = []
     first = f"n,a={server.account.username},\x01auth=Bearer {token}\x01\x01"
 
     def answer(challenge=None):
         if not challenge:
             return first
-        errors.append(json.loads(challenge)["status"])
+        errors.append(json.loads(challenge))
         return "\x01"
 
     if server.protocol == "smtp":
@@ -46,7 +61,7 @@ def said_to(server, token):
         with contextlib.suppress(imaplib.IMAP4.error):
             client.authenticate("OAUTHBEARER", lambda challenge: answer(challenge).encode())
         client.logout()
-    return errors[0] if errors else None
+    return errors[0] if errors else {}
 
 
 def test_issued_tokens_are_searched_for(mailauth_oauth, mailauth_secrets):

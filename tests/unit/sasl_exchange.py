@@ -14,6 +14,8 @@ class Counter:
     channel_bindings = {"tls-server-end-point": b"hash of the certificate"}  # noqa: RUF012
     peer_identities = ("alice@example.test",)
 
+    token_help = sasl.TokenHelp("https://mail.example.test/")
+
     def accepts(self, mechanism):
         return mechanism == "SCRAM-SHA-256-PLUS"
 

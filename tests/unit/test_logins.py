@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from pytest_mailauth.model.canary import Account, Secret
@@ -10,7 +12,7 @@ from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol, Refusal
 from pytest_mailauth.servers.engines.refusals import REPLIES, refusal_text
 from pytest_mailauth.servers.logins import Logins
-from pytest_mailauth.servers.sasl import Claim, Kind
+from pytest_mailauth.servers.sasl import Claim, Kind, TokenHelp
 
 ALICE, BOB = Account.fresh(), Account.fresh("bob@example.test")
 RIGHT = Claim(ALICE.username, ALICE.password)
@@ -150,6 +152,32 @@ def test_who_gives_no_token_only_asks():
     assert logins(reject="temporary").decide(asking).refusal is Refusal.TEMPORARY
 
 
+class Issuer:
+    scope = "mail.read"
+    discovery_url = "https://issuer.example.test/.well-known/openid-configuration"
+
+    def __call__(self, _token, _account):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("policy", "scope", "url"),
+    [
+        ({}, "https://mail.example.test/", ""),
+        ({"accept_token": Issuer()}, Issuer.scope, Issuer.discovery_url),
+        (
+            {"accept_token": Issuer(), "token_scope": "https://mail.google.com/"},
+            "https://mail.google.com/",
+            Issuer.discovery_url,
+        ),
+        ({"accept_token": Mock()}, "https://mail.example.test/", ""),
+    ],
+)
+def test_who_is_refused_is_told_the_scope_of_the_settings_or_of_the_issuer(policy, scope, url):
+    assert logins(**policy).token_help == TokenHelp(scope, url)
+    assert not logins(**policy, error_challenge=False).token_help.challenged
+
+
 def test_every_refusal_has_a_reply_on_every_protocol():
     assert set(REPLIES) == set(Refusal)
     assert all(set(row) == set(Protocol) for row in REPLIES.values())
@@ -171,6 +199,8 @@ def test_a_reply_in_the_providers_wording():
         ({"before_tls": ("SCRAM-SHA-256-PLUS",)}, "binds to TLS"),
         ({"reject": "rubbish"}, "reject='rubbish' is not known"),
         ({"texts": {"rubbish": "535"}}, "texts='rubbish' is not known"),
+        ({"token_scope": ""}, "token_scope='' must be a scope such as"),
+        ({"error_challenge": "no"}, "error_challenge='no' must be True or False"),
         ({"lockout": 0}, "lockout=0 must be at least 1"),
         ({"rate_limit": (0, 1.0)}, "a number of attempts and of seconds"),
         ({"too_weak": ("NTLM",)}, "too_weak='NTLM' is not known"),

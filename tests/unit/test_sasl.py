@@ -161,6 +161,32 @@ def test_without_a_token_a_client_is_told_what_it_needs(auth):
     )
 
 
+class Helping(Refusing):
+    token_help = sasl.TokenHelp("mail.read", "https://issuer.example.test/.well-known/openid-configuration")
+
+
+def test_the_challenge_says_what_the_token_needs_and_who_issues_one():
+    for mechanism, message, told in (
+        (
+            "OAUTHBEARER",
+            b"n,a=a,\x01auth=Bearer t\x01\x01",
+            {"status": "invalid_token", "scope": "mail.read", "openid-configuration": Helping.token_help.discovery_url},
+        ),
+        ("XOAUTH2", b"user=a\x01auth=Bearer t\x01\x01", {"status": "400", "schemes": "bearer", "scope": "mail.read"}),
+    ):
+        _, (challenge,) = run(mechanism, b"\x01", initial=message, server=Helping())
+        assert json.loads(challenge) == told
+
+
+@pytest.mark.parametrize("message", [b"user=a\x01auth=Bearer t\x01\x01"])
+def test_a_server_without_challenges_refuses_at_once(message):
+    class Curt(Refusing):
+        token_help = sasl.TokenHelp("mail.read", challenged=False)
+
+    attempt, challenges = run("XOAUTH2", initial=message, server=Curt())
+    assert (attempt.decision.refusal, attempt.told, challenges) == (Refusal.BAD_TOKEN, False, [])
+
+
 def test_without_a_name_the_token_says_who_comes():
     attempt, challenges = run("OAUTHBEARER", initial=b"n,,\x01auth=Bearer t\x01\x01")
     assert (attempt.claim.identity, attempt.claim.secret, challenges) == (ACCOUNT.username, "t", [])

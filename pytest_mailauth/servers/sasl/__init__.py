@@ -16,6 +16,7 @@ from pytest_mailauth.servers.sasl.exchange import (
     Peer,
     SaslError,
     Server,
+    TokenHelp,
     decode_response,
     encode_challenge,
 )
@@ -59,6 +60,7 @@ class _Reader:
     host = ""
     channel_bindings: Final[dict[str, bytes]] = {}
     peer_identities: tuple[str, ...] = ()
+    token_help = TokenHelp("")
 
     def __init__(self) -> None:
         self.claim: Claim | None = None
@@ -107,6 +109,7 @@ __all__ = [
     "Peer",
     "SaslError",
     "Server",
+    "TokenHelp",
     "apop_claim",
     "begin",
     "decode_response",

@@ -60,6 +60,18 @@ class Decision(NamedTuple):
     status: str = ""
 
 
+class TokenHelp(NamedTuple):
+    """What a client whose bearer token is refused is told in an error challenge (RFC 7628 section 3.2.2).
+
+    *scope* is what the token has to be good for, *discovery_url* where to learn who issues one, empty for nowhere.
+    Unless *challenged* nothing is told, and the refusal comes at once.
+    """
+
+    scope: str
+    discovery_url: str = ""
+    challenged: bool = True
+
+
 class Attempt(NamedTuple):
     """A finished exchange: what was claimed, and what became of it.
 
@@ -110,6 +122,10 @@ class Server(Protocol):
     @property
     def peer_identities(self) -> tuple[str, ...]:
         """The names in the client's certificate; empty without one."""
+
+    @property
+    def token_help(self) -> TokenHelp:
+        """What a client is told whose bearer token is refused."""
 
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""

@@ -12,7 +12,6 @@ from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, ErrorChallenge
 if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
 
-SCOPE = "https://mail.example.test/"
 INVALID_TOKEN = "invalid_token"
 """The usual error code of OAUTHBEARER (RFC 6750 section 3.1); XOAUTH2's status is a number of HTTP."""
 _GS2_HEADER: Final = re.compile(r"[ny],(?:a=([^,\0]+))?,")
@@ -34,13 +33,19 @@ def _bearer(fields: dict[str, str]) -> Secret:
 
 
 def _judged(server: Server, claim: Claim, error: dict[str, str]) -> Exchange:
-    """Judge a claim; a refusal is told in an error challenge first, whatever the client makes of it."""
+    """Judge a claim; a refusal is told in *error* first, with the scope, whatever the client makes of it."""
     decision = server.decide(claim)
     if decision.account is not None:
         # Who gave no name is whoever the token is for.
         return Attempt(claim if claim.identity else claim._replace(identity=decision.account.username), decision)
-    if decision.status and error["status"] == INVALID_TOKEN:
-        error = {**error, "status": decision.status}
+    told = server.token_help
+    if not told.challenged:
+        return Attempt(claim, decision)
+    error = {**error, "scope": told.scope}
+    if error["status"] == INVALID_TOKEN:
+        error["status"] = decision.status or INVALID_TOKEN
+        if told.discovery_url:
+            error["openid-configuration"] = told.discovery_url
     yield ErrorChallenge(json.dumps(error).encode(), claim)
     return Attempt(claim, decision, told=True)
 
@@ -52,7 +57,7 @@ def xoauth2(server: Server, initial: bytes | None) -> Exchange:
     if not token:
         raise SaslError("an OAuth message holds auth=Bearer and the token (RFC 6750 section 2.1)")
     claim = Claim(fields.get("user", ""), token, kind=Kind.TOKEN)
-    return (yield from _judged(server, claim, {"status": "400", "schemes": "bearer", "scope": SCOPE}))
+    return (yield from _judged(server, claim, {"status": "400", "schemes": "bearer"}))
 
 
 def oauthbearer(server: Server, initial: bytes | None) -> Exchange:
@@ -71,4 +76,4 @@ def oauthbearer(server: Server, initial: bytes | None) -> Exchange:
         raise SaslError("an OAUTHBEARER message holds auth= (RFC 7628 section 3.1)")
     name = (told[1] or "").replace("=2C", ",").replace("=3D", "=")
     claim = Claim(name, _bearer(fields), kind=Kind.TOKEN)
-    return (yield from _judged(server, claim, {"status": INVALID_TOKEN, "scope": SCOPE}))
+    return (yield from _judged(server, claim, {"status": INVALID_TOKEN}))

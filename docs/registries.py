@@ -261,9 +261,14 @@ def _profile(one: Provider) -> Iterable[str]:
         said = {"greeting": service.greeting} if service.greeting else {}
         for when, wording in (said | {f"`{refusal}`": text for refusal, text in service.texts.items()}).items():
             shown = "<br>".join(f"`{line}`" for line in wording.text.split("\n"))
-            source = _read(wording.source) if wording.source else "not verified: our wording"
+            unseen = "invented, like the server" if wording.invented else "not verified: our wording"
+            source = _read(wording.source) if wording.source else unseen
             services = rows.setdefault((when, shown, source), [])
             services.append(_name(service))
+        if service.token_answer is not None:
+            first = f"error challenge with the scope {code(service.token_scope)}, then the refusal"
+            answer = first if service.challenges else "the refusal at once, without an error challenge"
+            rows.setdefault(("a token is refused", answer, _read(service.token_answer)), []).append(_name(service))
     if rows:
         yield table(
             ("When", "What it says", "Service", "Source"),

@@ -6,8 +6,9 @@ on loopback, as ``localhost``, on a port that the system chose.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy, choose
 from pytest_mailauth.model.deviations import Announce, Greet, Hide
@@ -15,7 +16,7 @@ from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import PortState, Protocol, Refusal, Security
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pytest_mailauth.model.deviations import Deviation
 
@@ -40,10 +41,12 @@ class Wording:
     Attributes:
         text: The line without its end; the lines of a longer reply are separated by ``\n``.
         source: Where it was seen. None when it was not: the wording is then ours, neutral, in the provider's style.
+        invented: True for a server that does not exist, where there is nothing to see.
     """
 
     text: str
     source: Source | None = None
+    invented: bool = False
 
     @property
     def verified(self) -> bool:
@@ -70,6 +73,10 @@ class Service:
         offered: Where the mechanisms were seen; None when they are an assumption.
         before_tls: SASL mechanisms in clear.
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted, as in ``AuthPolicy``.
+        token_scope: The scope that the error challenge for a refused token tells; None for the usual one, or where
+            no tokens are taken.
+        challenges: Whether a refused token is answered with an error challenge first.
+        token_answer: Where scope and challenge can be read; None when they are an assumption.
         less_secure_apps: False when the account's own password is refused because OAuth 2.0 is required (S16).
         tls: The TLS versions.
         port_state: What a client meets on the port.
@@ -88,6 +95,9 @@ class Service:
     offered: Source | None
     before_tls: tuple[str, ...] = ()
     password_commands: str = "tls"
+    token_scope: str | None = None
+    challenges: bool = True
+    token_answer: Source | None = None
     less_secure_apps: bool = True
     tls: TLSPolicy = field(default_factory=TLSPolicy)
     port_state: PortState = PortState.OPEN
@@ -103,12 +113,17 @@ class Service:
             yield self.greeting
         yield from self.texts.values()
 
-    def config(self, *, less_secure_apps: bool | None = None) -> ServerConfig:
+    def config(self, *, less_secure_apps: bool | None = None, **auth: Any) -> ServerConfig:
         """Return the settings of a server on loopback that behaves like this service.
 
         Args:
             less_secure_apps: True lets the password in all the same, as an app password would be; None for what the
                 provider does.
+            auth: Other settings of ``AuthPolicy`` in place of the provider's, for example ``accept_token``. ``texts``
+                are added to the provider's.
+
+        Raises:
+            ConfigError: A setting is unknown, or its value is.
         """
         deviations: list[Deviation] = []
         if self.greeting is not None:
@@ -117,6 +132,10 @@ class Service:
             deviations.append(Hide(names=self.hides))
         if self.announces:
             deviations += [Announce(lines=self.announces, over_tls=over_tls) for over_tls in (False, True)]
+        allowed = self.less_secure_apps if less_secure_apps is None else less_secure_apps
+        texts = {str(refusal): wording.on_the_wire for refusal, wording in self.texts.items()}
+        if isinstance(given := auth.get("texts"), Mapping):
+            auth["texts"] = {**texts, **given}
         return ServerConfig(
             protocol=self.protocol,
             security=self.security,
@@ -124,11 +143,16 @@ class Service:
             port_state=self.port_state,
             deviations=tuple(deviations),
             auth=AuthPolicy(
-                mechanisms=self.mechanisms,
-                before_tls=self.before_tls,
-                password_commands=self.password_commands,
-                less_secure_apps=self.less_secure_apps if less_secure_apps is None else less_secure_apps,
-                texts={refusal: wording.on_the_wire for refusal, wording in self.texts.items()},
+                **{
+                    "mechanisms": self.mechanisms,
+                    "before_tls": self.before_tls,
+                    "password_commands": self.password_commands,
+                    "less_secure_apps": allowed,
+                    "token_scope": self.token_scope,
+                    "error_challenge": self.challenges,
+                    "texts": texts,
+                    **auth,
+                }
             ),
         )
 
@@ -167,7 +191,12 @@ class Provider:
         raise ConfigError(f"provider {self.name!r} has no service {asked}; it has {has}")
 
     def config(
-        self, protocol: Protocol | str, security: Security | str | None = None, *, less_secure_apps: bool | None = None
+        self,
+        protocol: Protocol | str,
+        security: Security | str | None = None,
+        *,
+        less_secure_apps: bool | None = None,
+        **auth: Any,
     ) -> ServerConfig:
         """Return the settings of a server on loopback that behaves like one service.
 
@@ -176,8 +205,10 @@ class Provider:
             security: ``"implicit"``, ``"starttls"`` or ``"none"``; None for the recommended one.
             less_secure_apps: True lets the password in where OAuth 2.0 is required, as an app password would be, and
                 False keeps it out; None for what the provider does (S16).
+            auth: Other settings of ``AuthPolicy`` in place of the provider's, for example ``accept_token`` or
+                ``decide``. ``texts`` are added to the provider's.
 
         Raises:
             ConfigError: The provider has no such service, or an argument is unknown.
         """
-        return self.service(protocol, security).config(less_secure_apps=less_secure_apps)
+        return self.service(protocol, security).config(less_secure_apps=less_secure_apps, **auth)

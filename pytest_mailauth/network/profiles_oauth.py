@@ -14,6 +14,7 @@ from pytest_mailauth.network.profile import Provider, Service, Source, Wording
 
 # Gmail.
 
+_GMAIL_SCOPE: Final = "https://mail.google.com/"
 _GMAIL_INVALID: Final = (
     "535-5.7.8 Username and Password not accepted. Learn more at\n"
     "535 5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp"
@@ -38,6 +39,8 @@ def _gmail_smtp(security: Security, port: int) -> Service:
         located=src.GOOGLE,
         mechanisms=("LOGIN", "PLAIN", "XOAUTH2", "OAUTHBEARER"),
         offered=src.GMAIL_SMTP_OFFERS,
+        token_scope=_GMAIL_SCOPE,
+        token_answer=src.GMAIL_TOKENS,
         less_secure_apps=False,
         greeting=Wording("220 smtp.gmail.com ESMTP - gsmtp", src.GMAIL_SMTP),
         texts={
@@ -66,6 +69,8 @@ GMAIL: Final = Provider(
             located=src.GOOGLE,
             mechanisms=("XOAUTH2", "PLAIN", "OAUTHBEARER"),
             offered=src.GMAIL_IMAP_OFFERS,
+            token_scope=_GMAIL_SCOPE,
+            token_answer=src.GMAIL_TOKENS,
             less_secure_apps=False,
             greeting=Wording("* OK Gimap ready for requests from 192.0.2.1", src.GMAIL_IMAP),
             texts={
@@ -85,6 +90,8 @@ GMAIL: Final = Provider(
             located=src.GOOGLE,
             mechanisms=("PLAIN", "XOAUTH2", "OAUTHBEARER"),
             offered=src.GMAIL_POP3,
+            token_scope=_GMAIL_SCOPE,
+            token_answer=src.GMAIL_TOKENS,
             less_secure_apps=False,
             greeting=Wording("+OK Gpop ready for requests from 192.0.2.1", src.GMAIL_POP3),
             texts={
@@ -114,6 +121,8 @@ def _microsoft_smtp(host: str, located: Source, oauth_required: Wording) -> Serv
         located=located,
         mechanisms=("LOGIN", "XOAUTH2"),
         offered=src.OUTLOOK_REFUSES,
+        challenges=False,
+        token_answer=src.MICROSOFT_OAUTH,
         less_secure_apps=False,
         greeting=Wording(
             "220 BY1PR10CA0041.outlook.office365.com Microsoft ESMTP MAIL Service ready at "
@@ -139,6 +148,8 @@ def _microsoft_reading(imap: Source, pop3: Source) -> tuple[Service, Service]:
             located=imap,
             mechanisms=("PLAIN", "XOAUTH2"),
             offered=src.IMAP_OFFERS,
+            challenges=False,
+            token_answer=src.MICROSOFT_OAUTH,
             less_secure_apps=False,
             greeting=Wording("* OK The Microsoft Exchange IMAP4 service is ready.", src.MICROSOFT_READING),
             texts={
@@ -156,6 +167,8 @@ def _microsoft_reading(imap: Source, pop3: Source) -> tuple[Service, Service]:
             located=pop3,
             mechanisms=("PLAIN", "XOAUTH2"),
             offered=src.MICROSOFT_POP3,
+            challenges=False,
+            token_answer=src.MICROSOFT_OAUTH,
             less_secure_apps=False,
             greeting=Wording("+OK The Microsoft Exchange POP3 service is ready.", src.MICROSOFT_POP3),
             texts={

@@ -5,7 +5,7 @@ The rows are in the tables beside this module. Nothing here contacts a provider.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.network.profiles_app_password import FASTMAIL, ICLOUD, YAHOO
@@ -63,6 +63,7 @@ def start(
     security: Security | str | None = None,
     *,
     less_secure_apps: bool | None = None,
+    **auth: Any,
 ) -> MailServer:
     """Start a server among *servers* that behaves like a service of a provider.
 
@@ -72,10 +73,11 @@ def start(
         protocol: ``"smtp"``, ``"pop3"`` or ``"imap"``.
         security: ``"implicit"``, ``"starttls"`` or ``"none"``; None for the recommended one.
         less_secure_apps: As in :meth:`~pytest_mailauth.network.profile.Provider.config`.
+        auth: The same.
 
     Raises:
         ConfigError: There is no such profile or service.
         CannotServe: This host cannot serve it: TLS 1.0 for ``"legacy"``.
         RuntimeError: *servers* are closed.
     """
-    return servers.serve(provider(name).config(protocol, security, less_secure_apps=less_secure_apps))
+    return servers.serve(provider(name).config(protocol, security, less_secure_apps=less_secure_apps, **auth))

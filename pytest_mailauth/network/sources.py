@@ -47,6 +47,9 @@ GMAIL_APP_PASSWORD: Final = _thread("bberkay/openmail", 1, "Refusals of imap.gma
 GMAIL_IMAP: Final = _thread("gutmensch/docker-dmarc-report", 18, "A session with imap.gmail.com")
 GMAIL_IMAP_OFFERS: Final = _thread("emersion/go-sasl", 6, "Capabilities of imap.gmail.com")
 GMAIL_POP3: Final = _thread("horde/Imap_Client", 36, "A session with pop.gmail.com")
+GMAIL_TOKENS: Final = Source(
+    "OAuth 2.0 Mechanism (Google)", "https://developers.google.com/gmail/imap/xoauth2-protocol"
+)
 GMAIL_POP3_INVALID: Final = Source(
     "A session with pop.gmail.com (README of node-poplib)", "https://github.com/ditesh/node-poplib"
 )

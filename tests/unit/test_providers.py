@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import imaplib
+import json
+import poplib
 import re
+import smtplib
 import socket
 import sys
 
@@ -91,8 +96,8 @@ def test_every_fact_has_a_source_or_says_that_it_has_none(one, service):
     for source in filter(None, sources):
         assert re.fullmatch(r"S\d+|RFC \d+( section [\d.]+)?", source.title) or source.address.startswith("https://")
     assert [wording.verified for wording in service.wordings] == [w.source is not None for w in service.wordings]
-    if one.name in GENERIC:
-        assert not list(service.wordings)
+    assert all(wording.invented == (one.name in GENERIC) for wording in service.wordings)
+    assert service.token_answer is not None or (service.token_scope is None and service.challenges)
 
 
 @every_service
@@ -269,6 +274,69 @@ def test_port_25_never_answers(started):
         client.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.connect(("127.0.0.1", server.port))
+
+
+def challenges_to(client, mechanism):
+    """Log in with a bad token; what the server said in challenges before it refused."""
+    told = []
+
+    def answer(challenge=b""):
+        if challenge:
+            told.append(json.loads(challenge))
+            return ""
+        return "user=alice@example.test\x01auth=Bearer bad\x01\x01"
+
+    with contextlib.suppress(smtplib.SMTPAuthenticationError, imaplib.IMAP4.error, poplib.error_proto):
+        match client:
+            case smtplib.SMTP():
+                client.auth(mechanism, answer)
+            case imaplib.IMAP4():
+                client.authenticate(mechanism, lambda challenge: answer(challenge).encode())
+            case _:
+                first = base64.b64encode(answer().encode()).decode()
+                reply = client._shortcmd(f"AUTH {mechanism} {first}")
+                while reply.startswith(b"+ "):
+                    reply = client._shortcmd(answer(base64.b64decode(reply[2:])))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gmail", [{"status": "400", "schemes": "bearer", "scope": "https://mail.google.com/"}]),
+        ("microsoft-365", []),
+        ("outlook.com", []),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["smtp", "pop3", "imap"])
+def test_a_bad_token_is_answered_as_the_provider_documents(started, name, told, protocol):
+    one = provider(name)
+    server = started(one, one.service(protocol))
+    with connected(server) as client:
+        assert challenges_to(client, "XOAUTH2") == told
+    assert [fact.accepted for fact in server.sessions[0].auth] == [False]
+
+
+def test_other_settings_of_logging_in_can_be_given(mailauth):
+    asked = []
+    service = provider("gmail").service("smtp")
+    config = provider("gmail").config(
+        "smtp",
+        accept_token=lambda token, _: asked.append(token) or token == "good",
+        token_scope="mail.send",
+        texts={"temporary": "454 4.7.0 Later. - gsmtp"},
+    )
+    assert config.auth.texts["temporary"] == "454 4.7.0 Later. - gsmtp"
+    assert config.auth.texts["invalid"] == service.texts[Refusal.INVALID].on_the_wire
+    server = mailauth.serve(config)
+    with connected(server) as client:
+        assert challenges_to(client, "XOAUTH2")[0]["scope"] == "mail.send"
+        authenticate(client, "XOAUTH2", server.account.username, "good")
+    assert asked == ["bad", "good"]
+    with pytest.raises(ConfigError, match="AuthPolicy has no setting 'acept_token'; did you mean 'accept_token'"):
+        provider("gmail").config("smtp", acept_token=None)
+    with pytest.raises(ConfigError, match="texts='no' must be a mapping"):
+        provider("gmail").config("smtp", texts="no")
 
 
 def test_a_profile_serves_like_any_settings(mailauth):

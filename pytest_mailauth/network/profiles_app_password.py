@@ -9,7 +9,7 @@ from typing import Final
 
 from pytest_mailauth.model.terms import Protocol, Refusal, Security
 from pytest_mailauth.network import sources as src
-from pytest_mailauth.network.profile import Provider, Service, Wording
+from pytest_mailauth.network.profile import Provider, Service, Source, Wording
 
 # Yahoo.
 
@@ -63,6 +63,7 @@ YAHOO: Final = Provider(
             located=src.YAHOO_SETTINGS,
             mechanisms=("PLAIN", "XOAUTH2", "OAUTHBEARER"),
             offered=None,
+            greeting=Wording("+OK hello from popgate-0.8.0.504347", src.YAHOO_POP3_SESSION),
         ),
     ),
     notes="Passwords are app passwords: the password of the test account stands for one.",
@@ -82,7 +83,7 @@ ICLOUD: Final = Provider(
             port=587,
             located=src.APPLE_SETTINGS,
             mechanisms=("LOGIN", "PLAIN"),
-            offered=None,
+            offered=src.APPLE_SMTP,
         ),
         Service(
             protocol=Protocol.IMAP,
@@ -112,8 +113,23 @@ def _fastmail(protocol: Protocol, host: str, port: int, texts: dict[Refusal, Wor
         port=port,
         located=src.FASTMAIL,
         mechanisms=("PLAIN",),
-        offered=src.FASTMAIL if protocol is Protocol.SMTP else None,
+        offered=None,
         texts=texts or {},
+    )
+
+
+def _fastmail_smtp(security: Security, port: int, located: Source) -> Service:
+    invalid = Wording("535 5.7.0 Incorrect username, password or access token", src.FASTMAIL_SMTP_INVALID)
+    return Service(
+        protocol=Protocol.SMTP,
+        security=security,
+        host="smtp.fastmail.com",
+        port=port,
+        located=located,
+        mechanisms=("PLAIN",),
+        offered=src.FASTMAIL,
+        greeting=Wording("220 smtp.fastmail.com ESMTP ready", src.FASTMAIL_SMTP),
+        texts={Refusal.INVALID: invalid},
     )
 
 
@@ -121,16 +137,8 @@ FASTMAIL: Final = Provider(
     name="fastmail",
     title="Fastmail",
     services=(
-        _fastmail(Protocol.SMTP, "smtp.fastmail.com", 465),
-        Service(
-            protocol=Protocol.SMTP,
-            security=Security.STARTTLS,
-            host="smtp.fastmail.com",
-            port=587,
-            located=src.FASTMAIL_587,
-            mechanisms=("PLAIN",),
-            offered=src.FASTMAIL,
-        ),
+        _fastmail_smtp(Security.IMPLICIT, 465, src.FASTMAIL),
+        _fastmail_smtp(Security.STARTTLS, 587, src.FASTMAIL_587),
         _fastmail(
             Protocol.IMAP,
             "imap.fastmail.com",

@@ -1,18 +1,65 @@
 """Kinds of servers that have no name: what they do is what the source document and RFCs say.
 
-Their host names end in a domain that nobody can have (RFC 2606).
+Their host names end in a domain that nobody can have (RFC 2606), and their words are invented, so that a client cannot
+rely on those of this package.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from pytest_mailauth.model.config import TLSPolicy
-from pytest_mailauth.model.terms import PortState, Protocol, Security
+from pytest_mailauth.model.terms import PortState, Protocol, Refusal, Security
 from pytest_mailauth.network import sources as src
-from pytest_mailauth.network.profile import Provider, Service, Source
+from pytest_mailauth.network.profile import Provider, Service, Source, Wording
 
 _ANY: Final = ("PLAIN", "LOGIN")
+
+
+class _Words(NamedTuple):
+    """What a server says: its greeting and its refusals."""
+
+    greeting: str
+    refusals: dict[Refusal, str]
+
+    @property
+    def invented(self) -> dict[str, Any]:
+        """The same as settings of a service."""
+        texts = {refusal: Wording(text, invented=True) for refusal, text in self.refusals.items()}
+        return {"greeting": Wording(self.greeting, invented=True), "texts": texts}
+
+
+_ISP: Final = {
+    Protocol.SMTP: _Words(
+        "220 smtp.isp.example ESMTP ISP Mail, have a nice day",
+        {
+            Refusal.INVALID: "535 5.7.8 ISP Mail does not know this user name and password",
+            Refusal.LOCKED: "535 5.7.8 ISP Mail has locked this account, see https://help.isp.example/locked",
+        },
+    ),
+    Protocol.POP3: _Words(
+        "+OK ISP Mail POP3, have a nice day",
+        {
+            Refusal.INVALID: "-ERR [AUTH] ISP Mail does not know this user name and password",
+            Refusal.LOCKED: "-ERR [AUTH] ISP Mail has locked this account, see https://help.isp.example/locked",
+        },
+    ),
+    Protocol.IMAP: _Words(
+        "* OK ISP Mail IMAP, have a nice day",
+        {
+            Refusal.INVALID: "NO [AUTHENTICATIONFAILED] ISP Mail does not know this user name and password",
+            Refusal.LOCKED: "NO [CONTACTADMIN] ISP Mail has locked this account, see https://help.isp.example/locked",
+        },
+    ),
+}
+_STRICT_WORDS: Final = _Words(
+    "220 submit.strict.example ESMTP Submission for registered users",
+    {
+        Refusal.INVALID: "535 5.7.8 Authentication failed; the attempt was logged",
+        Refusal.ENCRYPTION_NEEDED: "538 5.7.11 Start TLS first; this server accepts nothing in clear",
+        Refusal.RATE_LIMITED: "454 4.7.0 Slow down; too many attempts from this address",
+    },
+)
 
 
 def _generic(
@@ -25,6 +72,7 @@ def _generic(
     mechanisms: tuple[str, ...] = _ANY,
     offered: Source = src.S9,
     port_state: PortState = PortState.OPEN,
+    words: _Words | None = None,
 ) -> Service:
     return Service(
         protocol=protocol,
@@ -36,6 +84,7 @@ def _generic(
         offered=offered,
         password_commands="tls" if mechanisms == _ANY else "never",
         port_state=port_state,
+        **(words or _ISP[protocol]).invented,
     )
 
 
@@ -69,6 +118,7 @@ STRICT_SUBMISSION: Final = Provider(
             src.IMPLICIT,
             mechanisms=_STRICT,
             offered=src.SCRAM,
+            words=_STRICT_WORDS,
         ),
         _generic(
             Protocol.SMTP,
@@ -78,6 +128,7 @@ STRICT_SUBMISSION: Final = Provider(
             src.SUBMISSION,
             mechanisms=_STRICT,
             offered=src.SCRAM,
+            words=_STRICT_WORDS,
         ),
     ),
     notes="Sending only, TLS 1.2 or newer, and no mechanism that carries the password itself.",

@@ -91,6 +91,9 @@ YAHOO_OAUTH: Final = Source(
 YAHOO_SMTP_PORTS: Final = _thread("PHPMailer/PHPMailer", 2034, "Ports and a session with smtp.mail.yahoo.com")
 YAHOO_SMTP: Final = _thread("PHPMailer/PHPMailer", 1287, "A session with smtp.mail.yahoo.com")
 YAHOO_IMAP_SESSION: Final = _thread("RainLoop/rainloop-webmail", 1354, "A session with imap.mail.yahoo.com")
+YAHOO_POP3_SESSION: Final = Source(
+    "A session with pop.mail.yahoo.com (README of akshut/pop3)", "https://github.com/akshut/pop3"
+)
 
 APPLE: Final = Source(
     "iCloud Mail server settings for other email client apps (Apple)", "https://support.apple.com/en-us/102525"
@@ -98,10 +101,20 @@ APPLE: Final = Source(
 APPLE_SETTINGS: Final = Source(
     "iCloud email settings (Clean Email)", "https://clean.email/blog/email-settings/icloud-email-settings"
 )
+APPLE_SMTP: Final = Source(
+    "SMTP 101, a session with smtp.mail.me.com (D. Frias)", "https://dzfrias.dev/blog/email-client-pt2/"
+)
 APPLE_IMAP: Final = _thread("jstedfast/MailKit", 295, "A session with imap.mail.me.com")
 
 FASTMAIL: Final = Source(
     "Server names and ports (Fastmail)", "https://www.fastmail.com/help/technical/servernamesandports.html"
 )
 FASTMAIL_587: Final = Source("Fastmail (a user's guide)", "https://xenocept.com/docs/email-setup/fastmail.html")
+FASTMAIL_SMTP: Final = Source(
+    "A session with smtp.fastmail.com (README of demo-fastmail-smtp)",
+    "https://github.com/joelparkerhenderson/demo-fastmail-smtp",
+)
+FASTMAIL_SMTP_INVALID: Final = Source(
+    "A refusal of smtp.fastmail.com (SMTP_AUTH_FIX_GUIDE.md of eezmail)", "https://github.com/tdaniel1925/eezmail"
+)
 FASTMAIL_IMAP: Final = _thread("rustmailer/bichon", 152, "A refusal of imap.fastmail.com")

@@ -30,7 +30,7 @@ MARKER = (
 OAUTH_MARKER = (
     "mailauth_oauth(*, https=False, certificate='valid', tls=TLSPolicy(), client_id=..., client_secret=..., "
     "redirect_uris=(), scope=..., audience=..., expires_in=3600, format='opaque', algorithm='ES256', "
-    "device_interval=5, clock=None): settings of mailauth_oauth."
+    "device_interval=5, acts_for=(), clock=None): settings of mailauth_oauth."
 )
 TRANSCRIPT_LINES = 200
 """Lines of each server's transcript in the report of a failure; of a longer one the middle is left out."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,7 +19,7 @@ _T = TypeVar("_T")
 
 
 def known_by_name(**parts: type) -> Callable[[type[_T]], type[_T]]:
-    """Return a decorator that lets a dataclass refuse unknown keyword arguments with the closest known name.
+    """Return a decorator that lets a class refuse unknown keyword arguments with the closest known name.
 
     Args:
         parts: Settings of the class that are settings themselves. A name that belongs to one of them is sent there.
@@ -41,7 +43,9 @@ def known_by_name(**parts: type) -> Callable[[type[_T]], type[_T]]:
 
 
 def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(inspect.signature(kind.__init__).parameters)[1:]  # type: ignore[misc]
 
 
 def _remedy(name: str, own: tuple[str, ...], parts: Mapping[str, type]) -> str:
@@ -89,6 +93,26 @@ def check_number(value: object, setting: str, least: int) -> None:
         raise ConfigError(f"{setting}={value!r} must be a whole number, at least {least}")
     if value < least:
         raise ConfigError(f"{setting}={value!r} must be at least {least}")
+
+
+def check_seconds(value: object, setting: str, example: str) -> None:
+    """Check that *value* is a number of seconds, whole or not, and not below zero.
+
+    Raises:
+        ConfigError: It is not. The message goes on with *example*.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise ConfigError(f"{setting}={value!r} must be a number of seconds, 0 or more; use {example}")
+
+
+def check_text(value: object, setting: str, example: str) -> None:
+    """Check that *value* is text, and not empty.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{setting}={value!r} must be text such as {example}")
 
 
 def check_rate(value: object, setting: str) -> None:

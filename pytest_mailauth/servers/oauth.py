@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.settings import check_callable, check_text, known_by_name
 from pytest_mailauth.servers.oauth_admission import Admission
 from pytest_mailauth.servers.oauth_errors import CommandedErrors, OAuthError
 from pytest_mailauth.servers.oauth_jwt import ALGORITHMS, Algorithm, SigningKey
+from pytest_mailauth.servers.oauth_settings import MAIL_AUDIENCE, MAIL_SCOPE, check_token, checked_users
 from pytest_mailauth.servers.oauth_tokens import (
-    FORMATS,
     BearerToken,
     Family,
     Format,
@@ -23,23 +24,21 @@ from pytest_mailauth.servers.oauth_tokens import (
     TokenReason,
     TokenVerdict,
     names_of,
+    random_token,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_mailauth.model.canary import Account
+    from pytest_mailauth.servers.oauth_commands import CommandedTokens
+    from pytest_mailauth.servers.oauth_tokens import Everybody
 
-MAIL_SCOPE: Final = "https://mail.example.test/"
-"""The scope that lets a token into a mailbox; providers name theirs by a URL too."""
-MAIL_AUDIENCE: Final = "mail.example.test"
-"""Whom tokens are for, unless said otherwise: the mail servers."""
 STANDING_STILL: Final = 1_900_000_000.0
 """The time of an issuer that was given no clock, in seconds since 1970."""
-SHORTEST: Final = 24
-"""The least length of an opaque token: a shorter one could be guessed, or found by chance."""
 
 
+@known_by_name()
 class TokenIssuer:
     """Issues bearer tokens, remembers them, and says of any string whether it is a token that counts.
 
@@ -49,10 +48,12 @@ class TokenIssuer:
         scope: The scope that :meth:`accepts` demands, and the default of :meth:`issue`.
         audience: The audience that :meth:`accepts` demands, and the default of :meth:`issue`.
         client_id: The client that tokens are issued to (``client_id`` in signed tokens).
+        expires_in: Seconds for which tokens count, unless :meth:`issue` is told otherwise.
+        format: Their format, ``"opaque"`` or ``"jwt"``, unless :meth:`issue` is told otherwise.
         algorithm: What signed tokens are signed with, ``"ES256"`` or ``"RS256"``.
 
     Raises:
-        ConfigError: The algorithm is unknown.
+        ConfigError: A setting or its value is unknown.
 
     Examples:
         >>> issuer = TokenIssuer()
@@ -74,14 +75,20 @@ class TokenIssuer:
         scope: str = MAIL_SCOPE,
         audience: str = MAIL_AUDIENCE,
         client_id: str = "mailauth-client",
+        expires_in: float = 3600,
+        format: Format = "opaque",  # noqa: A002 - the word that users know
         algorithm: Algorithm = "ES256",
     ) -> None:
+        check_callable(clock, "clock")
+        check_token(scope=scope, audience=audience, expires_in=expires_in, format=format)
+        check_text(client_id, "client_id", "'my-app'")
         if algorithm not in ALGORITHMS:
             raise ConfigError(f"algorithm={algorithm!r} is not known; use one of {', '.join(map(repr, ALGORITHMS))}")
         self.scope = scope
         self.audience = audience
         self.client_id = client_id
         self.algorithm = algorithm
+        self._expires_in, self._format = expires_in, format
         self._clock = clock or (lambda: STANDING_STILL)
         self._advanced = 0.0
         self._url = url
@@ -141,10 +148,12 @@ class TokenIssuer:
         *,
         scope: str | None = None,
         audience: str | None = None,
-        expires_in: float = 3600,
-        format: Format = "opaque",  # noqa: A002 - the word that users know
+        expires_in: float | None = None,
+        format: Format | None = None,  # noqa: A002 - the word that users know
         length: int | None = None,
         refreshable: bool = True,
+        acts_for: Sequence[str | Account] | Account | Everybody = (),
+        commanded: CommandedTokens | None = None,
     ) -> BearerToken:
         """Return a new access token.
 
@@ -152,32 +161,44 @@ class TokenIssuer:
             user: A user name, or the account of a mail server, whose login name and address both count.
             scope: What it is good for; several scopes are separated by spaces. Default the mail scope.
             audience: Whom it is for. Default the mail servers.
-            expires_in: Seconds until it expires on the issuer's clock. Default an hour; 0 is expired already.
-            format: ``"opaque"`` or ``"jwt"``, which needs the extra ``oauth`` (RFC 9068).
+            expires_in: Seconds until it expires on the issuer's clock. Default the issuer's, an hour; 0 is expired
+                already.
+            format: ``"opaque"`` or ``"jwt"``, which needs the extra ``oauth`` (RFC 9068). Default the issuer's.
             length: Characters of an opaque token. Default 43; 2000 and more are usual at large providers, and too
                 long for one line of a mail protocol.
             refreshable: Whether a refresh token comes with it.
+            acts_for: Whose mailbox it opens besides, where *user* is an application: user names or accounts, or
+                ``"everybody"``.
+            commanded: What shall be different about the access token, and not about its refresh token.
 
         Raises:
-            ConfigError: The format is unknown, or the length is too short or asked of a signed token.
+            ConfigError: A value is of the wrong kind, or the length is too short or asked of a signed token.
             CannotServe: The extra ``oauth`` is not installed.
         """
-        if format not in FORMATS:
-            raise ConfigError(f"format={format!r} is not known; use one of {', '.join(map(repr, FORMATS))}")
-        if length is not None and (format == "jwt" or length < SHORTEST):
-            raise ConfigError(f"length={length!r} is not possible; use {SHORTEST} or more, and only for opaque tokens")
-        names = names_of(user)
-        scope, audience = scope or self.scope, audience or self.audience
-        grant = Grant(names, scope, audience, Family(), expires_in, format, length, self.now, self.now + expires_in)
-        return self._make(grant, refreshable=refreshable)
+        format = self._format if format is None else format  # noqa: A001
+        check_token(scope=scope or None, audience=audience or None, expires_in=expires_in, format=format, length=length)
+        lifetime = self._expires_in if expires_in is None else expires_in
+        grant = Grant(
+            names_of(user),
+            scope or self.scope,
+            audience or self.audience,
+            Family(),
+            lifetime,
+            format,
+            length,
+            self.now,
+            self.now + lifetime,
+            checked_users(acts_for),
+        )
+        return self._make(grant, commanded, refreshable=refreshable)
 
-    def _make(self, grant: Grant, *, refreshable: bool) -> BearerToken:
-        text = self._signed(grant) if grant.format == "jwt" else _random(grant.length)
-        token = BearerToken(text)
-        token.user, token.scope, token.audience = grant.names[0], grant.scope, grant.audience
-        token.issued_at, token.expires_at = grant.issued_at, grant.issued_at + grant.lifetime
-        token.refresh_token = Secret(_random()) if refreshable else None
-        self._access[str(token)] = grant
+    def _make(self, grant: Grant, commanded: CommandedTokens | None, *, refreshable: bool) -> BearerToken:
+        given = grant if commanded is None else commanded.apply(grant)
+        token = BearerToken(self._signed(given) if given.format == "jwt" else random_token(given.length))
+        token.user, token.scope, token.audience = given.names[0], given.scope, given.audience
+        token.issued_at, token.expires_at = given.issued_at, given.issued_at + given.lifetime
+        token.refresh_token = Secret(random_token()) if refreshable else None
+        self._access[str(token)] = given
         if token.refresh_token is not None:
             self._refresh[str(token.refresh_token)] = grant.another(grant.scope, self.now, expires_at=None)
         return token
@@ -210,7 +231,9 @@ class TokenIssuer:
         names = self._known(token).names
         return {"sub": names[0], "email": names[-1]}
 
-    def refresh(self, refresh_token: str, *, scope: str | None = None) -> BearerToken:
+    def refresh(
+        self, refresh_token: str, *, scope: str | None = None, commanded: CommandedTokens | None = None
+    ) -> BearerToken:
         """Return a new access token with a new refresh token; the one that was given is used up.
 
         A refresh token that comes a second time was stolen from one of the two who used it: all tokens that go back
@@ -219,6 +242,7 @@ class TokenIssuer:
         Args:
             refresh_token: The refresh token.
             scope: A part of the scope that was granted; None for all of it (RFC 6749 section 6).
+            commanded: What shall be different about the access token, and not about its refresh token.
 
         Raises:
             OAuthError: ``invalid_grant`` or ``invalid_scope``.
@@ -229,14 +253,15 @@ class TokenIssuer:
         if grant.used:
             grant.family.revoked = True
             raise OAuthError("invalid_grant", "the refresh token was used before; its tokens are revoked")
-        reason = self._counts(grant)
+        reason = grant.ended(self.now)
         if reason is not None:
             raise OAuthError("invalid_grant", f"the refresh token is {reason}")
         if scope and not set(scope.split()) <= set(grant.scope.split()):
             raise OAuthError("invalid_scope", "the scope is wider than the one that was granted")
         grant.used = True
         now = self.now
-        token = self._make(grant.another(scope or grant.scope, now, expires_at=now + grant.lifetime), refreshable=True)
+        renewed = grant.another(scope or grant.scope, now, expires_at=now + grant.lifetime)
+        token = self._make(renewed, commanded, refreshable=True)
         # A narrower access token does not narrow what the next refresh may ask for (RFC 6749 section 6).
         self._refresh[str(token.refresh_token)].scope = grant.scope
         return token
@@ -270,13 +295,6 @@ class TokenIssuer:
             raise ConfigError("this issuer never issued that token")
         return grant
 
-    def _counts(self, grant: Grant) -> TokenReason | None:
-        if grant.revoked or grant.family.revoked:
-            return TokenReason.REVOKED
-        if grant.expires_at is not None and self.now >= grant.expires_at:
-            return TokenReason.EXPIRED
-        return None
-
     def check(
         self,
         token: str,
@@ -296,9 +314,9 @@ class TokenIssuer:
         grant = self._access.get(token)
         if grant is None:
             return TokenVerdict(TokenReason.UNKNOWN)
-        reason = self._counts(grant) or TokenReason.OK
+        reason = grant.ended(self.now) or TokenReason.OK
         if reason is TokenReason.OK:
-            if user is not None and not set(names_of(user)) & set(grant.names):
+            if user is not None and not grant.is_for(names_of(user)):
                 reason = TokenReason.WRONG_USER
             elif scope is not None and not set(scope.split()) <= set(grant.scope.split()):
                 reason = TokenReason.WRONG_SCOPE
@@ -309,7 +327,7 @@ class TokenIssuer:
     def details(self, token: str) -> dict[str, Any]:
         """Return what is known of an access token, as introspection names it (RFC 7662 section 2.2)."""
         grant = self._access.get(token)
-        if grant is None or self._counts(grant) is not None:
+        if grant is None or grant.ended(self.now) is not None:
             return {"active": False}
         claims = grant.claims(self.url, self.client_id, grant.expires_at or 0)
         return {"active": True, "token_type": "Bearer", "username": grant.names[0], **claims}
@@ -336,7 +354,3 @@ class TokenIssuer:
         """Every token that was issued, by a name that may be shown in its place."""
         kinds = {"access token": self._access, "refresh token": self._refresh}
         return {f"{kind} {n}": Secret(token) for kind, known in kinds.items() for n, token in enumerate(known, 1)}
-
-
-def _random(length: int | None = None) -> str:
-    return secrets.token_urlsafe(32) if length is None else secrets.token_urlsafe(length)[:length]

@@ -41,6 +41,7 @@ ERRORS: Final[dict[str, ErrorRow]] = {
         400, _AUTHORIZE, "only response_type=code is supported", "RFC 6749 section 4.1.2.1"
     ),
     "invalid_scope": ErrorRow(400, _BOTH, "the scope is malformed or wider than granted", "RFC 6749 section 5.2"),
+    "invalid_target": ErrorRow(400, _BOTH, "no token is issued for this resource", "RFC 8707 section 2"),
     "access_denied": ErrorRow(400, _BOTH, "the user said no", "RFC 6749 section 4.1.2.1"),
     "authorization_pending": ErrorRow(400, _TOKEN, "the user has not answered yet", "RFC 8628 section 3.5"),
     "slow_down": ErrorRow(400, _TOKEN, "poll five seconds less often", "RFC 8628 section 3.5"),

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pytest_mailauth.model.canary import Secret
+from pytest_mailauth.servers.oauth_commands import CommandedTokens
 from pytest_mailauth.servers.oauth_device import DEVICE_GRANT, Devices
 from pytest_mailauth.servers.oauth_errors import CommandedErrors, OAuthError
+from pytest_mailauth.servers.oauth_settings import SCOPE, is_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.servers.oauth import TokenIssuer
-    from pytest_mailauth.servers.oauth_tokens import BearerToken, Format
+    from pytest_mailauth.servers.oauth_tokens import BearerToken, Everybody
 
 CODE_LIFETIME: Final = 600
 """Seconds for which an authorization code counts: the longest that is recommended (RFC 6749 section 4.1.2)."""
@@ -32,8 +34,6 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 """A SHA-256 in base64url without padding (RFC 7636 section 4.2)."""
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 """RFC 7636 section 4.1."""
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
-"""RFC 6749 section 3.3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,8 @@ class AuthorizationServer:
         issuer: What issues the tokens.
         client: The registered client.
         user: Who is signed in at the authorization endpoint.
-        expires_in: Seconds for which access tokens count.
-        format: ``"opaque"`` or ``"jwt"``.
         interval: Seconds between two polls of a device.
+        acts_for: For whom the client may act where no user has consented (RFC 6749 section 4.4).
     """
 
     def __init__(
@@ -84,17 +83,16 @@ class AuthorizationServer:
         client: Client,
         user: str | Account,
         *,
-        expires_in: float,
-        format: Format,  # noqa: A002 - the word that users know
         interval: float,
+        acts_for: Sequence[str | Account] | Account | Everybody = (),
     ) -> None:
         self.issuer = issuer
         self.client = client
         self.user = user
         self.devices = Devices(issuer, interval)
         self.denials = CommandedErrors("authorize")
-        self._expires_in = expires_in
-        self._format: Format = format
+        self.commanded = CommandedTokens()
+        self._acts_for = acts_for
         self._codes: dict[str, _Code] = {}
 
     def authenticate(
@@ -147,7 +145,7 @@ class AuthorizationServer:
             raise OAuthError("invalid_request", "redirect_uri is missing")
         if registered and target not in registered:
             raise OAuthError("invalid_request", "redirect_uri is not registered")
-        if not _is_target(target):
+        if not is_target(target):
             raise OAuthError("invalid_request", "redirect_uri is no absolute URI without a fragment")
         return target
 
@@ -211,11 +209,20 @@ class AuthorizationServer:
         return self._answer(code.token, code.nonce)
 
     def _refresh_token(self, form: Mapping[str, str]) -> dict[str, Any]:
-        return self._answer(self.issuer.refresh(_required(form, "refresh_token"), scope=scope_of(form)))
+        token = _required(form, "refresh_token")
+        return self._answer(self.issuer.refresh(token, scope=scope_of(form), commanded=self.commanded))
 
     def _client_credentials(self, form: Mapping[str, str]) -> dict[str, Any]:
         # No refresh token: the client can ask again at any time (RFC 6749 section 4.4.3).
-        return self._answer(self._issue(self.client.id, scope_of(form), audience_of(form), refreshable=False))
+        token = self.issuer.issue(
+            self.client.id,
+            scope=scope_of(form),
+            audience=audience_of(form),
+            refreshable=False,
+            acts_for=self._acts_for,
+            commanded=self.commanded,
+        )
+        return self._answer(token)
 
     def _device_code(self, form: Mapping[str, str]) -> dict[str, Any]:
         device = self.devices.poll(_required(form, "device_code"))
@@ -229,17 +236,8 @@ class AuthorizationServer:
     }
     """Grant type to what answers it."""
 
-    def _issue(
-        self, user: str | Account, scope: str | None, audience: str | None, *, refreshable: bool = True
-    ) -> BearerToken:
-        return self.issuer.issue(
-            user,
-            scope=scope,
-            audience=audience,
-            expires_in=self._expires_in,
-            format=self._format,
-            refreshable=refreshable,
-        )
+    def _issue(self, user: str | Account, scope: str | None, audience: str | None) -> BearerToken:
+        return self.issuer.issue(user, scope=scope, audience=audience, commanded=self.commanded)
 
     def _answer(self, token: BearerToken, nonce: str | None = None) -> dict[str, Any]:
         answer = {
@@ -286,16 +284,6 @@ class AuthorizationServer:
         return self.issuer.details(_required(form, "token"))
 
 
-def _is_target(text: str) -> bool:
-    """Return whether *text* is an absolute URI without a fragment (RFC 6749 section 3.1.2)."""
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises what urlsplit itself lets pass
-    except ValueError:
-        return False
-    return bool(parts.scheme) and "#" not in text and text.isascii()
-
-
 def _required(form: Mapping[str, str], name: str) -> str:
     # A parameter without a value counts as omitted (RFC 6749 section 3.1).
     if not form.get(name):
@@ -310,7 +298,7 @@ def scope_of(form: Mapping[str, str]) -> str | None:
         OAuthError: ``invalid_scope``: its syntax is wrong.
     """
     scope = form.get("scope")
-    if scope and not _SCOPE.fullmatch(scope):
+    if scope and not SCOPE.fullmatch(scope):
         raise OAuthError("invalid_scope", "the scope is malformed")
     return scope or None
 

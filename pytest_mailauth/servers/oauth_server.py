@@ -9,27 +9,29 @@ from typing import TYPE_CHECKING, Any, Self
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import TLSPolicy, choose
 from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault, UnmetExpectations
+from pytest_mailauth.model.settings import check_seconds, known_by_name
 from pytest_mailauth.model.terms import Certificate
-from pytest_mailauth.servers.oauth import MAIL_AUDIENCE, MAIL_SCOPE, TokenIssuer
+from pytest_mailauth.servers.oauth import TokenIssuer
 from pytest_mailauth.servers.oauth_admission import Admission
 from pytest_mailauth.servers.oauth_grants import AuthorizationServer, Client
 from pytest_mailauth.servers.oauth_jwt import INSTALL
 from pytest_mailauth.servers.oauth_paths import LOOPBACK, Addresses
-from pytest_mailauth.servers.oauth_tokens import FORMATS
+from pytest_mailauth.servers.oauth_settings import MAIL_AUDIENCE, MAIL_SCOPE, checked_client, checked_users
 from pytest_mailauth.servers.pki import CertificateAuthority
 from pytest_mailauth.servers.wire.contexts import server_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from pytest_mailauth.servers.oauth_http import Application, OAuthRequest
     from pytest_mailauth.servers.oauth_jwt import Algorithm
     from pytest_mailauth.servers.oauth_serving import Serving
-    from pytest_mailauth.servers.oauth_tokens import BearerToken, Format, TokenVerdict
+    from pytest_mailauth.servers.oauth_tokens import BearerToken, Everybody, Format, TokenVerdict
 
 
+@known_by_name()
 class OAuthServer(Addresses):
     """A fake OAuth 2.0 authorization server. The fixture ``mailauth_oauth`` is one.
 
@@ -47,15 +49,17 @@ class OAuthServer(Addresses):
         redirect_uris: Where users may be sent back to; empty for any absolute URI.
         scope: The scope that lets into a mailbox, and the default of every token.
         audience: Whom tokens are for, and whom they have to be for to let into a mailbox.
-        expires_in: Seconds for which tokens count that the endpoints hand out.
-        format: Their format, ``"opaque"`` or ``"jwt"``.
+        expires_in: Seconds for which tokens count, unless ``issue()`` is told otherwise.
+        format: Their format, ``"opaque"`` or ``"jwt"``, unless ``issue()`` is told otherwise.
         algorithm: What signed tokens are signed with, ``"ES256"`` or ``"RS256"``.
         device_interval: Seconds between two polls of a device. 0 where the client really sleeps, which the issuer's
             clock does not see.
+        acts_for: Whose mailboxes the client's own tokens open (``client_credentials``, RFC 6749 section 4.4): user
+            names, addresses or accounts, or ``"everybody"``. Default nobody's.
         clock: Returns the time in seconds since 1970; None for one that stands still.
 
     Raises:
-        ConfigError: A setting is unknown.
+        ConfigError: A setting is unknown, or its value is of the wrong kind.
 
     Examples:
         >>> with OAuthServer() as oauth:
@@ -82,10 +86,16 @@ class OAuthServer(Addresses):
         format: Format = "opaque",  # noqa: A002 - the word that users know
         algorithm: Algorithm = "ES256",
         device_interval: float = 5,
+        acts_for: Sequence[str | Account] | Account | Everybody = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
-        if format not in FORMATS:
-            raise ConfigError(f"format={format!r} is not known; use one of {', '.join(map(repr, FORMATS))}")
+        targets = checked_client(client_id, client_secret, redirect_uris)
+        check_seconds(device_interval, "device_interval", "5, or 0 for a client that really sleeps")
+        checked_users(acts_for)
+        if not isinstance(https, bool):
+            raise ConfigError(f"https={https!r} must be True or False")
+        if tls is not None and not isinstance(tls, TLSPolicy):
+            raise ConfigError(f"tls={tls!r} must be a TLSPolicy")
         started = time.time()
         self.account = account or Account.fresh()
         self.https = https
@@ -95,12 +105,14 @@ class OAuthServer(Addresses):
             scope=scope,
             audience=audience,
             client_id=client_id,
+            expires_in=expires_in,
+            format=format,
             algorithm=algorithm,
         )
         secret = {} if client_secret is None else {"secret": Secret(client_secret)}
-        self._client = Client(id=client_id, redirect_uris=redirect_uris, **secret)
+        self._client = Client(id=client_id, redirect_uris=targets, **secret)
         self._decisions = AuthorizationServer(
-            self.issuer, self._client, self.account, expires_in=expires_in, format=format, interval=device_interval
+            self.issuer, self._client, self.account, interval=device_interval, acts_for=acts_for
         )
         self._certificate = choose(Certificate, certificate, "certificate")
         self._tls = tls or TLSPolicy()
@@ -197,7 +209,7 @@ class OAuthServer(Addresses):
         """Return a new access token for a user name or an account; None for the account that is signed in here.
 
         See :meth:`TokenIssuer.issue` for the settings: ``scope``, ``audience``, ``expires_in``, ``format``,
-        ``length``, ``refreshable``.
+        ``length``, ``refreshable``, ``acts_for``. The defaults are those of this server.
         """
         return self.issuer.issue(self.account if user is None else user, **settings)
 
@@ -253,6 +265,29 @@ class OAuthServer(Addresses):
         """Let the next requests at the token endpoint fail with *error*. See :meth:`TokenIssuer.fail_next`."""
         self.issuer.fail_next(error, times)
 
+    def issue_next(
+        self,
+        *,
+        audience: str | None = None,
+        scope: str | None = None,
+        expires_in: float | None = None,
+        times: int = 1,
+    ) -> None:
+        """Let the token endpoint hand out another access token than it was asked for, as a wrong set-up would.
+
+        Its refresh token stays as good as ever: the next refresh brings what the client wanted.
+
+        Args:
+            audience: Whom the token is for.
+            scope: What it is good for. The answer says so (RFC 6749 section 5.1).
+            expires_in: Seconds until it expires; 0 at once. The answer says so too.
+            times: How many tokens.
+
+        Raises:
+            ConfigError: Nothing is asked for, or a value is of the wrong kind.
+        """
+        self._decisions.commanded.add(times, audience=audience, scope=scope, expires_in=expires_in)
+
     def deny_next(self, error: str = "access_denied", times: int = 1) -> None:
         """Let the next users say no at the authorization endpoint and on the page for devices.
 
@@ -299,16 +334,16 @@ class OAuthServer(Addresses):
             self._ca.close()
 
     def excuse(self) -> None:
-        """Let it be no failure that errors asked for were not met: the test has failed already."""
+        """Let it be no failure that what was asked for was not met: the test has failed already."""
         self._excused = True
 
     def raise_unmet(self) -> None:
-        """Raise unless every error that :meth:`fail_next` and :meth:`deny_next` asked for was given; once.
+        """Raise unless all that :meth:`fail_next`, :meth:`issue_next` and :meth:`deny_next` asked for was given; once.
 
         Raises:
             UnmetExpectations: No request came for one.
         """
-        tales = [one.tale for one in (self.issuer.failures, self._decisions.denials)]
+        tales = [one.tale for one in (self.issuer.failures, self._decisions.commanded, self._decisions.denials)]
         if not self._excused and any(tales):
             self.excuse()
             raise UnmetExpectations(f"{self!r}: " + "; ".join(filter(None, tales)))

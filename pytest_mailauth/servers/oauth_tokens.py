@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_mailauth.model.canary import SHOWN, Account, Secret
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Format = Literal["opaque", "jwt"]
 FORMATS: Final = ("opaque", "jwt")
+Everybody = Literal["everybody"]
+EVERYBODY: Final[Everybody] = "everybody"
+"""For whom an application acts that may open every mailbox."""
 
 
 class TokenReason(StrEnum):
@@ -98,8 +105,19 @@ class Grant:
     length: int | None
     issued_at: float
     expires_at: float | None
+    acts_for: tuple[str, ...] | Everybody = ()
     revoked: bool = False
     used: bool = False
+
+    def is_for(self, names: tuple[str, ...]) -> bool:
+        """Return whether a user with one of these names owns the token, or the application may act for one."""
+        return self.acts_for == EVERYBODY or bool({*names} & {*self.names, *self.acts_for})
+
+    def ended(self, now: float) -> TokenReason | None:
+        """Return why the token counts for nothing any more, or None."""
+        if self.revoked or self.family.revoked:
+            return TokenReason.REVOKED
+        return TokenReason.EXPIRED if self.expires_at is not None and now >= self.expires_at else None
 
     def another(self, scope: str, now: float, *, expires_at: float | None) -> Grant:
         """Return what another token of the same family stands for."""
@@ -116,6 +134,16 @@ class Grant:
             "iat": int(self.issued_at),
             "exp": int(expires_at),
         }
+
+
+def random_token(length: int | None = None) -> str:
+    """Return a token that says nothing, of 43 characters or so many."""
+    return secrets.token_urlsafe(32) if length is None else secrets.token_urlsafe(length)[:length]
+
+
+def users_of(users: Sequence[str | Account]) -> tuple[str, ...]:
+    """Return all names by which these users are known."""
+    return tuple(name for user in users for name in names_of(user))
 
 
 def names_of(user: str | Account) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import logging
+import smtplib
 import socket
 import ssl
 import sys
@@ -26,7 +27,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from werkzeug.test import Client
 
-from pytest_mailauth import CannotServe, ConfigError, OAuthServer, Secret, ServerFault
+from pytest_mailauth import AuthPolicy, CannotServe, ConfigError, OAuthServer, Secret, ServerFault, UnmetExpectations
 from pytest_mailauth.servers.oauth_errors import ERRORS
 from pytest_mailauth.servers.oauth_http import ROUTES, Application
 
@@ -612,10 +613,60 @@ def test_without_the_extra(monkeypatch, module):
             oauth.issuer.key if module == "joserfc" else oauth.url  # noqa: B018
 
 
-def test_settings_are_checked_when_it_is_made():
-    for wrong in ({"format": "saml"}, {"algorithm": "none"}, {"certificate": "stale"}):
-        with pytest.raises(ConfigError):
-            OAuthServer(**wrong)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"format": "saml"}, "format='saml' is not known"),
+        ({"algorithm": "none"}, "algorithm='none' is not known"),
+        ({"certificate": "stale"}, "certificate='stale' is not known"),
+        ({"https": "no"}, "https='no' must be True or False"),
+        ({"tls": "1.2"}, "tls='1.2' must be a TLSPolicy"),
+        ({"client_id": 5}, "client_id=5 must be text"),
+        ({"client_secret": 5}, "client_secret must be text"),
+        ({"redirect_uris": "https://app.test/back"}, r"redirect_uris=\('https://app.test/back',\)"),
+        ({"redirect_uris": ["/back"]}, "redirect_uris: '/back' is no absolute URI"),
+        ({"scope": -5}, "scope=-5 must be one scope"),
+        ({"audience": -5}, "audience=-5 must be text"),
+        ({"expires_in": -5}, "expires_in=-5 must be a number of seconds"),
+        ({"expires_in": True}, "expires_in=True must be a number of seconds"),
+        ({"device_interval": float("nan")}, "device_interval=nan must be a number of seconds, 0 or more; use 5"),
+        ({"clock": -5}, "clock=-5 must be a function"),
+        ({"acts_for": 5}, "acts_for=5 must be a list"),
+        ({"expire_in": 5}, "OAuthServer has no setting 'expire_in'; did you mean 'expires_in'"),
+    ],
+)
+def test_settings_are_checked_when_it_is_made(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        OAuthServer(**wrong)
+
+
+@pytest.mark.mailauth_oauth(format="jwt", expires_in=60)
+def test_its_settings_are_those_of_its_tokens(mailauth_oauth):
+    token = mailauth_oauth.issue()
+    assert (token.count("."), token.expires_at - token.issued_at) == (2, 60)
+
+
+@pytest.mark.mailauth_oauth(acts_for=["alice@example.test"])
+def test_an_application_opens_the_mailboxes_that_it_acts_for(mailauth_oauth, mailauth, ask):
+    token = ask(grant_type="client_credentials")[1]["access_token"]
+    assert mailauth_oauth.accepts(token, mailauth.account)
+    assert mailauth_oauth.reason(token, mailauth.add_account("bob@example.test")) == "wrong-user"
+    policy = AuthPolicy(mechanisms=("XOAUTH2",), accept_token=mailauth_oauth.admits)
+    server = mailauth.smtp(security="implicit", auth=policy)
+    message = f"user={mailauth.account.username}\x01auth=Bearer {token}\x01\x01"
+    with smtplib.SMTP_SSL(server.host, server.port, context=server.ssl_context(), timeout=5) as client:
+        client.ehlo()
+        client.auth("XOAUTH2", lambda challenge=None: "" if challenge else message)
+    assert [fact.accepted for fact in server.sessions[0].auth] == [True]
+
+
+def test_a_wrong_token_that_was_asked_for_is_waited_for(ask):
+    with (
+        pytest.raises(UnmetExpectations, match=r"audience='calendar\.example\.test', and no request"),
+        OAuthServer() as oauth,
+    ):
+        oauth.issue_next(audience="calendar.example.test")
+    oauth.raise_unmet()  # once
 
 
 def test_the_secret_of_the_client_is_one():
@@ -650,7 +701,8 @@ def test_the_marker(pytester):
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("https=True, colour='red'", "*@pytest.mark.mailauth_oauth: *colour*"),
+        ("https=True, colour='red'", "*@pytest.mark.mailauth_oauth: OAuthServer has no setting 'colour'; there are *"),
+        ("audiance='x'", "*@pytest.mark.mailauth_oauth: *'audiance'; did you mean 'audience'?"),
         ("certificate='stale'", "*@pytest.mark.mailauth_oauth: certificate='stale' is not known*"),
         ("True", "*@pytest.mark.mailauth_oauth takes keyword arguments only"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -34,7 +35,7 @@ def issuer():
 @pytest.fixture
 def decisions(issuer):
     client = Client(id=issuer.client_id)
-    return AuthorizationServer(issuer, client, "alice@example.test", expires_in=3600, format="opaque", interval=5)
+    return AuthorizationServer(issuer, client, "alice@example.test", interval=5)
 
 
 @pytest.fixture
@@ -166,6 +167,13 @@ def test_opaque_tokens_have_the_length_that_was_asked_for(length):
     [
         ({"format": "saml"}, "use one of 'opaque', 'jwt'"),
         ({"length": 3}, "24 or more"),
+        (
+            {"expires_in": -5},
+            "expires_in=-5 must be a number of seconds, 0 or more; use 0 for a token that has expired",
+        ),
+        ({"scope": 'a"b'}, "must be one scope or several"),
+        ({"audience": 5}, "audience=5 must be text such as 'mail.example.test'"),
+        ({"acts_for": "bob"}, r"acts_for='bob' must be a list of user names or accounts, .* or 'everybody'"),
         ({"length": 3000, "format": "jwt"}, "only for opaque"),
     ],
 )
@@ -185,6 +193,43 @@ def test_what_a_test_must_not_confuse(issuer):
         issuer.fail_next("invalid_mood")
     with pytest.raises(ConfigError, match="1 or more"):
         issuer.fail_next("invalid_grant", times=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clock": 5}, "clock=5 must be a function"),
+        ({"scope": ""}, "scope='' must be one scope"),
+        ({"expires_in": "60"}, "expires_in='60' must be a number of seconds"),
+        ({"format": "saml"}, "use one of 'opaque', 'jwt'"),
+        ({"client_id": ""}, "client_id='' must be text"),
+        ({"audiance": "x"}, "TokenIssuer has no setting 'audiance'; did you mean 'audience'"),
+    ],
+)
+def test_what_an_issuer_cannot_be_told(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        TokenIssuer(**settings)
+
+
+def test_the_issuers_settings_are_what_it_issues():
+    issuer = TokenIssuer(expires_in=60, format="jwt")
+    token = issuer.issue("alice@example.test")
+    assert (token.count("."), token.expires_at - token.issued_at) == (2, 60)
+    token = issuer.issue("alice@example.test", expires_in=10, format="opaque")
+    assert (token.count("."), token.expires_at - token.issued_at) == (0, 10)
+
+
+def test_a_token_of_an_application_that_acts_for_users(issuer):
+    alice, bob = Account.fresh(), Account.fresh("bob@example.test")
+    for acts_for, reached in (
+        ((), (None, None)),
+        (alice, (alice, None)),
+        (["alice@example.test"], (alice, None)),
+        ("everybody", (alice, bob)),
+    ):
+        token = issuer.issue("app", acts_for=acts_for)
+        assert issuer.check(token, user="app").user == "app"
+        assert tuple(who if issuer.accepts(token, who) else None for who in (alice, bob)) == reached
 
 
 def test_a_token_can_be_copied_like_a_string(issuer):
@@ -352,7 +397,7 @@ def test_nobody_is_sent_to_an_address_that_cannot_be_trusted(code_for, query):
 
 def test_registered_addresses(issuer):
     client = Client(id="app", redirect_uris=(BACK,))
-    decisions = AuthorizationServer(issuer, client, "alice", expires_in=60, format="opaque", interval=5)
+    decisions = AuthorizationServer(issuer, client, "alice", interval=5)
     query = {
         "response_type": "code",
         "client_id": "app",
@@ -485,6 +530,63 @@ def test_each_error_on_command(ask, issuer, code_for, error):
     code = code_for()["code"]
     assert [ask(**exchange(code)), ask(**exchange(code))] == [error, error]
     assert "access_token" in ask(**exchange(code))
+
+
+def client_credentials(decisions, **form):
+    return decisions.token(
+        {"grant_type": "client_credentials", **form}, (decisions.client.id, str(decisions.client.secret))
+    )
+
+
+def test_the_wrong_token_on_command(ask, code_for, decisions, issuer):
+    decisions.commanded.add(2, audience="calendar.example.test", scope=None, expires_in=None)
+    decisions.commanded.add(1, audience=None, scope="profile", expires_in=0)
+    first = ask(**exchange(code_for()["code"]))
+    assert issuer.check(first["access_token"], audience=issuer.audience).reason is TokenReason.WRONG_AUDIENCE
+    assert first["scope"] == issuer.scope
+    second = ask(grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert issuer.check(second["access_token"], audience=issuer.audience).reason is TokenReason.WRONG_AUDIENCE
+    third = ask(grant_type="refresh_token", refresh_token=second["refresh_token"])
+    assert issuer.check(third["access_token"]).reason is TokenReason.EXPIRED
+    assert (third["scope"], third["expires_in"]) == ("profile", 0)
+    fourth = ask(grant_type="refresh_token", refresh_token=third["refresh_token"])
+    assert (fourth["scope"], fourth["expires_in"]) == (issuer.scope, 3600)
+    assert issuer.check(fourth["access_token"], scope=issuer.scope, audience=issuer.audience)
+
+
+def test_a_token_on_command_waits_for_a_request_that_is_granted(ask, decisions):
+    decisions.commanded.add(1, audience="calendar.example.test", scope=None, expires_in=0.5)
+    assert ask(grant_type="refresh_token", refresh_token="nonsense") == "invalid_grant"
+    assert decisions.commanded.tale == (
+        "the token endpoint was to hand out a token with audience='calendar.example.test', expires_in=0.5, "
+        "and no request came for it"
+    )
+    client_credentials(decisions)
+    assert decisions.commanded.tale is None
+
+
+def test_a_signed_token_on_command_says_so_itself():
+    issuer = TokenIssuer(format="jwt")
+    decisions = AuthorizationServer(issuer, Client(id="app"), "alice", interval=5)
+    decisions.commanded.add(1, audience="calendar.example.test", scope=None, expires_in=None)
+    token = client_credentials(decisions)["access_token"]
+    assert issuer.details(token)["aud"] == "calendar.example.test"
+    payload = token.split(".")[1]
+    assert json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["aud"] == "calendar.example.test"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "give audience=, scope= or expires_in="),
+        ({"scope": ""}, "scope='' must be"),
+        ({"expires_in": -1}, "expires_in=-1 must be"),
+        ({"audience": "x", "times": 0}, "times=0 must be at least 1"),
+    ],
+)
+def test_a_token_that_cannot_be_commanded(decisions, asked, message):
+    with pytest.raises(ConfigError, match=message):
+        decisions.commanded.add(**{"times": 1, "audience": None, "scope": None, "expires_in": None, **asked})
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pytest_mailauth.model.canary import Secret
+from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.servers.oauth_commands import CommandedTokens
 from pytest_mailauth.servers.oauth_device import DEVICE_GRANT, Devices
 from pytest_mailauth.servers.oauth_errors import CommandedErrors, OAuthError
@@ -24,12 +24,13 @@ from pytest_mailauth.servers.oauth_settings import SCOPE, is_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_mailauth.model.canary import Account
     from pytest_mailauth.servers.oauth import TokenIssuer
     from pytest_mailauth.servers.oauth_tokens import BearerToken, Everybody
 
 CODE_LIFETIME: Final = 600
 """Seconds for which an authorization code counts: the longest that is recommended (RFC 6749 section 4.1.2)."""
+TELLING: Final = 8
+"""Characters from which on a secret does not stand in a text by chance."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 """A SHA-256 in base64url without padding (RFC 7636 section 4.2)."""
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -94,6 +95,12 @@ class AuthorizationServer:
         self.commanded = CommandedTokens()
         self._acts_for = acts_for
         self._codes: dict[str, _Code] = {}
+
+    def holds_secret(self, text: str) -> bool:
+        """Return whether there is anything in *text* that nobody may see: a secret, a code or a token."""
+        own = (self.client.secret, *(self.user.secrets.values() if isinstance(self.user, Account) else ()))
+        secrets = (*own, *self._codes, *self.issuer.secrets.values())
+        return any(secret == text or (len(secret) >= TELLING and secret in text) for secret in secrets if secret)
 
     def authenticate(
         self, form: Mapping[str, str], basic: tuple[str, str] | None, *, confidential: bool = False

@@ -36,22 +36,27 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.oauth_grants import AuthorizationServer
 
-SECRET_FIELDS: Final = frozenset(
+SHOWN_FIELDS: Final = frozenset(
     {
-        "assertion",
-        "client_assertion",
-        "client_secret",
-        "code",
-        "code_verifier",
-        "device_code",
-        "id_token_hint",
-        "password",
-        "refresh_token",
-        "token",
-        "user_code",
+        "audience",
+        "client_id",
+        "code_challenge",
+        "code_challenge_method",
+        "grant_type",
+        "login_hint",
+        "nonce",
+        "prompt",
+        "redirect_uri",
+        "resource",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+        "token_type_hint",
+        "username",
     }
 )
-"""Parameters whose values are never shown."""
+"""Parameters whose values are shown, unless there is a secret in them. No others are: they may hold anything."""
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 section 5.1."""
 LARGEST: Final = 1_000_000
@@ -66,7 +71,7 @@ class OAuthRequest:
     Attributes:
         method: ``"GET"`` or ``"POST"``.
         path: Where it went, for example ``"/token"``.
-        form: The parameters. Values that are secret are each a :class:`Secret`.
+        form: The parameters. Values that are secret, or may be, are each a :class:`Secret`.
         client_auth: How the client authenticated: ``"basic"``, ``"post"`` or ``"none"``.
         client_id: Which client it said to be, or None.
         status: The HTTP status of the answer.
@@ -145,7 +150,7 @@ class Application:
                 response = route(self, asked)
             except OAuthError as error:
                 response = _refused(error, challenged=asked.basic is not None)
-            self.requests.append(_record(request, asked, response))
+            self.requests.append(_record(request, asked, response, self._decisions.holds_secret))
         return response
 
     def _metadata(self, asked: _Asked) -> Response:  # noqa: ARG002 - a route like the others
@@ -271,8 +276,11 @@ def _bearer(request: Request) -> str | None:
     return given.token if given is not None and given.type == "bearer" else None
 
 
-def _record(request: Request, asked: _Asked, response: Response) -> OAuthRequest:
-    form = {name: Secret(value) if name in SECRET_FIELDS else value for name, value in asked.form.items()}
+def _record(request: Request, asked: _Asked, response: Response, holds_secret: Callable[[str], bool]) -> OAuthRequest:
+    form = {
+        name: value if name in SHOWN_FIELDS and not holds_secret(value) else Secret(value)
+        for name, value in asked.form.items()
+    }
     error = None
     if response.status_code == 302:
         error = dict(parse_qsl(urlsplit(response.headers["Location"]).query)).get("error")
@@ -280,6 +288,8 @@ def _record(request: Request, asked: _Asked, response: Response) -> OAuthRequest
         error = response.json["error"] if response.json else None
     way = "basic" if asked.basic else "post" if "client_secret" in form else "none"
     client_id = asked.basic[0] if asked.basic else form.get("client_id")
+    if client_id is not None and holds_secret(client_id):
+        client_id = Secret(client_id)
     return OAuthRequest(
         method=request.method,
         path=request.path,

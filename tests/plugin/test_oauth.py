@@ -669,6 +669,33 @@ def test_a_wrong_token_that_was_asked_for_is_waited_for(ask):
     oauth.raise_unmet()  # once
 
 
+@pytest.mark.mailauth_oauth(client_secret="a")
+def test_a_short_secret_is_not_found_in_every_word(mailauth_oauth, web):
+    web.post(mailauth_oauth.token_url, data={"grant_type": "password", "client_id": "a"}, timeout=5)
+    assert repr(mailauth_oauth.requests[0].form) == "{'grant_type': 'password', 'client_id': Secret(<redacted>)}"
+
+
+def test_no_secret_is_shown_wherever_it_was_put(mailauth_oauth, web):
+    oauth = mailauth_oauth
+    token, secret, password = oauth.issue(scope="openid"), oauth.client_secret, oauth.account.password
+    web.post(oauth.userinfo_url, data={"access_token": str(token)}, timeout=5)
+    web.post(oauth.token_url, data={"grant_type": "client_credentials", "client_id": str(secret)}, timeout=5)
+    web.post(oauth.token_url, data={"grant_type": str(token.refresh_token)}, auth=(str(secret), "x"), timeout=5)
+    web.post(
+        oauth.token_url, data={"grant_type": "password", "pass": str(password), "resource": f"x{password}"}, timeout=5
+    )
+    back = {"client_id": oauth.client_id, "redirect_uri": f"{BACK}?t={token}"}
+    web.get(oauth.authorize_url, params=back, allow_redirects=False, timeout=5)
+    seen = oauth.requests
+    assert [one.path for one in seen] == ["/userinfo", "/token", "/token", "/token", "/authorize"]
+    assert (seen[1].client_id, seen[2].client_id, seen[3].grant) == (secret, secret, "password")
+    shown = repr(seen)
+    assert "client_credentials" in shown
+    assert oauth.client_id in shown
+    for hidden in (token, token.refresh_token, secret, password):
+        assert str(hidden) not in shown
+
+
 def test_the_secret_of_the_client_is_one():
     with OAuthServer(client_secret="known") as oauth:
         assert isinstance(oauth.client_secret, Secret)

@@ -9,7 +9,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_mailauth.model.canary import Account, Secret, encodings, redact
+from pytest_mailauth.model.canary import Account, Secret, encodings, looks, redact
 from pytest_mailauth.model.errors import ClientViolation, ConfigError
 from pytest_mailauth.places import Place, places, put_back
 from pytest_mailauth.report.text import explain_assertion, one_line
@@ -175,8 +175,7 @@ class Secrets:
 
 
 def _search(place: Place, label: str, secret: str, hidden: tuple[tuple[str, str], ...]) -> Leak | None:
-    # The second look ignores line breaks, since base64 may be split over lines.
-    for data in (place.data, place.data.replace(b"\r", b"").replace(b"\n", b"")):
+    for data in looks(place.data):
         for encoding, form in encodings(secret):
             start = data.find(form)
             if start >= 0:

@@ -193,6 +193,7 @@ def mailauth_oauth(mailauth: MailServers, request: pytest.FixtureRequest) -> Ite
     shared: dict[str, Any] = {"account": mailauth.account, "ca": mailauth.ca}
     with OAuthServer(**shared | _oauth_settings(request.node)) as oauth:
         request.node.stash.setdefault(_issuers, []).append(oauth)
+        mailauth.store.issuers.append(oauth)
         yield oauth
         if request.node.stash.get(_ended_early, False):
             oauth.excuse()

@@ -7,11 +7,20 @@ protocols use; it never parses the protocol, which makes it the second, independ
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
+import html
+import json
+import re
 import secrets
+import string
 from dataclasses import dataclass, field
-from typing import Final, Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote_from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 SHOWN: Final = "<redacted>"
 
@@ -71,37 +80,133 @@ class Account:
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 """From base64 to its form for URLs and file names (RFC 4648 section 5)."""
+_UNESCAPED: Final = ("", "/", "!*'()", "!$&'()*+,;=:")
+"""What is left as it is by programs that percent-encode: nothing, paths, JavaScript, the user part of a URL."""
+_PRINTABLE: Final = frozenset(range(32, 127))
+_SAFE: Final = frozenset(f"{string.ascii_letters}{string.digits}!*+-/".encode())
+"""What may stand in an encoded word everywhere (RFC 2047 section 5)."""
+_HEX: Final = re.compile(r"%[0-9A-F]{2}")
 
 
-@functools.lru_cache(maxsize=256)
-def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the byte forms in which *secret* may travel, each with its name.
+def _percent(raw: bytes) -> Iterator[str]:
+    """Yield the percent-encoded forms (RFC 3986 section 2.1), and those of HTML forms, with ``+`` for a space."""
+    for safe in _UNESCAPED:
+        upper = quote_from_bytes(raw, safe)
+        for form in (upper, _HEX.sub(lambda found: found[0].lower(), upper)):
+            yield form
+            yield form.replace("%20", "+")
 
-    Base64 is searched at its three alignments: the characters that depend on unknown neighbours are cut off.
-    """
-    raw = secret.encode("utf-8", "surrogateescape")
-    forms = [("plain text", raw), ("percent-encoded", quote(secret, safe="").encode())]
-    escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    forms += [("a quoted string", escaped), ("hex", raw.hex().encode()), ("hex", raw.hex().upper().encode())]
-    forms += [(f"UTF-16{end}", secret.encode(f"utf-16-{end.lower()}", "surrogatepass")) for end in ("LE", "BE")]
+
+def _quoted_printable(raw: bytes) -> Iterator[str]:
+    """Yield the form in a body (RFC 2045 section 6.7), and those in an encoded word (RFC 2047 section 4.2)."""
+    yield _equals(raw, _PRINTABLE - {*b"="})
+    for kept in (_PRINTABLE - {*b"=?_"}, _SAFE):
+        yield _equals(raw, kept).replace(" ", "_").replace("=20", "_")
+
+
+def _equals(raw: bytes, kept: AbstractSet[int]) -> str:
+    return "".join(chr(byte) if byte in kept else f"={byte:02X}" for byte in raw)
+
+
+def _apostrophes(parts: Iterable[str]) -> Iterator[str]:
+    """Yield *parts* joined as Python shows an apostrophe: whether it is escaped depends on what else is quoted."""
+    joined = "\0".join(parts)  # which no part holds: it is escaped there
+    yield joined.replace("\0", "'")
+    yield joined.replace("\0", "\\'")
+
+
+def _repr(text: str) -> Iterator[str]:
+    return _apostrophes(repr(f'"{part}')[2:-1] for part in text.split("'"))
+
+
+def _ascii(text: str) -> Iterator[str]:
+    return _apostrophes(ascii(f'"{part}')[2:-1] for part in text.split("'"))
+
+
+def _repr_of_bytes(raw: bytes) -> Iterator[str]:
+    return _apostrophes(repr(b'"' + part)[3:-1] for part in raw.split(b"'"))
+
+
+def _base64(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what is certain of the base64 of a text that holds *raw*, at each of the three alignments."""
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + raw)
         # The first group mixes in the padding, the last may mix in what follows: only the middle is certain.
         middle = encoded[4 if shift else 0 : len(encoded) - 4]
         if len(middle) >= 8:
-            forms += [("base64", middle), ("base64url", middle.translate(_URL_SAFE))]
-    distinct = {form: name for name, form in reversed(forms) if form}
-    return tuple((name, form) for form, name in reversed(distinct.items()))
+            yield "base64", middle
+            yield "base64url", middle.translate(_URL_SAFE)
+
+
+_TEXTS: Final[tuple[tuple[str, Callable[[str], Iterable[str]]], ...]] = (
+    ("a quoted string", lambda text: [text.replace("\\", "\\\\").replace('"', '\\"')]),
+    ("JSON", lambda text: [json.dumps(text, ensure_ascii=way)[1:-1] for way in (True, False)]),
+    ("HTML", lambda text: [html.escape(text), html.escape(text, quote=False), _numbered(text)]),
+    ("Python's repr", _repr),
+    ("Python's ascii", _ascii),
+)
+"""The escaped forms of a text, by their names."""
+_BYTES: Final[tuple[tuple[str, Callable[[bytes], Iterable[str]]], ...]] = (
+    ("percent-encoded", _percent),
+    ("quoted-printable", _quoted_printable),
+    ("Python's repr of bytes", _repr_of_bytes),
+)
+"""The escaped forms of bytes, by their names; they are made of UTF-8 and of ISO-8859-1."""
+
+
+def _numbered(text: str) -> str:
+    """Return *text* escaped for HTML with decimal numbers for quotation marks, as template engines do."""
+    return html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+
+
+@functools.lru_cache(maxsize=1024)
+def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the byte forms in which *secret* may travel or be shown, each once and with its name.
+
+    Base64 is searched at its three alignments: the characters that depend on unknown neighbours are cut off.
+    """
+    text = str(secret)  # a Secret has a repr of its own
+    raw = text.encode("utf-8", "surrogateescape")
+    forms = [("plain text", raw)]
+    with contextlib.suppress(UnicodeEncodeError):
+        forms.append(("ISO-8859-1", text.encode("latin-1")))
+    octets = dict.fromkeys(form for _, form in forms)
+    # Letters and digits are nowhere escaped, and made canaries have nothing else: there are thousands of them.
+    if not (text.isascii() and text.isalnum()):
+        for name, ways in _TEXTS:
+            forms += [(name, form.encode("utf-8", "surrogateescape")) for form in ways(text)]
+        for data in octets:
+            for name, shapes in _BYTES:
+                forms += [(name, form.encode()) for form in shapes(data)]
+    for data in octets:
+        forms += [("hex", data.hex().encode()), ("hex", data.hex().upper().encode())]
+    forms += [(f"UTF-16{end}", text.encode(f"utf-16-{end.lower()}", "surrogatepass")) for end in ("LE", "BE")]
+    for data in octets:
+        forms += _base64(data)
+    distinct: dict[bytes, str] = {}
+    for name, form in forms:
+        distinct.setdefault(form, name)
+    return tuple((name, form) for form, name in distinct.items() if form)
+
+
+def looks(data: bytes) -> Iterator[bytes]:
+    """Yield what is searched for a secret: *data*, and where it has lines, all of them as one.
+
+    Base64 may be split over continuation lines, and quoted-printable by soft line breaks (RFC 2045 section 6.7).
+    """
+    yield data
+    if b"\n" in data or b"\r" in data:
+        joined = data.replace(b"\r", b"")
+        yield joined.replace(b"\n", b"")
+        if b"=\n" in joined:
+            yield joined.replace(b"=\n", b"")
 
 
 def find(secret: str, data: bytes) -> str | None:
-    """Return the name of the encoding under which *secret* stands in *data*, or None.
-
-    Line breaks are ignored on a second look, since base64 may be split over continuation lines.
-    """
-    joined = data.replace(b"\r", b"").replace(b"\n", b"") if b"\n" in data else data
+    """Return the name of the encoding under which *secret* stands in *data*, or None; line breaks hide nothing."""
+    looked = tuple(looks(data))
     for name, form in encodings(secret):
-        if form in data or form in joined:
+        if any(form in one for one in looked):
             return name
     return None
 
@@ -113,12 +218,24 @@ def redact(text: str, hidden: tuple[tuple[str, str], ...]) -> str:
         text: What is about to be shown to somebody.
         hidden: Pairs of value and label, for example ``(password, "<password>")``.
     """
-    for shown, label in _replacements(hidden):
+    for shown, label in replacements(hidden):
         if shown in text:
             text = text.replace(shown, label)
     return text
 
 
 @functools.lru_cache(maxsize=256)
-def _replacements(hidden: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((form.decode("latin-1"), label) for value, label in hidden if value for _, form in encodings(value))
+def replacements(hidden: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return what stands in a text for each hidden value, with its label; the longest first, which may hold others."""
+    forms = [(form, label) for value, label in hidden if value for _, form in encodings(value)]
+    found: dict[str, str] = {}
+    for form, label in forms:
+        # As whoever shows bytes may have decoded them.
+        for text in (
+            form.decode("utf-8", "backslashreplace"),
+            form.decode("utf-8", "surrogateescape"),
+            form.decode("latin-1"),
+            *_repr_of_bytes(form),
+        ):
+            found.setdefault(text, label)
+    return tuple(sorted(found.items(), key=lambda pair: -len(pair[0])))

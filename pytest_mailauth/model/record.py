@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security
-from pytest_mailauth.model.transcript import render
+from pytest_mailauth.model.transcript import hidden_values, presented, render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.hello import ClientHello
 
@@ -64,6 +66,7 @@ class SessionRecord:
         listener: ``"main"``, or the name of another listener of the same trial.
         entries: The facts in order, each with time and layer.
         accounts: The accounts whose secrets are hidden when the record is shown.
+        issued: Returns further secrets to hide, each with the label to show in its place: tokens issued elsewhere.
     """
 
     number: int
@@ -72,6 +75,7 @@ class SessionRecord:
     listener: str
     entries: tuple[e.Entry, ...]
     accounts: tuple[Account, ...] = field(default=(), repr=False)
+    issued: Callable[[], tuple[tuple[str, str], ...]] = field(default=tuple, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"<SessionRecord {self.number} {self.protocol} {self.security}: {len(self.entries)} facts>"
@@ -158,6 +162,11 @@ class SessionRecord:
         """True when a handshake finished on this connection."""
         return any(f.outcome is HandshakeOutcome.COMPLETED for f in self.of(e.HandshakeEnded))
 
+    @property
+    def hidden(self) -> tuple[tuple[str, str], ...]:
+        """What must not be shown: secrets of the accounts, issued ones, and those presented, each with its label."""
+        return (*hidden_values(self.accounts), *self.issued(), *presented(self.entries, self.accounts))
+
     def transcript(self) -> str:
         """Return the session as lines of ``C:`` and ``S:`` with the TLS boundary drawn and secrets hidden."""
-        return render(self.entries, self.accounts)
+        return render(self.entries, self.hidden)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.errors import ClientViolation
-from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.report.text import explain_assertion
 
 if TYPE_CHECKING:
@@ -81,5 +79,4 @@ def fail(server: MailServer, name: str, expected: str, actual: str, compared: Se
         transcript=server.transcript(),
         step=claim.step,
     )
-    accounts = dict.fromkeys(account for session in server.sessions for account in session.accounts)
-    raise ClientViolation(redact(text, hidden_values(accounts)))
+    raise ClientViolation(server.shown(text))

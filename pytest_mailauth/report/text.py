@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model.terms import Verdict
+from pytest_mailauth.model.transcript import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,7 +85,7 @@ def explain_failure(rule_name: str, finding: Finding, transcript: str) -> str:
         KeyError: No rule has this name.
     """
     title = f"{rule_name}: {finding.verdict} ({meaning(finding.verdict)})"
-    return "\n".join([title, *explanation(rule_name, finding, transcript)])
+    return encodable("\n".join([title, *explanation(rule_name, finding, transcript)]))
 
 
 def explain_assertion(
@@ -117,7 +118,7 @@ def explain_assertion(
             text += [f"  {label}:", *(f"    {line}" for line in lines)]
     if transcript is not None:
         text += ["  Transcript:", *shown(transcript)]
-    return "\n".join([*text, labelled("Next step", step)])
+    return encodable("\n".join([*text, labelled("Next step", step)]))
 
 
 def _with_sources(requirement: str, sources: Iterable[str]) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.errors import ConfigError, UnmetExpectations
 from pytest_mailauth.model.events import Stored
-from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.model.transcript import presentable
 from pytest_mailauth.servers.acts import FAULTS, Faults
 from pytest_mailauth.servers.script import MESSAGE
 
@@ -94,8 +93,8 @@ class Scripted:
         unmet = self._script.unmet()
         if unmet:
             sessions = self.sessions
-            hidden = [value for one in sessions for value in hidden_values(one.accounts)]
-            raise UnmetExpectations(redact(tale(unmet, sessions, repr(self)), tuple(dict.fromkeys(hidden))))
+            hidden = tuple(dict.fromkeys(value for one in sessions for value in one.hidden))
+            raise UnmetExpectations(presentable(tale(unmet, sessions, repr(self)), hidden))
 
 
 def tale(unmet: Sequence[Expectation], sessions: Sequence[SessionRecord], server: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.servers.letters import Message
@@ -47,6 +47,15 @@ class Mailbox:
         return message
 
 
+@runtime_checkable
+class IssuesSecrets(Protocol):
+    """Whoever issues secrets and remembers them."""
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Each of them, by a name that may be shown in its place."""
+
+
 class MailStore:
     """Mailboxes by account, and every message that was ever submitted."""
 
@@ -54,7 +63,19 @@ class MailStore:
         self.accounts: list[Account] = list(accounts)
         self.submitted: list[Message] = []
         self.on_delivery: Callable[[], object] = lambda: None
+        self.issuers: list[IssuesSecrets] = []
+        """Who issued further secrets that are not shown either: authorization servers."""
         self._mailboxes: dict[str, dict[str, Mailbox]] = {}
+
+    def hide_issued(self, accepts: object) -> None:
+        """Let the tokens be hidden whose issuer *accepts* belongs to, if it is a method of one."""
+        issuer = getattr(accepts, "__self__", None)
+        if isinstance(issuer, IssuesSecrets) and issuer not in self.issuers:
+            self.issuers.append(issuer)
+
+    def issued(self) -> tuple[tuple[str, str], ...]:
+        """Return every secret that was issued up to now, each with the label to show in its place."""
+        return tuple((str(one), f"<{name}>") for issuer in self.issuers for name, one in issuer.secrets.items())
 
     def mailboxes(self, account: Account) -> dict[str, Mailbox]:
         """Return the mailboxes of *account* by name; INBOX always exists."""

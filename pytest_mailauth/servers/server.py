@@ -8,10 +8,9 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_mailauth.model.canary import Account, redact
+from pytest_mailauth.model.canary import Account
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
 from pytest_mailauth.model.errors import ConfigError, ServerFault
-from pytest_mailauth.model.events import Failed
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import (
     URL_SCHEMES,
@@ -20,13 +19,13 @@ from pytest_mailauth.model.terms import (
     Protocol,
     Security,
 )
-from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.servers.expectations import Scripted
 from pytest_mailauth.servers.inbox import Inbox, ReadsMail
 from pytest_mailauth.servers.mailstore import MailStore
 from pytest_mailauth.servers.pki import CertificateAuthority
 from pytest_mailauth.servers.policy import Policy
 from pytest_mailauth.servers.script import Script
+from pytest_mailauth.servers.showing import ShowsSessions
 from pytest_mailauth.servers.wire.connection import Connection
 from pytest_mailauth.servers.wire.contexts import probe, server_context
 from pytest_mailauth.servers.wire.listener import Listener
@@ -57,7 +56,7 @@ def engine_of(protocol: Protocol) -> Callable[..., Engine]:
             return ImapEngine
 
 
-class MailServer(ReadsMail, Scripted):
+class MailServer(ReadsMail, Scripted, ShowsSessions):
     """One running fake server. Make it with :class:`MailServers` or with the ``mailauth`` fixtures.
 
     Attributes:
@@ -74,6 +73,7 @@ class MailServer(ReadsMail, Scripted):
         self.account = shared.account
         self._shared = shared
         self._name = listener_name
+        shared.store.hide_issued(config.auth.accept_token)
         self._script = Script(self.protocol)
         self._policy = Policy(config, shared.store.accounts, self._script, monotonic)
         context = None
@@ -145,12 +145,15 @@ class MailServer(ReadsMail, Scripted):
         return self._records() if still else self._shared.loop.call(self._records)
 
     def _records(self) -> tuple[SessionRecord, ...]:
+        kind, accounts = (self.protocol, self.security, self._name), tuple(self._store.accounts)
         return tuple(
-            SessionRecord(
-                number, self.protocol, self.security, self._name, tuple(entries), tuple(self._shared.store.accounts)
-            )
+            SessionRecord(number, *kind, tuple(entries), accounts, self._store.issued)
             for number, entries in enumerate(self._listener.records, 1)
         )
+
+    @property
+    def _store(self) -> MailStore:
+        return self._shared.store
 
     @property
     def inbox(self) -> Inbox:
@@ -162,10 +165,6 @@ class MailServer(ReadsMail, Scripted):
 
     def _nothing_more_comes(self) -> bool:
         return all(server.closed for server in self._sources())
-
-    def transcript(self) -> str:
-        """Return the transcripts of all sessions, secrets hidden."""
-        return "\n\n".join(f"session {s.number}\n{s.transcript()}" for s in self.sessions)
 
     def drain(self, timeout: float) -> None:
         """Wait until no client is connected, for at most *timeout* seconds."""
@@ -189,10 +188,8 @@ class MailServer(ReadsMail, Scripted):
             ServerFault: An engine or the wire failed. Our bug; it never passes as a client's behaviour.
         """
         self._shared.raise_loop_errors()
-        for session in self.sessions:
-            for fact in session.of(Failed):
-                # The text of an exception may quote what the client sent.
-                raise ServerFault(f"{self!r} failed inside:\n{redact(fact.error, hidden_values(session.accounts))}")
+        for failure in self.failures:
+            raise ServerFault(failure)
 
 
 def _config(protocol: Protocol, settings: dict[str, Any]) -> ServerConfig:

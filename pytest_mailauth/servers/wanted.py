@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol
-from pytest_mailauth.model.transcript import hidden_values, printable
+from pytest_mailauth.model.transcript import presentable, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,7 +117,7 @@ class Wanted:
                 misses.append("it is not after the earlier one")
             reason = " and ".join(misses) or "the function did not take it"
             subject = _cut(redact(message.subject, hidden))  # in this order: half a password is a leak too
-            told.append((len(misses), f"{number}. to {_addresses(message)}, subject {subject}: {reason}"))
+            told.append((len(misses), f"{number}. to {_addresses(message, hidden)}, subject {subject}: {reason}"))
         nearest = sorted(range(len(told)), key=lambda at: (told[at][0], -at))[:NEAR_MISSES]
         return [told[at][1] for at in sorted(nearest)]
 
@@ -126,8 +126,8 @@ def _cut(text: str) -> str:
     return repr(text) if len(text) <= WIDTH else f"{text[:WIDTH]!r}..."
 
 
-def _addresses(message: Message) -> str:
-    shown = ", ".join(printable(address) for address in message.rcpt_tos[:3])
+def _addresses(message: Message, hidden: tuple[tuple[str, str], ...]) -> str:
+    shown = ", ".join(printable(redact(address, hidden)) for address in message.rcpt_tos[:3])
     more = len(message.rcpt_tos) - 3
     return shown + (f" and {more} more" if more > 0 else "")
 
@@ -147,15 +147,14 @@ def account_of_failure(
     title = f"{wanted.described()} did not arrive " + (
         "and cannot: the servers are closed" if over else f"within {wanted.timeout:g} s"
     )
-    accounts = tuple({id(server.account): server.account for server in servers}.values())
-    hidden = hidden_values(accounts)
+    hidden = tuple(dict.fromkeys(value for server in servers for value in server.hidden))
     lines = wanted.near_misses(messages, hidden)
     arrived = f"  Arrived:   {_counted(len(messages), 'message')}"
     if len(messages) > len(lines):
         arrived += f", of which the nearest {NEAR_MISSES} are"
     text = [title, arrived, *(f"    {line}" for line in lines), *_clients(servers)]
     text.append(f"  Next step: {_advice(messages, servers, blocked_loop=blocked_loop)}")
-    return redact("\n".join(text), hidden)
+    return presentable("\n".join(text), hidden)
 
 
 def _submission(servers: Sequence[MailServer]) -> list[MailServer]:

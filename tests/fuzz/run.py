@@ -23,7 +23,7 @@ from fuzz_plans import ALICE, BOB, GUESS, HIDDEN, MAIL, PASSWORD, Peer, b64, pla
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.terms import Protocol
-from pytest_mailauth.model.transcript import render
+from pytest_mailauth.model.transcript import hidden_values, render
 from pytest_mailauth.servers.engines.contract import Close, Output, Reset, Send, StartTLS
 from pytest_mailauth.servers.engines.imap.engine import MAX_COMMAND, MAX_EARLY_COMMAND, MAX_LINE
 from pytest_mailauth.servers.engines.pop3_syntax import LINE_LIMIT
@@ -101,7 +101,7 @@ class Played:
             texts.append(repr(fact))
         for text in texts:
             for name, secret in self.hidden.items():
-                if find(secret, text.encode("utf-8", "surrogatepass")):
+                if find(secret, _printed(text)):
                     raise Broken(f"the {name} is shown in a {type(fact).__name__}")
 
     def feed(self, pieces):
@@ -177,12 +177,19 @@ def play(seed, number):
             _check_cuts(plan)
 
 
+def _printed(text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Broken(f"{text!r} cannot be printed") from error
+
+
 def _check_transcript(played):
     at = iter(range(len(played.outputs)))
     entries = [e.Entry(float(next(at)), None, fact) for fact in played.outputs if isinstance(fact, e.Fact)]
-    text = render(entries, played.store.accounts)
+    text = render(entries, hidden_values(played.store.accounts))
     for name, secret in played.hidden.items():
-        if find(secret, text.encode("utf-8", "surrogatepass")):
+        if find(secret, _printed(text)):
             raise Broken(f"the {name} is shown in the transcript")
 
 

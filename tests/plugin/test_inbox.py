@@ -19,7 +19,7 @@ import pytest
 import trio
 import trio.testing
 
-from pytest_mailauth import ConfigError, MailServers, MessageNotArrived
+from pytest_mailauth import ClientViolation, ConfigError, MailServers, MessageNotArrived, assert_recipients
 from pytest_mailauth.model.canary import find
 
 BOB = "bob@example.test"
@@ -520,3 +520,31 @@ def test_closed_servers_load_nothing(tmp_path):
         servers.smtp()
     with pytest.raises(RuntimeError, match="the servers are closed"):
         servers.load(tmp_path / "x.eml")
+
+
+def test_a_recipient_that_is_no_utf_8_can_be_printed(server):
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        client.ehlo()
+        client.send(b"MAIL FROM:<a@example.test> SMTPUTF8\r\nRCPT TO:<b\xff@example.test>\r\nDATA\r\n\r\n.\r\n")
+        for _ in range(4):
+            client.getreply()
+    message = server.wait_for_message()
+    assert message.rcpt_tos[0].encode("utf-8", "surrogateescape") == b"b\xff@example.test"
+    with pytest.raises(ClientViolation) as wrong:
+        assert_recipients(server, [BOB])
+    texts = [failure(server, to=BOB, timeout=0), server.transcript(), str(wrong.value), repr(message)]
+    assert [ascii(text) for text in texts if not text.isascii()] == []
+    assert [text for text in texts[:3] if r"b\xff@example.test" not in text] == []
+
+
+def test_the_failure_shows_no_secret_of_an_added_account(mailauth, server):
+    bob, carol = mailauth.add_account(BOB), mailauth.add_account("carol@example.test", password="p@ss wörd 1")
+    submit(server, f"Your password: {bob.password}", to=f"{carol.token}@example.test")
+    with smtplib.SMTP(server.host, server.port, timeout=5) as client:
+        client.ehlo(str(bob.token))
+        client.sendmail("app@example.test", BOB, f"Subject: {carol.password}\r\n\r\n".encode())
+    text = failure(server, subject="x", timeout=0)
+    for secret in (*bob.secrets.values(), *carol.secrets.values()):
+        assert find(secret, text.encode()) is None
+    assert "1. to <token>@example.test, subject 'Your password: <password>'" in text
+    assert "2. to bob@example.test, subject '<password>'" in text

@@ -9,7 +9,8 @@ import smtplib
 
 import pytest
 
-from pytest_mailauth import AuthPolicy, ConfigError
+from pytest_mailauth import AuthPolicy, ConfigError, OAuthServer, assert_commands
+from pytest_mailauth.model.canary import find
 
 
 @pytest.mark.parametrize("protocol", ["smtp", "imap"])
@@ -99,3 +100,42 @@ def test_the_password_of_one_account_does_not_open_another(mailauth):
             client.login(bob.username, mailauth.account.password)
         client.rset()
         client.login(bob.username, bob.password)
+
+
+def said_in_clear(server, *lines):
+    with smtplib.SMTP(server.host, server.port, local_hostname="client.test", timeout=5) as client:
+        for line in lines:
+            client.docmd(line)
+
+
+def test_a_token_that_was_issued_is_hidden_wherever_a_client_sends_it(mailauth, mailauth_oauth):
+    server = mailauth.smtp()
+    token = mailauth_oauth.issue(mailauth.account)
+    said_in_clear(server, f"EHLO {token}", f"NOOP {token.refresh_token}", f"NOOP {mailauth_oauth.client_secret}")
+    transcript = server.transcript()
+    for secret in (token, token.refresh_token, mailauth_oauth.client_secret):
+        assert find(secret, transcript.encode()) is None
+    assert "C: EHLO <access token 1>\n" in transcript
+    assert "C: NOOP <client secret>\n" in transcript
+
+
+def test_the_issuer_that_a_server_asks_is_known_by_its_method(mailauth):
+    with OAuthServer() as first, OAuthServer() as second:
+        for oauth in (first, first, second):
+            server = mailauth.smtp(auth=AuthPolicy(mechanisms=("XOAUTH2",), accept_token=oauth.admits))
+        tokens = [oauth.issue(mailauth.account) for oauth in (first, second)]
+        said_in_clear(server, *(f"NOOP {token}" for token in tokens))
+        assert server.transcript().count("C: NOOP <access token 1>\n") == 2
+
+
+def test_a_token_that_only_a_function_knows_is_hidden_once_it_was_presented(mailauth):
+    token = "eYI9j1ZYQydUgCZ7LECbuH1CM"
+    auth = AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=lambda told, _account: told == token)
+    server = mailauth.smtp(security="implicit", auth=auth)
+    with smtplib.SMTP_SSL(server.host, server.port, context=server.ssl_context(), timeout=5) as client:
+        client.ehlo(token)
+    assert said_to(server, token) is None
+    assert "C: EHLO <secret>\n" in server.transcript()
+    with pytest.raises(AssertionError) as failure:
+        assert_commands(server, ["NOOP"], session=1)
+    assert token not in str(failure.value)

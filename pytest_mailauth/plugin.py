@@ -9,6 +9,7 @@ Fixtures: ``mailauth_smtp``, ``mailauth_pop3``, ``mailauth_imap`` (a ready serve
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -34,9 +35,14 @@ OAUTH_MARKER = (
 )
 TRANSCRIPT_LINES = 200
 """Lines of each server's transcript in the report of a failure; of a longer one the middle is left out."""
+SHARED_SERVERS = 5
+"""Servers of ``mailauth_factory`` whose transcripts are in the report of a failure: those that were made last."""
 _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
+_factory = pytest.StashKey["MailServers"]()
+_running = pytest.StashKey[pytest.Item]()
+_began = pytest.StashKey[float]()
 _ended_early = pytest.StashKey[bool]()
 _issuers = pytest.StashKey[list["OAuthServer"]]()
 _controls = pytest.StashKey[dict[str, Any]]()
@@ -111,7 +117,7 @@ def _oauth_settings(item: pytest.Item) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def mailauth_factory() -> Iterator[MailServers]:
+def mailauth_factory(request: pytest.FixtureRequest) -> Iterator[MailServers]:
     """Make servers for the whole session, each with accounts and messages of its own. Safe under ``@given``.
 
     Use each server as a context manager: ``with mailauth_factory.smtp(...) as server:``.
@@ -119,6 +125,7 @@ def mailauth_factory() -> Iterator[MailServers]:
     from pytest_mailauth.servers.server import MailServers
 
     with MailServers(isolated=True) as servers:
+        request.session.stash[_factory] = servers
         yield servers
 
 
@@ -232,30 +239,55 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     return result
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember which test runs, and since when."""
+    item.config.stash[_running] = item
+    item.stash[_began] = time.monotonic()
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> Generator[None, list[list[str]], Any]:
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str]], Any]:
     """Keep pytest from comparing passwords and tokens in the open."""
     told = yield
     if "pytest_mailauth.model.canary" not in sys.modules:
         return told  # nobody can have made a Secret
-    from pytest_mailauth.report.concealment import conceal_comparison
+    from pytest_mailauth.report.concealment import conceal_comparison, conceal_texts
 
+    item = config.stash.get(_running, None)
+    if item is not None and isinstance(left, str) and isinstance(right, str):
+        clean = conceal_texts(left, right, _hidden(item))
+        if clean is not None:
+            told = item.ihook.pytest_assertrepr_compare(config=config, op=op, left=clean[0], right=clean[1])
     return conceal_comparison(told, op, left, right)
+
+
+def _used(item: pytest.Item) -> list[MailServer]:
+    """Return the servers that a test used: its own, and the last of those of the session that it spoke to."""
+    own = [server for servers in item.stash.get(_servers, []) for server in servers.servers]
+    factory = item.session.stash.get(_factory, None)
+    if factory is None:
+        return own
+    from pytest_mailauth.servers.showing import seen_since
+
+    return own + seen_since((*factory.servers, *factory.recent), item.stash.get(_began, 0.0))[-SHARED_SERVERS:]
 
 
 def _hidden(item: pytest.Item) -> tuple[tuple[str, str], ...]:
     """Return the secrets of a test, each with the label that is shown in its place."""
     secrets = (getattr(item, "funcargs", None) or {}).get("mailauth_secrets")
-    if secrets is not None:
-        return tuple(secrets.hidden)
-    environments = item.stash.get(_servers, None)
-    if not environments:
-        return ()
-    from pytest_mailauth.model.transcript import hidden_values
+    hidden = list(secrets.hidden) if secrets is not None else []
+    factory = item.session.stash.get(_factory, None)
+    if factory is not None:
+        from pytest_mailauth.servers.showing import hidden_of
 
-    accounts = hidden_values(account for servers in environments for account in servers.store.accounts)
-    issued = [issuer.secrets for issuer in item.stash.get(_issuers, [])]
-    return (*accounts, *((secret, f"<{name}>") for secrets in issued for name, secret in secrets.items()))
+        for servers in item.stash.get(_servers, []):
+            hidden += hidden_of(servers.store, (session for one in servers.servers for session in one.sessions))
+        for server in (*factory.servers, *factory.recent):
+            hidden += server.hidden
+    return tuple(dict.fromkeys(hidden))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -272,11 +304,10 @@ def pytest_runtest_makereport(
         report.longrepr = cast("Any", conceal_report(report.longrepr, hidden))
     # Our own assertions carry the transcript in their text.
     if report.failed and call.excinfo is not None and call.excinfo.typename != "ClientViolation":
-        from pytest_mailauth.report.text import shown
+        for server in _used(item):
+            if server.sessions:
+                from pytest_mailauth.report.text import shown
 
-        for servers in item.stash.get(_servers, []):
-            for server in servers.servers:
-                if server.sessions:
-                    lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
-                    report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
+                lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
+                report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
     return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,7 +26,7 @@ from pytest_mailauth.servers.mailstore import MailStore
 from pytest_mailauth.servers.pki import CertificateAuthority
 from pytest_mailauth.servers.policy import Policy
 from pytest_mailauth.servers.script import Script
-from pytest_mailauth.servers.showing import ShowsSessions
+from pytest_mailauth.servers.showing import RECENT, ShowsSessions
 from pytest_mailauth.servers.wire.connection import Connection
 from pytest_mailauth.servers.wire.contexts import probe, server_context
 from pytest_mailauth.servers.wire.listener import Listener
@@ -225,6 +226,7 @@ class MailServers(ReadsMail):
         self.store = MailStore((self.account,))
         self._inbox = Inbox(self.store, self.loop)
         self._servers: list[MailServer] = []
+        self.recent: deque[MailServer] = deque(maxlen=RECENT if isolated else 0)
         self._environments: weakref.WeakSet[MailServers] = weakref.WeakSet()
         self._closed = False
 
@@ -301,6 +303,7 @@ class MailServers(ReadsMail):
             # A session makes thousands of servers under Hypothesis: those that are closed are let go.
             self._servers = [one for one in self._servers if not one.closed]
         self._servers.append(server)
+        self.recent.append(server)
         return server
 
     def smtp(self, **settings: Any) -> MailServer:

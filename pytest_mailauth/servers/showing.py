@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.events import Failed
 from pytest_mailauth.model.transcript import hidden_values, presentable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.servers.mailstore import MailStore
+    from pytest_mailauth.servers.server import MailServer
+
+RECENT: Final = 20
+"""Servers that are remembered after they were closed, where each has its own accounts: thousands may be made."""
 
 
 class ShowsSessions:
@@ -28,8 +34,7 @@ class ShowsSessions:
     @property
     def hidden(self) -> tuple[tuple[str, str], ...]:
         """What must not be shown, each with the label to show in its place: secrets of its accounts and sessions."""
-        sessions = [value for session in self.sessions for value in session.hidden]
-        return tuple(dict.fromkeys((*hidden_values(self._store.accounts), *sessions)))
+        return hidden_of(self._store, self.sessions)
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -45,3 +50,18 @@ class ShowsSessions:
         """Return the transcripts of all sessions, secrets hidden."""
         # Once more together: what one session presented may stand in another.
         return self.shown("\n\n".join(f"session {s.number}\n{s.transcript()}" for s in self.sessions))
+
+
+def hidden_of(store: MailStore, sessions: Iterable[SessionRecord]) -> tuple[tuple[str, str], ...]:
+    """Return what must not be shown: secrets of the accounts, issued ones, and those that clients presented."""
+    own = (*hidden_values(store.accounts), *store.issued())
+    return tuple(dict.fromkeys((*own, *(value for session in sessions for value in session.hidden))))
+
+
+def seen_since(servers: Iterable[MailServer], moment: float) -> list[MailServer]:
+    """Return those of *servers* that a client spoke to since *moment*, in seconds on the monotonic clock."""
+
+    def was_seen(server: MailServer) -> bool:
+        return any(session.entries and session.entries[-1].at >= moment for session in server.sessions)
+
+    return [server for server in dict.fromkeys(servers) if was_seen(server)]

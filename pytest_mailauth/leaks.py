@@ -126,10 +126,11 @@ class Secrets:
         """What must not be shown, each with the label to show in its place."""
         return tuple((str(secret), f"<{label}>") for label, secret in self.known().items())
 
-    def assert_absent(self, *where: object, frame_locals: bool = False) -> None:
+    def assert_absent(self, *where: object, frame_locals: bool = False, attributes: bool = False) -> None:
         """Assert that none of the secrets is found in any of these places, in any encoding that mail uses.
 
-        Encodings: plain, quoted, percent-encoded, hex, UTF-16LE, and base64 at any alignment, also over line breaks.
+        Encodings: plain, ISO-8859-1, UTF-16, quoted strings, JSON, HTML, Python's ``repr`` and ``ascii`` of text and
+        bytes, percent-encoded, quoted-printable, hex, and base64 at any alignment; the last two over line breaks too.
 
         Args:
             where: Any mix of
@@ -148,10 +149,14 @@ class Secrets:
                 - any other object: its ``repr`` and ``str``.
             frame_locals: Whether the ``repr`` of every local variable in the frames of a traceback is searched too, as
                 reporters of errors and ``pytest --showlocals`` print it. Default False.
+            attributes: Whether the attributes of objects are searched too, and those of the objects they hold, four
+                deep: of objects that are given, of arguments and attributes of exceptions, of what log records carry.
+                For what is pickled or serialised whole; a client itself may well know its password. Default False.
+                No property is asked; modules, functions and classes are left out.
 
         Raises:
             ClientViolation: A secret was found. The text says which, where and in which encoding, and does not show it.
-            ConfigError: There is nowhere to look, or a path does not exist.
+            ConfigError: There is nowhere to look, a path does not exist, or too many objects hang together.
         """
         __tracebackhide__ = True
         if not where:
@@ -161,7 +166,7 @@ class Secrets:
         found: dict[tuple[str, str], Leak] = {}
         searched: dict[str, None] = {}
         for one in where:
-            captured = list(places(one, frame_locals=frame_locals))
+            captured = list(places(one, frame_locals=frame_locals, attributes=attributes))
             put_back(one, captured, lambda text: redact(text, hidden))
             for place in captured:
                 searched[place.root] = None

@@ -5,10 +5,12 @@ A row a kind of object. What is found is bytes with the name of the place, and n
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
 import traceback
+import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,6 +21,15 @@ import pytest
 
 from pytest_mailauth.model.errors import ConfigError
 
+DEPTH: Final = 4
+"""How many objects may stand within each other whose attributes are looked at."""
+MOST: Final = 20_000
+"""Objects that are looked at in one walk."""
+_NOT_ENTERED: Final = frozenset(
+    {"_pytest", "pytest", "pytest_mailauth", "asyncio", "logging", "socket", "ssl", "threading"}
+)
+"""Top-level packages whose objects keep their attributes to themselves: machinery that leads to everything else, and
+our own, which hold secrets and do not show them."""
 _PHASES: Final = ("setup", "call", "teardown")
 
 
@@ -30,17 +41,18 @@ class Place(NamedTuple):
     data: bytes
 
 
-def places(thing: object, *, frame_locals: bool = False) -> Iterator[Place]:
+def places(thing: object, *, frame_locals: bool = False, attributes: bool = False) -> Iterator[Place]:
     """Yield every text that can be got out of *thing*.
 
     Args:
         thing: What to look into.
         frame_locals: Whether the local variables in the frames of tracebacks are shown too.
+        attributes: Whether the attributes of objects are looked into, and those of the objects they hold.
 
     Raises:
-        ConfigError: A path does not exist.
+        ConfigError: A path does not exist, or attributes lead to everything there is.
     """
-    walk = _Walk(frame_locals=frame_locals)
+    walk = _Walk(frame_locals=frame_locals, attributes=attributes)
     root = walk.named(thing)
     for name, data in walk.into(thing, root):
         yield Place(root, name, data)
@@ -57,15 +69,34 @@ def put_back(thing: object, taken: Sequence[Place], clean: Callable[[str], str])
             stream.flush()
 
 
+def _may_be_entered(thing: object) -> bool:
+    kind = type(thing)
+    if isinstance(thing, type | types.ModuleType | types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+        return False
+    return str(getattr(kind, "__module__", "")).partition(".")[0] not in _NOT_ENTERED
+
+
+def _attributes_of(thing: object) -> Iterator[tuple[str, object]]:
+    """Yield what *thing* keeps in its dictionary and its slots. No property and no method of its class is called."""
+    for kind in type(thing).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, types.MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # a slot that was never filled
+                    yield name, member.__get__(thing)
+            elif name == "__dict__" and isinstance(member, types.GetSetDescriptorType):
+                yield from tuple(member.__get__(thing).items())
+
+
 _Texts = Iterator[tuple[str, bytes]]
 
 
 class _Walk:
     """One walk through an object and what it holds. Nothing is entered twice."""
 
-    def __init__(self, *, frame_locals: bool) -> None:
+    def __init__(self, *, frame_locals: bool, attributes: bool) -> None:
         self._frame_locals = frame_locals
         self._entered: dict[int, object] = {}
+        self._depth = 0 if attributes else DEPTH
 
     def named(self, thing: object) -> str:
         """Return what the thing is called in front of people."""
@@ -103,6 +134,19 @@ class _Walk:
                 yield from enter(self, thing, name)
                 return
         yield from self._shown(thing, name)
+        yield from self._attributes(thing, name)
+
+    def _attributes(self, thing: object, name: str) -> _Texts:
+        if self._depth == DEPTH or not _may_be_entered(thing):
+            return
+        if len(self._entered) > MOST:
+            raise ConfigError(f"more than {MOST} objects hang together with {name}; give what is logged or sent of it")
+        self._depth += 1
+        try:
+            for key, value in _attributes_of(thing):
+                yield from self.into(value, f"{name}, {key}")
+        finally:
+            self._depth -= 1
 
     def _shown(self, thing: object, name: str) -> _Texts:
         for word, show in (("repr", repr), ("text", str)):
@@ -142,7 +186,7 @@ class _Walk:
                 yield from self.into(other, f"{name}, {type(other).__name__} behind it")
         # Last: the members of a group are among its arguments.
         yield from self.into(error.args, f"{name}, args")
-        for key, value in vars(error).items():
+        for key, value in _attributes_of(error):
             yield from self.into(value, f"{name}, {key}")
 
     def _path(self, path: Path, name: str) -> _Texts:

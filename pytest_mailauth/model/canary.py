@@ -100,7 +100,7 @@ def _percent(raw: bytes) -> Iterator[str]:
 def _quoted_printable(raw: bytes) -> Iterator[str]:
     """Yield the form in a body (RFC 2045 section 6.7), and those in an encoded word (RFC 2047 section 4.2)."""
     yield _equals(raw, _PRINTABLE - {*b"="})
-    for kept in (_PRINTABLE - {*b"=?_"}, _SAFE):
+    for kept in (_PRINTABLE - {*b"=?_"}, _PRINTABLE - {*b"=_"}, _SAFE):
         yield _equals(raw, kept).replace(" ", "_").replace("=20", "_")
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import json
 import logging
+import quopri
+import re
 import smtplib
 import subprocess
 import sys
 import warnings
-from urllib.parse import quote
+from email import quoprimime
+from urllib.parse import quote, quote_plus, urlencode
+from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_mailauth import Account, ClientViolation, ConfigError, Secret, Secrets
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import encodings, find, redact
 from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.report.concealment import conceal_comparison, conceal_report
 
@@ -109,6 +117,64 @@ ENCODED = {
     "base64url": lambda secret: base64.urlsafe_b64encode(secret.encode()),
     "percent-encoded": lambda secret: quote(secret, safe=""),
 }
+
+
+AWKWARD = "p@ss wörd\"1 it's~<2>&=\\?/+_"
+FORMS = {
+    "repr of bytes": lambda text: repr(text.encode()),
+    "repr of bytes with both": lambda text: repr(b"'" + text.encode() + b'"'),
+    "repr": repr,
+    "ascii": ascii,
+    "JSON": json.dumps,
+    "JSON in UTF-8": lambda text: json.dumps(text, ensure_ascii=False),
+    "HTML": html.escape,
+    "HTML text": lambda text: html.escape(text, quote=False),
+    "HTML with numbers": lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    "XML": lambda text: ET.tostring(ET.Element("a", b=text), "unicode").replace("'", "&#x27;"),
+    "form": lambda text: urlencode({"password": text}),
+    "quote": quote,
+    "quote_plus": quote_plus,
+    "lower-case percent": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+    "encodeURIComponent": lambda text: quote(text, safe="!*'()~"),
+    "ISO-8859-1": lambda text: text.encode("latin-1"),
+    "base64 of ISO-8859-1": lambda text: base64.b64encode(b"\0a\0" + text.encode("latin-1")),
+    "quoted-printable": lambda text: quopri.encodestring(text.encode()),
+    "quoted-printable in two lines": lambda text: quopri.encodestring(b"x" * 65 + text.encode()),
+    "quoted-printable of ISO-8859-1": lambda text: quopri.encodestring(text.encode("latin-1")),
+    "Q of email": lambda text: quoprimime.header_encode(text.encode(), "utf-8"),
+    "Q of quopri": lambda text: quopri.encodestring(text.encode(), header=True),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "hex": lambda text: text.encode().hex(),
+    "IMAP": lambda text: 'a LOGIN b "' + text.replace("\\", "\\\\").replace('"', '\\"') + '"',
+    "SMTP debug": lambda text: f"send: {f'NOOP {text}'.encode()!r}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [AWKWARD, 'p@ss wörd"1', "it's wörd 2", "grün€ welle", "plain and simple"])
+def test_every_form_is_found_and_not_shown(mailauth_secrets, found, form, secret):
+    secret = secret.replace("€", "Ü") if "ISO" in form else secret  # which has no euro sign
+    shown = FORMS[form](secret)
+    mailauth_secrets.watch("phrase", secret)
+    assert "- phrase, in the" in found(shown)
+    text = shown if isinstance(shown, str) else shown.decode("utf-8", "backslashreplace")
+    if "lines" not in form and "base64" not in form:
+        assert find(secret, redact(text, mailauth_secrets.hidden).encode()) is None
+
+
+def test_the_forms_of_letters_and_digits_are_few():
+    forms = [form for _, form in encodings("Pw0123456789abcdef")]
+    assert len(forms) == len(set(forms)) == 7
+
+
+@given(st.text(min_size=8))
+def test_every_secret_has_distinct_forms(secret):
+    forms = [form for _, form in encodings(secret)]
+    assert len(forms) == len(set(forms))
+    assert find(secret, b"x" + secret.encode() + b"y") is not None
+    assert find(secret, repr(secret).encode()) is not None
+    assert find(secret, repr(secret.encode()).encode()) is not None
+    assert secret not in redact(f"x{secret}y", ((secret, "<>"),)) or secret in "x<>y"
 
 
 @pytest.mark.parametrize("encoding", ENCODED)
@@ -276,6 +342,51 @@ def test_values(mailauth_secrets, found):
     endless.append(endless)
     mailauth_secrets.assert_absent(endless)
     mailauth_secrets.assert_absent("\ud800 lone surrogate")
+
+
+class Holds:
+    def __init__(self, **held):
+        vars(self).update(held)
+
+    def __repr__(self):
+        return "<Holds>"
+
+    @property
+    def never_asked(self):
+        raise AssertionError("a property was called")
+
+
+class Slotted:
+    __slots__ = ("empty", "held")
+
+    def __init__(self, held):
+        self.held = held
+
+
+def test_attributes_are_searched_when_asked_for(mailauth_secrets, found):
+    password = str(mailauth_secrets.password)
+    request = Holds(headers={"Authorization": Slotted(password)})
+    request.itself = request
+    record = LOGGER.makeRecord("app.mail", logging.INFO, "f", 1, "%r", (request,), None)
+    failed = raised(ValueError("no", request))
+    failed.holds = Slotted([1])
+    for where in (request, failed, record, [request], Slotted(request)):
+        mailauth_secrets.assert_absent(where)
+        assert "headers, 'Authorization', held, as plain text: <password>" in found(where, attributes=True)
+    mailauth_secrets.assert_absent(mailauth_secrets, mailauth_secrets.account, len, Holds, logging, attributes=True)
+
+
+def test_attributes_are_followed_for_four_objects_and_no_further(mailauth_secrets, found):
+    held = Holds(key=str(mailauth_secrets.token))
+    for _ in range(3):
+        held = Holds(inner=held)
+    assert "the Holds, inner, inner, inner, key" in found(held, attributes=True)
+    mailauth_secrets.assert_absent(Holds(inner=held), attributes=True)
+
+
+def test_attributes_that_lead_everywhere_are_no_proof(mailauth_secrets):
+    with pytest.raises(ConfigError, match="more than 20000 objects hang together with the Holds, all, item"):
+        mailauth_secrets.assert_absent(Holds(all=[Holds() for _ in range(20_002)]), attributes=True)
 
 
 def test_many_findings_are_counted(found, mailauth_secrets):

@@ -15,17 +15,26 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_URL: Final = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s<>\"\x00-\x1f\x7f]+")
-"""A URL with an authority (RFC 3986 section 3) and what may be written behind it."""
+_URL: Final = re.compile(
+    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,31}://"
+    r"[^\s<>\"\x00-\x1f\x7f\u201c-\u201f\u00ab\u00bb\u2039\u203a\u3001\u3002\u3008-\u3011\uff08\uff09\uff0c\uff1b]+"
+)
+"""A URL with an authority (RFC 3986 section 3) and what may be written behind it; quotation marks of any language and
+full-width punctuation end it, since nobody sends them unencoded within a URL."""
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://\S")
 _ADDRESS: Final = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,255}")
-_ENDS_SENTENCE: Final = frozenset(".,;:!?'*_")
+_ENDS_SENTENCE: Final = frozenset(".,;:!?'*_\u2018\u2019\u201a\u2026\uff01\uff1a\uff1f")
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{"}
 
 _CODE: Final = re.compile(
     r"""
-    (?<![\w\#$€£¥/=.,+&%-])                       # nothing it would be a part of: a word, a number, a path
+    (?:
+        (?<![\w\#$€£¥/=.,+&%-]) (?<![$€£¥][ ])     # nothing it would be a part of: a word, a number, a path, a price
+        (?<!(?:CURRENCY)[ ]) (?<!(?i:euro)[ ])
+      | (?i:(?<=\bcode=)|(?<=\botp=)|(?<=\bpin=)|(?<=\btan=))
+    )
     (?:[A-Z]-(?=\d))?                             # "G-123456"
+    (?!(?:\d+(?:CURRENCY)|(?:CURRENCY)\d+)\b)
     (?P<code>
         \d{4}[ -]\d{4} | \d{3}[ -]\d{3}           # digits in two groups
       | \d{4,8}                                   # digits
@@ -33,10 +42,13 @@ _CODE: Final = re.compile(
       | (?=\d{0,9}[A-Z])(?=[A-Z]{0,9}\d)[A-Z0-9]{6,10}
     )
     (?![\w/%€=@&+-] | [.,:]\d | [ ]\d)            # nor does it go on
-    """,
+    (?![ ]?(?:[$€£¥] | (?:CURRENCY|(?i:euros?|dollars?))\b))
+    """.replace("CURRENCY", "AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HUF|INR|JPY|NOK|PLN|SEK|USD|ZAR"),  # ISO 4217
     re.VERBOSE | re.ASCII,
 )
 _COPYRIGHT: Final = re.compile(r"(?:©|\(c\)|copyright)\s{0,8}(?:\d{4}\s{0,4}[-\u2013]\s{0,4})?\d{4}", re.IGNORECASE)
+_SPACES: Final = str.maketrans("\u00a0\u202f", "  ")
+"""Spaces at which no line is broken, as they stand between the groups of a number and before a currency."""
 _BEFORE_DIGITS: Final = re.compile(r"\d ")
 
 _HIDDEN: Final = frozenset({"script", "style", "head", "title", "template"})
@@ -72,9 +84,34 @@ def _trimmed(url: str) -> str:
         end -= 1
 
 
+def unflowed(text: str, *, delsp: bool) -> str:
+    r"""Return text of the format "flowed" with each of its paragraphs on one line (RFC 3676 sections 4.1 to 4.5).
+
+    Args:
+        text: The text, lines ending in ``"\n"``.
+        delsp: Whether the space is deleted that says that a line goes on.
+    """
+    lines: list[list[str]] = []
+    goes_on, last_depth = False, 0
+    for line in text.split("\n"):
+        content = line.lstrip(">")
+        depth = len(line) - len(content)
+        content = content.removeprefix(" ")  # it was put there so that the line begins with no quote mark
+        is_signature = content == "-- "
+        if goes_on and depth == last_depth and not is_signature:
+            lines[-1].append(content)
+        else:
+            lines.append([">" * depth + " " * bool(depth), content])
+        goes_on, last_depth = content.endswith(" ") and not is_signature, depth
+        if goes_on and delsp:
+            lines[-1][-1] = content[:-1]
+    return "\n".join("".join(pieces) for pieces in lines)
+
+
 def codes(text: str) -> tuple[str, ...]:
     """Return the one-time codes of *text* in order; :attr:`Message.codes` says what counts as one."""
-    return tuple(_codes(_COPYRIGHT.sub(" ", _ADDRESS.sub(" @ ", _URL.sub(" / ", text)))))
+    spaced = text.translate(_SPACES)
+    return tuple(_codes(_COPYRIGHT.sub(" ", _ADDRESS.sub(" @ ", _URL.sub(" / ", spaced)))))
 
 
 def _codes(text: str) -> Iterator[str]:

@@ -133,7 +133,11 @@ class ReadsMail:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages that clients submitted to the servers of this environment, in order of arrival."""
+        """The messages that clients submitted to the servers of this environment, in order of arrival.
+
+        What a client stores with IMAP's APPEND was not submitted: ``session.stored`` says that it came, and IMAP hands
+        it out.
+        """
         return self.inbox.settled()
 
     def wait_for_message(

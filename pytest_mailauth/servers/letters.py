@@ -12,6 +12,7 @@ import email.header
 import email.parser
 import email.policy
 import email.utils
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message as Part
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import EmailMessage
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SEPARATE: Final = "message/"
 """Parts of these types hold a message of their own, which is an attachment and never looked into."""
 
@@ -85,11 +87,11 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Message:
-    r"""A message as a server took it over.
+    r"""A message that a client submitted. What it stores with IMAP's APPEND was not submitted, and is none of these.
 
     Attributes:
         content: The message as it crossed the wire, dot-stuffing removed, lines ending in CRLF.
-        mail_from: The envelope sender; empty for an appended message.
+        mail_from: The envelope sender; empty for the null reverse-path ``<>`` (RFC 5321 section 4.5.5).
         rcpt_tos: The envelope recipients, BCC included.
         authenticated_as: Login name of the submitting client, or None.
         over_tls: Whether it came in over TLS.
@@ -132,6 +134,14 @@ class Message:
         return _body(self._parts, "text/plain")
 
     @cached_property
+    def _unflowed(self) -> str:
+        """The text body with flowed lines joined."""
+        part = _first(self._parts, "text/plain")
+        if part is None or _parameter(part, "format") != "flowed":
+            return self.text
+        return gleaning.unflowed(self.text, delsp=_parameter(part, "delsp") == "yes")
+
+    @cached_property
     def html(self) -> str:
         r"""The first ``text/html`` body, decoded, lines ending in ``"\n"``; empty when there is none."""
         return _body(self._parts, "text/html")
@@ -141,9 +151,10 @@ class Message:
         """Absolute links, each once: those of the HTML body in order, then the URLs that stand in the text body.
 
         Of the HTML, the ``href`` of ``a`` and ``area``, and URLs that stand in text outside such elements. Absolute
-        means ``scheme://``; ``mailto:``, ``cid:`` and relative links are left out.
+        means ``scheme://``; ``mailto:``, ``cid:`` and relative links are left out. Where a line of the text body goes
+        on in the next one (``format=flowed``, RFC 3676), so does a link.
         """
-        return tuple(dict.fromkeys((*gleaning.page(self.html).links, *gleaning.urls(self.text))))
+        return tuple(dict.fromkeys((*gleaning.page(self.html).links, *gleaning.urls(self._unflowed))))
 
     @cached_property
     def codes(self) -> tuple[str, ...]:
@@ -152,10 +163,11 @@ class Message:
         A code stands alone, outside links and addresses, and is one of: 4 to 8 digits; two groups of 3 or of 4 digits
         with a space or hyphen between, which is left out; 6 to 10 upper-case letters and digits with at least one of
         each; two groups of 3 to 5 of them, equally long, joined by a hyphen, with at least one digit. No code is what
-        touches ``#``, ``%``, ``/``, a currency sign or further digits (dates, amounts, phone numbers), nor the year
-        after a copyright sign. ``G-123456`` is read as ``123456``.
+        touches ``#``, ``%``, ``/``, ``=`` or further digits (dates, phone numbers), what stands beside a currency
+        (``1234 EUR``), nor the year after a copyright sign. ``G-123456`` is read as ``123456``, and so are
+        ``code=123456`` and the same with ``otp``, ``pin`` and ``tan``.
         """
-        seen = (self.subject, self.text, gleaning.page(self.html).text)
+        seen = (self.subject, self._unflowed, gleaning.page(self.html).text)
         return tuple(dict.fromkeys(code for text in seen for code in gleaning.codes(text)))
 
     @cached_property
@@ -223,17 +235,27 @@ def _is_attachment(part: Part) -> bool:
     return part.get_content_maintype() != "text"
 
 
+def _first(parts: tuple[Part, ...], content_type: str) -> Part | None:
+    return next((part for part in parts if part.get_content_type() == content_type and not _is_attachment(part)), None)
+
+
 def _body(parts: tuple[Part, ...], content_type: str) -> str:
-    for part in parts:
-        if part.get_content_type() == content_type and not _is_attachment(part):
-            return _text(part).replace("\r\n", "\n").replace("\r", "\n")
-    return ""
+    part = _first(parts, content_type)
+    return "" if part is None else _text(part).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parameter(part: Part, name: str) -> str:
+    """Return a parameter of the content type in lower case; empty when there is none, or none that can be read."""
+    try:
+        return str(part.get_param(name, "")).lower()
+    except (LookupError, ValueError):  # RFC 2231 parameters numbered beyond reason
+        return ""
 
 
 def _text(part: Part) -> str:
     data = _payload(part)
     try:
-        return data.decode(part.get_content_charset("utf-8"), "replace")
+        return _without_surrogates(data.decode(part.get_content_charset("utf-8"), "replace"))
     except (LookupError, ValueError):  # no such charset, one that is none of text, or parameters beyond reason
         return data.decode("utf-8", "replace")
 
@@ -255,6 +277,11 @@ def _filename(part: Part) -> str:
 def _decoded(value: str) -> str:
     """Return a header value with its encoded words decoded (RFC 2047), or as it is when they are malformed."""
     try:
-        return str(email.header.make_header(email.header.decode_header(value)))
+        return _without_surrogates(str(email.header.make_header(email.header.decode_header(value))))
     except (email.errors.HeaderParseError, LookupError, ValueError):
-        return value
+        return _without_surrogates(value)
+
+
+def _without_surrogates(text: str) -> str:
+    """Return *text* with a replacement character for each lone surrogate, which some charsets encode (UTF-7)."""
+    return _SURROGATE.sub("\ufffd", text)

@@ -548,3 +548,20 @@ def test_the_failure_shows_no_secret_of_an_added_account(mailauth, server):
         assert find(secret, text.encode()) is None
     assert "1. to <token>@example.test, subject 'Your password: <password>'" in text
     assert "2. to bob@example.test, subject '<password>'" in text
+
+
+def test_what_is_appended_was_not_submitted(mailauth):
+    server = mailauth.imap(security="implicit")
+    with imaplib.IMAP4_SSL(server.host, server.port, ssl_context=server.ssl_context(), timeout=5) as client:
+        client.login(server.account.username, server.account.password)
+        assert client.append("INBOX", None, None, b"Subject: draft\r\n\r\n")[0] == "OK"
+        client.select("INBOX")
+        assert client.search(None, "ALL") == ("OK", [b"1"])
+    assert server.messages == ()
+    assert [stored.recipients for session in server.sessions for stored in session.stored] == [()]
+
+
+def test_the_null_reverse_path_is_an_empty_sender(server):
+    with smtplib.SMTP(server.host, server.port, timeout=5) as client:
+        client.sendmail("", [BOB], "Subject: Bounce\r\n\r\n")
+    assert server.wait_for_message().mail_from == ""

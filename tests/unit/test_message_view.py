@@ -169,6 +169,13 @@ def test_an_eml_is_saved_as_it_came(welcome, tmp_path):
         ("myapp://confirm?token=1 HTTPS://A.TEST", ["myapp://confirm?token=1", "HTTPS://A.TEST"]),
         ("**https://a.test/x**", ["https://a.test/x"]),
         ("mailto:a@b.test www.a.test a://. http:// ://x //a.test", []),
+        (
+            "\u201chttps://a.test/1\u201d \u201ehttps://a.test/2\u201c, \u00abhttps://a.test/3\u00bb. \u2018https://a.test/4\u2019",
+            [f"https://a.test/{n}" for n in range(1, 5)],
+        ),
+        ("https://a.test/L\u2019Équipe\u2019s\u2026", ["https://a.test/L\u2019Équipe\u2019s"]),
+        ("请访问 https://a.test/c\u3002谢谢\uff08https://a.test/d\uff09", ["https://a.test/c", "https://a.test/d"]),
+        ("https://\u201c https://\u201dx", []),
     ],
 )
 def test_urls_in_text(text, found):
@@ -196,6 +203,45 @@ def test_a_link_stands_once():
     assert html.links == ("https://a.test",)
 
 
+def flowed(text, parameters="; delsp=yes"):
+    head = f"Content-Type: text/plain; charset=utf-8; Format=Flowed{parameters}\r\n\r\n"
+    return Message((head + text.replace("\n", "\r\n")).encode())
+
+
+def test_a_link_goes_on_where_its_line_does():
+    message = flowed("see https://a.test/aaaa \nbbbb \ncccc now, \nplease\n")
+    assert message.links == ("https://a.test/aaaabbbbcccc",)
+    assert message.text == "see https://a.test/aaaa \nbbbb \ncccc now, \nplease\n"
+    assert flowed("https://a.test/aaaa \nbbbb", "").links == ("https://a.test/aaaa",)
+    assert flowed("Your code: 12 \n3456", "; delsp=YES").codes == ("123456",)
+
+
+@pytest.mark.parametrize(
+    ("text", "delsp", "shown"),
+    [
+        ("a \nb\nc", False, "a b\nc"),
+        ("a \nb\nc", True, "ab\nc"),
+        ("a  \nb", True, "a b"),
+        ("a \n\nb", False, "a \nb"),
+        ("> a \n> b \n>> c \nd", False, "> a b \n>> c \nd"),
+        (" >a \n >b", False, ">a >b"),
+        ("a \n-- \nb", False, "a \n-- \nb"),
+        ("> a \n> -- \n> b", True, "> a\n> -- \n> b"),
+        ("a ", True, "a"),
+        ("", False, ""),
+    ],
+)
+def test_lines_that_flow(text, delsp, shown):
+    assert gleaning.unflowed(text, delsp=delsp) == shown
+
+
+@given(st.text(alphabet="> -a\n"), st.booleans())
+def test_only_spaces_quote_marks_and_line_ends_are_lost(text, delsp):
+    shown = gleaning.unflowed(text, delsp=delsp)
+    assert [char for char in shown if char in "-a"] == [char for char in text if char in "-a"]
+    assert shown.count("\n") <= text.count("\n")
+
+
 # Codes.
 
 
@@ -216,6 +262,14 @@ def test_a_link_stands_once():
         ("https://a.test/123456?code=654321 a123456@b.test 123456@b.test", []),
         ("© 2026 (c) 2019-2026 Copyright 2024", []),
         ("ISO-8601 SMTP-587 x_1234 1234_x v1234", []),
+        ("code=123456 OTP=4321, pin='1111' tan=A1B2C3", ["123456", "4321", "1111", "A1B2C3"]),
+        ("zipcode=12345 width=1024 x=1234 code=1234=5 code=1.234 error_code=5001", []),
+        (
+            "1234 EUR, EUR 1234, 1234 €, € 1234, 1234EUR, USD1234, 123 456 CHF, 1234\u00a0EUR, 1234\u202f€, 1234 Euro",
+            [],
+        ),
+        ("1234 euros 1234 dollars, 1234-5678 EUR", []),
+        ("1234 Europe, EURO 1234, 123\u00a0456 now", ["1234", "123456"]),
     ],
 )
 def test_codes_in_text(text, found):
@@ -228,6 +282,19 @@ def test_codes_come_from_subject_text_and_html_once_each():
     mail.set_content("1111, 2222")
     mail.add_alternative("<td>2222<td>3333", "html")
     assert Message(mail.as_bytes()).codes == ("1111", "2222", "3333")
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "raw_unicode_escape", "unicode_escape"])
+def test_a_charset_that_encodes_lone_surrogates_gives_text_that_can_be_printed(charset):
+    encoded = {"utf-7": "+2AA-"}.get(charset, "=5Cud800")
+    message = crlf(
+        f"Content-Type: text/plain; charset={charset}",
+        "Content-Transfer-Encoding: quoted-printable",
+        f"Subject: =?{charset}?q?{encoded}?=",
+        "",
+        encoded,
+    )
+    assert (message.subject, message.text) == ("\ufffd", "\ufffd\n")
 
 
 # No message breaks it.
@@ -255,6 +322,9 @@ def read_everything(message):
     assert all(isinstance(one.content, bytes) and isinstance(one.filename, str) for one in message.attachments)
     assert set(message.bcc) <= set(message.rcpt_tos)
     assert "\r" not in message.text + message.html
+    names = [one.filename + one.content_type for one in message.attachments]
+    seen = "".join([message.subject, message.text, message.html, *message.headers.values(), *message.links, *names])
+    assert not any("\ud800" <= char <= "\udfff" for char in seen)
 
 
 @settings(deadline=None)

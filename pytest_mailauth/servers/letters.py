@@ -91,7 +91,7 @@ class Message:
 
     Attributes:
         content: The message as it crossed the wire, dot-stuffing removed, lines ending in CRLF.
-        mail_from: The envelope sender; empty for the null reverse-path ``<>`` (RFC 5321 section 4.5.5).
+        mail_from: The envelope sender; ``"<>"`` for the null reverse-path (RFC 5321 section 4.5.5).
         rcpt_tos: The envelope recipients, BCC included.
         authenticated_as: Login name of the submitting client, or None.
         over_tls: Whether it came in over TLS.

@@ -76,10 +76,10 @@ def assert_obeys(
         if finding.verdict is Verdict.ERROR:
             raise ServerFault(f"{name}: {finding.evidence}")
         if finding.verdict is Verdict.VIOLATION:
-            raise ClientViolation(explain_failure(name, finding, server.transcript()))
+            raise ClientViolation(server.shown(explain_failure(name, finding, server.transcript())))
     for name, finding in findings.items():
         if finding.verdict not in _ANSWERS and (rules is not None or name in _OWED):
-            raise ClientViolation(explain_failure(name, finding, server.transcript()))
+            raise ClientViolation(server.shown(explain_failure(name, finding, server.transcript())))
 
 
 def _named(rules: Iterable[str]) -> list[str]:
@@ -157,7 +157,8 @@ def assert_not_authenticated(server: MailServer) -> None:
 
 def _fail(server: MailServer, rule: str, evidence: str) -> None:
     __tracebackhide__ = True
-    raise ClientViolation(explain_failure(rule, Finding(Verdict.VIOLATION, evidence), server.transcript()))
+    finding = Finding(Verdict.VIOLATION, evidence)
+    raise ClientViolation(server.shown(explain_failure(rule, finding, server.transcript())))
 
 
 def _trial(server: MailServer, declared: Declaration) -> Trial:

@@ -40,6 +40,9 @@ class Place(NamedTuple):
     name: str
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"Place({self.root!r}, <{len(self.data)} bytes>)"
+
 
 def places(thing: object, *, frame_locals: bool = False, attributes: bool = False) -> Iterator[Place]:
     """Yield every text that can be got out of *thing*.

@@ -565,3 +565,39 @@ def test_the_null_reverse_path_is_shown_as_such(server):
     with smtplib.SMTP(server.host, server.port, timeout=5) as client:
         client.sendmail("", [BOB], "Subject: Bounce\r\n\r\n")
     assert server.wait_for_message().mail_from == "<>"
+
+
+def test_what_is_no_utf_8_breaks_no_run(pytester):
+    pytester.makepyfile(
+        r"""
+        import smtplib
+        import pytest
+        from pytest_mailauth import assert_recipients
+
+        @pytest.fixture
+        def server(mailauth):
+            server = mailauth.smtp(security="none")
+            with smtplib.SMTP(server.host, server.port, timeout=5) as client:
+                client.ehlo()
+                client.send(b"MAIL FROM:<a@example.test> SMTPUTF8\r\nRCPT TO:<b\xff@example.test>\r\nDATA\r\nSubject: \xfd\r\n\r\n.\r\n")
+                for _ in range(4):
+                    client.getreply()
+            return server
+
+        def test_recipients(server):
+            assert_recipients(server, ["b@example.test"])
+
+        def test_waiting(server):
+            server.wait_for_message(to="b@example.test", timeout=0)
+
+        def test_printing(server):
+            print(server.transcript(), server.messages, server.sessions[0].entries)
+            assert server.messages[0].rcpt_tos == ()
+
+        def test_raising(server):
+            raise ValueError(server.messages[0].rcpt_tos[0])
+        """
+    )
+    result = pytester.runpytest_subprocess("-n1", "-p", "no:randomly")
+    result.assert_outcomes(failed=4)
+    assert r"b\xff@example.test" in result.stdout.str()

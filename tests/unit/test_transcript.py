@@ -12,6 +12,7 @@ from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security
 from pytest_mailauth.model.transcript import encodable, printable, render
+from pytest_mailauth.places import Place
 
 SURROGATE = b"\xff".decode("utf-8", "surrogateescape")
 TOKEN = "eYI9j1ZYQydUgCZ7LECbuH1CM"
@@ -109,3 +110,22 @@ def test_a_line_that_is_cut_shows_no_half_of_a_secret(secret, before):
     ).transcript()
     assert secret[:3] not in told
     assert secret[-3:] not in told
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        e.Received(TOKEN.encode()),
+        e.Sent(TOKEN.encode()),
+        e.Deviated("scripted reply", "NOOP", TOKEN.encode()),
+        e.Command("NOOP", TOKEN.encode(), "NOOP <secret>", TOKEN.encode()),
+        e.Authentication("PLAIN", TOKEN, Secret(TOKEN), accepted=True, authorization=TOKEN),
+        Place("the str", f"the str, {TOKEN!r}", TOKEN.encode()),
+        session(login(TOKEN)),
+        Account("alice", Secret(TOKEN), "alice@example.test", Secret(TOKEN)),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_no_repr_shows_what_may_be_a_secret(thing):
+    assert TOKEN not in repr(thing)
+    assert TOKEN not in repr([thing])

@@ -5,10 +5,10 @@ Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered) a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Final
 
-_COUNTER = re.compile(rb"\d+$")
+_DIGITS: Final = b"0123456789"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,5 +80,16 @@ def fill(template: bytes, tag: bytes = b"*") -> bytes:
     """Return *template* with ``{tag}`` and ``{next}`` replaced; *next* counts up the number at the end of *tag*."""
     if b"{" not in template:
         return template
-    following = _COUNTER.sub(lambda m: b"%0*d" % (len(m[0]), int(m[0]) + 1), tag)
-    return template.replace(b"{tag}", tag).replace(b"{next}", following)
+    return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag))
+
+
+def _next(tag: bytes) -> bytes:
+    """Count up digit by digit: a client chooses the length of its tags, and Python reads no number of any length."""
+    number = tag[len(tag.rstrip(_DIGITS)) :]
+    nines = len(number) - len(number.rstrip(b"9"))
+    if nines == len(number):
+        counted = b"1" + b"0" * nines if number else b""
+    else:
+        rises = len(number) - nines - 1
+        counted = number[:rises] + b"%d" % (int(number[rises : rises + 1]) + 1) + b"0" * nines
+    return tag[: len(tag) - len(number)] + counted

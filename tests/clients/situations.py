@@ -63,6 +63,7 @@ TRAIL: Final[dict[str, dict[Protocol, bytes]]] = {
         POP3: b"+OK\r\nSASL LOGIN\r\n.\r\n",
         IMAP: b"* CAPABILITY IMAP4rev1 AUTH=LOGIN\r\n{next} OK done\r\n",
     },
+    "untagged": {IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"},
     "partial": {
         SMTP: b"250-AUTH PLAIN ",
         POP3: b"+OK\r\nSASL PLAIN ",
@@ -224,8 +225,21 @@ SITUATIONS: Final[dict[str, Situation]] = {
         trail="partial",
         aborts=False,
     ),
+    "untagged-line-injected": Situation(
+        shows=EARLY
+        | dict.fromkeys(
+            ("keeps-untagged-line", "keeps-buffer-over-starttls", "keeps-buffer-until-real-reply"), "plain-tls"
+        ),
+        protocols=(IMAP,),
+        inside=Offer(mechanisms=("LOGIN",), password_command=True),
+        trail="untagged",
+        aborts=False,
+    ),
     "lines-injected-and-aborted": Situation(
-        shows=EARLY | {"keeps-buffer-over-starttls": "outcome", "keeps-buffer-until-real-reply": "outcome"},
+        shows=EARLY
+        | dict.fromkeys(
+            ("keeps-untagged-line", "keeps-buffer-over-starttls", "keeps-buffer-until-real-reply"), "outcome"
+        ),
         trail="lines",
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),

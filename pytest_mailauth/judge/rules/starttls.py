@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from itertools import groupby, takewhile
+from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, connected, fired, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import (
+    DISCOVERY,
+    LOGIN_COMMANDS,
+    connected,
+    fired,
+    is_operation,
+    leak,
+    operations,
+    spoken,
+)
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Withhold
-from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Security, Verdict
+from pytest_mailauth.model.record import FAREWELLS
+from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
+
+_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03[\x00-\x04]|\x03?\Z)")
+"""How a TLS record begins, or as much of that as has come: its type and its version (RFC 8446 section 5.1)."""
+_HEADER: Final = 5
+_CANCEL: Final = [b"*"]
+"""Takes an authentication back (RFC 4954 section 4, RFC 9051 section 6.2.2): what a client may say to a ``+``."""
+_PROVE_NOTHING: Final = frozenset({*FAREWELLS.values(), "NOOP", "RSET"})
+"""Commands that need no reply to the one before: a client says them when it has given up waiting."""
 
 
 def _went_on(trial: Trial, cause: str, *, after: float) -> Finding | None:
@@ -39,15 +59,37 @@ def _went_on(trial: Trial, cause: str, *, after: float) -> Finding | None:
 
 
 def _stray_text(trial: Trial, *, after: float) -> str | None:
-    """Return a description of cleartext that is neither a command nor TLS, or None."""
+    """Return a description of cleartext that is neither TLS nor a command, whole or begun; or None."""
     for session in trial.sessions:
         late = [x.fact for x in session.entries if x.at >= after and x.layer is Layer.CLEAR]
-        if any(isinstance(fact, e.HelloSeen) for fact in late):
-            continue
-        for fact in late:
-            if isinstance(fact, e.Malformed):
-                return f"text that is no command ({fact.reason})"
+        broken = next((fact for fact in late if isinstance(fact, e.Malformed)), None)
+        said = b"".join(fact.data for fact in late if isinstance(fact, e.Received))
+        if broken is not None and _says_something(session.protocol, said):
+            return f"text that is no command ({broken.reason})"
     return None
+
+
+def _says_something(protocol: Protocol, data: bytes) -> bool:
+    """Return whether *data* holds a line that tells anything.
+
+    A TLS record tells nothing: an alert is what a client owes a server that answers its ClientHello with something
+    else (RFC 8446 sections 5 and 6.2). Nor does an empty line, ``*``, or a discovery command, also one that breaks off.
+    """
+    polite = [name.encode() for name in DISCOVERY[protocol]]
+    at = 0
+    while at < len(data):
+        if _RECORD.match(data, at):
+            at += _HEADER + int.from_bytes(data[at + 3 : at + _HEADER], "big")
+            continue
+        end = data.find(b"\n", at)
+        ended = end >= 0
+        line, at = data[at : end if ended else None], end + 1 if ended else len(data)
+        words = line.upper().split()
+        verb = b"".join(words[1:2] if protocol is Protocol.IMAP else words[:1])
+        is_polite = verb in polite or (not ended and any(name.startswith(verb) for name in polite))
+        if words and words != _CANCEL and not is_polite:
+            return True
+    return False
 
 
 @rule(
@@ -93,6 +135,9 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         return found
     if not any(session.clear_out for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before the greeting")
+    # Only IMAP's greeting may list what is offered; the others tell who asks (RFC 5321 section 4.1.1.1, RFC 2449).
+    if trial.protocol is not Protocol.IMAP and not any(session.commands for session in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, "the client never asked what is offered")
     return Finding(Verdict.PASS, "STARTTLS was not offered, and the client gave up")
 
 
@@ -163,49 +208,82 @@ def preauth_ends_required_starttls(trial: Trial) -> Finding:
 )
 def discard_pretls_bytes(trial: Trial) -> Finding:
     """Compare the client with itself on the same server without the injected bytes."""
-    injected_at = fired(trial, "injected")
-    if injected_at is None:
+    injected = [s for s in trial.sessions if any(fact.kind == "injected" for fact in s.of(e.Deviated))]
+    if not injected:
         return Finding(Verdict.INCONCLUSIVE, "the client never asked for STARTTLS, so nothing could be injected")
-    session = next(s for s in trial.sessions for d in s.of(e.Deviated) if d.kind == "injected")
-    facts = session.tls
-    if facts is None or facts.outcome is not HandshakeOutcome.COMPLETED:
+    crossed = [s for s in injected if s.tls is not None and s.tls.outcome is HandshakeOutcome.COMPLETED]
+    if not crossed:
         return Finding(Verdict.PASS, "bytes were injected, and the client left or its handshake failed on them")
     if trial.control is None:
         return Finding(Verdict.ERROR, "there is no run without the injection to compare with")
     compare = _ahead if any(isinstance(d, Withhold) for d in trial.served.deviations) else _chose
-    return compare(session, trial.control)
+    # A client that aborts the first time may use the bytes when it tries again.
+    findings = [compare(session, trial.control) for session in crossed]
+    return min(findings, key=lambda finding: SEVERITY.index(finding.verdict))
 
 
 def _ahead(session: SessionRecord, control: Trial) -> Finding:
-    """Every reply is held back: more commands than without the injection came from the injected bytes."""
-    usual = max((s.verbs(Layer.TLS) for s in control.sessions), key=len, default=())
-    seen = session.verbs(Layer.TLS)
-    if not usual:
+    """Every reply is held back: what the client says beyond its control, it says because of the injected bytes."""
+    usual = [_steps(s) for s in control.sessions if s.over_tls]
+    seen = _steps(session)
+    if not usual or not (seen or any(usual)):
         return Finding(Verdict.INCONCLUSIVE, "without the injection the client said nothing inside TLS either")
-    if len(seen) > len(usual):
-        extra = ", ".join(seen[len(usual) :])
-        return Finding(
-            Verdict.VIOLATION,
-            f"no reply was sent inside TLS, yet the client went on from {seen[len(usual) - 1]} to {extra}: "
-            "it used the injected lines as replies",
-        )
-    return Finding(Verdict.PASS, f"after {', '.join(seen)} the client waited for a reply that never came")
+    said = _named(seen)
+    same = max(_in_common(seen, steps) for steps in usual)
+    further = seen[same:]
+    if not further:
+        waited = f"after {said} the client waited" if said else "the client said nothing, and left"
+        return Finding(Verdict.PASS, f"{waited}; no reply had come inside TLS")
+    expected = " or ".join(dict.fromkeys(_named(steps) or "nothing" for steps in usual))
+    evidence = (
+        f"no reply was sent inside TLS, yet the client said {said}; without the injected lines it said {expected}"
+    )
+    longer = len(seen) > max(map(len, usual))
+    if longer or any(is_operation(session.protocol, command) for command in further):
+        return Finding(Verdict.VIOLATION, f"{evidence}: it used them as replies")
+    return Finding(Verdict.INCONCLUSIVE, evidence)
+
+
+def _steps(session: SessionRecord) -> list[e.Command]:
+    """Return the commands inside TLS that wait for replies. One that is repeated says no more than one."""
+    said = [c for c in session.of(e.Command, Layer.TLS) if c.verb and c.verb not in _PROVE_NOTHING]
+    return [next(same) for _, same in groupby(said, key=_key)]
+
+
+def _named(steps: list[e.Command]) -> str:
+    """Return the verbs; what only looks like one, and may be a secret, as it may be shown."""
+    return ", ".join(c.verb if c.line.upper().startswith(c.verb) else c.line for c in steps)
+
+
+def _key(command: e.Command) -> tuple[str, bytes]:
+    """Return what makes two commands the same step: the verb, and of a login the mechanism."""
+    return command.verb, _mechanism(command)
+
+
+def _in_common(seen: list[e.Command], usual: list[e.Command]) -> int:
+    """Return how many steps are the same, from the first on."""
+    pairs = zip(seen, usual, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: _key(pair[0]) == _key(pair[1]), pairs))
 
 
 def _chose(session: SessionRecord, control: Trial) -> Finding:
-    """The fragment names PLAIN, which the server does not offer: choosing it shows that the fragment was used."""
-    usual = {c.argument.split()[0].upper() for s in control.sessions for c in _mechanisms(s)}
-    seen = {c.argument.split()[0].upper() for c in _mechanisms(session)}
+    """The injected bytes name PLAIN, which the server does not offer: choosing it shows that they were used."""
+    usual = {_mechanism(c) for s in control.sessions for c in s.of(e.Command, Layer.TLS)} - {b""}
+    seen = {_mechanism(c) for c in session.of(e.Command, Layer.TLS)}
+    if b"PLAIN" in seen - usual and any(s.verbs(Layer.TLS) for s in control.sessions):
+        return Finding(
+            Verdict.VIOLATION,
+            "PLAIN was not offered inside TLS; the client used it, and it stood in the injected bytes",
+        )
     if not usual:
         return Finding(Verdict.NOT_APPLICABLE, "this client does not choose among announced mechanisms")
     if usual != {b"LOGIN"}:
         return Finding(Verdict.NOT_APPLICABLE, "this client uses a mechanism of its own choice, offered or not")
-    if b"PLAIN" in seen:
-        return Finding(
-            Verdict.VIOLATION, "only LOGIN was offered inside TLS; the client used PLAIN, which stood in the fragment"
-        )
     return Finding(Verdict.PASS, "the client kept to what was offered inside TLS, or gave up")
 
 
-def _mechanisms(session: SessionRecord) -> list[e.Command]:
-    return [c for c in session.of(e.Command, Layer.TLS) if c.verb in ("AUTH", "AUTHENTICATE") and c.argument]
+def _mechanism(command: e.Command) -> bytes:
+    """Return the mechanism that a command begins, in upper case; empty when there is none."""
+    if command.verb not in ("AUTH", "AUTHENTICATE"):
+        return b""
+    return b"".join(command.argument.split()[:1]).upper()

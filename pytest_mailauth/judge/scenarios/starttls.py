@@ -73,6 +73,9 @@ _FRAGMENT: Final = {
 }
 """The beginning of such an answer, without its line end: it names a mechanism that is not offered inside TLS."""
 
+_UNTAGGED: Final = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"
+"""A whole line that belongs to no command, so that no tag has to be guessed; it names the same mechanism."""
+
 # Long enough for a client to have acted on injected lines, short enough to look again before its time-out.
 _PATIENCE: Final = 0.4
 
@@ -85,8 +88,23 @@ def _injected(protocol: Protocol, timeout: float) -> tuple[Deviation, ...]:
     return (Trail(data=_LINES[protocol]), *_withheld(protocol, timeout))
 
 
-def _fragment(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
-    return (Trail(data=_FRAGMENT[protocol]),)
+def _offers(name: str, summary: str, data: dict[Protocol, bytes]) -> Scenario:
+    """*data* offers PLAIN in clear; inside TLS the server offers LOGIN alone, and every reply is sent."""
+    return Scenario(
+        name=name,
+        family="F",
+        summary=summary,
+        rules=("discard-pretls-bytes",),
+        severity="high",
+        sources=("RFC 3207 section 4.2", "RFC 9051 section 6.2.1"),
+        protocols=tuple(data),
+        modes=(Security.STARTTLS,),
+        settings={"auth": AuthPolicy(mechanisms=("LOGIN",))},
+        deviations=lambda protocol, _timeout: (Trail(data=data[protocol]),),
+        control=lambda _protocol, _timeout: (),
+        repeat=3,
+        waits=True,
+    )
 
 
 def _inject(protocol: Protocol) -> Scenario:
@@ -157,19 +175,12 @@ ROWS: Final = (
     _inject(_SMTP),
     _inject(_POP3),
     _inject(_IMAP),
-    Scenario(
-        name="inject-partial-line",
-        family="F",
-        summary="A line without its end follows the STARTTLS reply in the same segment.",
-        rules=("discard-pretls-bytes",),
-        severity="high",
-        sources=("RFC 3207 section 4.2",),
-        modes=(Security.STARTTLS,),
-        settings={"auth": AuthPolicy(mechanisms=("LOGIN",))},
-        deviations=_fragment,
-        control=lambda _protocol, _timeout: (),
-        repeat=3,
-        waits=True,
+    _offers("inject-partial-line", "A line without its end follows the STARTTLS reply in the same segment.", _FRAGMENT),
+    # For clients whose tags cannot be foreseen: the answers of inject-after-starttls-ok-imap never fit them.
+    _offers(
+        "inject-untagged-line",
+        "A whole untagged line follows the STARTTLS reply in the same segment.",
+        {_IMAP: _UNTAGGED},
     ),
     Scenario(
         name="preauth-no-caps",

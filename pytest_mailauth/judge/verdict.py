@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.model import events as e
 from pytest_mailauth.model.terms import Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding
 
@@ -67,15 +70,28 @@ class Result:
 
 def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
     """Ask *rules* about a trial, and the safety net if none of them found a violation."""
-    asked = [Judgement(name, _unless_hung(RULES[name].check(trial), trial)) for name in rules]
+    asked = [Judgement(name, _unless_mute(_unless_hung(_check(name, trial), trial), trial)) for name in rules]
     if not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
         for name in NET:
             if name not in rules:
-                caught = Judgement(name, RULES[name].check(trial))
+                caught = Judgement(name, _check(name, trial))
                 if caught.finding.verdict in (Verdict.VIOLATION, Verdict.ERROR):
                     asked.append(caught)
                     break
     return tuple(asked)
+
+
+def _check(name: str, trial: Trial) -> Finding:
+    """Ask one rule. One that fails inside costs its own row and not the report of all clients."""
+    try:
+        return RULES[name].check(trial)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is our bug, and the report must say so
+        # Not the exception's text, in which bytes of the record, and so secrets, may stand.
+        where = extract_tb(error.__traceback__)[-1]
+        return Finding(
+            Verdict.ERROR,
+            f"the rule failed inside: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}",
+        )
 
 
 def _unless_hung(finding: Finding, trial: Trial) -> Finding:
@@ -84,6 +100,32 @@ def _unless_hung(finding: Finding, trial: Trial) -> Finding:
         return finding
     return Finding(
         Verdict.INCONCLUSIVE, f"the client hung and was cut off after {trial.outcome.seconds:.1f} s; {finding.evidence}"
+    )
+
+
+def _unless_mute(finding: Finding, trial: Trial) -> Finding:
+    """A client that was greeted and said nothing has obeyed only if it can have read the greeting.
+
+    The record shows what was sent, not what was read. Two things together speak for the client: it closed in good
+    order, since a system resets a connection whose owner leaves with unread bytes (RFC 1122 section 4.2.2.13), and it
+    reported an error, which one that connects and closes does not have.
+    """
+    greeted = [session for session in trial.sessions if session.clear_out or session.tls_out]
+    spoke = any(session.of(e.Received) or session.of(e.HelloSeen) for session in trial.sessions)
+    if finding.verdict is not Verdict.PASS or spoke or not greeted:
+        return finding
+    reported = trial.outcome.facts.get("error", trial.outcome.error) is not None
+    if reported and any(session.closed == e.Closed("client", "close") for session in greeted):
+        return finding
+    return Finding(
+        Verdict.INCONCLUSIVE,
+        "nothing shows that the client read the greeting: it sent not one byte, and "
+        + (
+            "did not close in good order"
+            if reported
+            else "reported no error; let it raise, or call case.report(error=...)"
+        )
+        + f"; {finding.evidence}",
     )
 
 

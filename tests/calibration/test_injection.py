@@ -1,0 +1,242 @@
+"""Clients that use what came in clear before TLS, each in its own way, and honest ones that look alike."""
+
+from __future__ import annotations
+
+import base64
+import random
+import re
+
+import pytest
+from clients.failures import ConnectionFailed, ProtocolError
+from clients.wire import Wire
+
+from pytest_mailauth.judge.clients.client import Client
+from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration
+
+RULE = "discard-pretls-bytes"
+
+
+def judged(run, protocol, *scenarios):
+    client = Client(
+        name="under test",
+        run=run,
+        protocols=(Protocol(protocol),),
+        securities=(Security.STARTTLS,),
+        declared=Declaration(timeout=0.6),
+    )
+    return {row.setting.scenario.name: row for row in Runner([client], select=scenarios).run()}
+
+
+def flagged(rows):
+    return {
+        name: [j.rule for j in row.judgements if j.finding.verdict is Verdict.VIOLATION] for name, row in rows.items()
+    }
+
+
+def plain(case):
+    return base64.b64encode(f"\0{case.username}\0{case.password}".encode()).decode()
+
+
+def login(case):
+    return [base64.b64encode(answer.encode()).decode() for answer in (case.username, case.password)]
+
+
+class Talk:
+    """Commands and whole replies over a wire whose buffer is taken away or left at will."""
+
+    def __init__(self, case):
+        self.case = case
+        self.wire = Wire(case.host, case.port, timeout=case.timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.wire.close()
+
+    def smtp(self, command=None):
+        if command is not None:
+            self.wire.send_line(command)
+        lines = [self.wire.read_line()]
+        while lines[-1][3:4] == "-":
+            lines.append(self.wire.read_line())
+        return lines
+
+    def imap(self, tag, command):
+        self.wire.send_line(f"{tag} {command}")
+        lines = [self.wire.read_line()]
+        while not lines[-1].startswith((f"{tag} ", "+")):
+            lines.append(self.wire.read_line())
+        return lines
+
+    def start_tls(self, keep=None):
+        """Do the handshake; return what came in clear, of which the buffer keeps what *keep* says."""
+        early, self.wire._buffer = self.wire._buffer, b""
+        self.wire.start_tls(self.case.ssl_context())
+        self.wire._buffer = keep(early) if keep else b""
+        return early
+
+    def to_tls(self, **how):
+        self.smtp()
+        self.smtp("EHLO x")
+        self.smtp("STARTTLS")
+        return self.start_tls(**how)
+
+
+def whole(early):
+    return early
+
+
+def asks_the_injected_list_instead_of_the_server_imap(case):
+    with Talk(case) as talk:
+        talk.wire.read_line()
+        talk.imap("A1", "STARTTLS")
+        listed = re.search(r"\* CAPABILITY ([^\r\n]+)\r\n", talk.start_tls().decode())
+        offered = listed[1] if listed else " ".join(talk.imap("A2", "CAPABILITY"))
+        assert "AUTH=PLAIN" in offered
+        talk.imap("A3", "AUTHENTICATE PLAIN")
+        talk.wire.send_line(plain(case))
+        talk.wire.read_line()
+
+
+def asks_the_injected_list_instead_of_the_server_smtp(case):
+    with Talk(case) as talk:
+        offered = talk.to_tls().decode() or "\n".join(talk.smtp("EHLO x"))
+        assert "AUTH" in offered
+        talk.smtp(f"AUTH PLAIN {plain(case)}")
+        talk.smtp("QUIT")
+
+
+def takes_its_leave_when_nobody_answers(case):
+    with Talk(case) as talk:
+        talk.to_tls(keep=whole)
+        try:
+            talk.smtp("EHLO x")
+        except ConnectionFailed:
+            talk.wire.send_line("QUIT")
+            raise
+        talk.smtp(f"AUTH PLAIN {plain(case)}")
+
+
+def is_careful_once(case):
+    for keep in (None, whole):
+        with Talk(case) as talk:
+            talk.smtp()
+            talk.smtp("EHLO x")
+            talk.smtp("STARTTLS")
+            if keep is None and talk.wire.has_line:
+                continue
+            talk.start_tls(keep=keep or whole)
+            talk.smtp("EHLO x")
+            talk.smtp(f"AUTH PLAIN {plain(case)}")
+            return
+
+
+@pytest.mark.parametrize(
+    ("run", "protocol"),
+    [
+        (asks_the_injected_list_instead_of_the_server_imap, "imap"),
+        (asks_the_injected_list_instead_of_the_server_smtp, "smtp"),
+        (takes_its_leave_when_nobody_answers, "smtp"),
+        (is_careful_once, "smtp"),
+    ],
+)
+def test_what_only_the_injected_lines_can_have_answered_is_a_violation(run, protocol):
+    scenario = f"inject-after-starttls-ok-{protocol}"
+    rows = judged(run, protocol, scenario)
+    assert flagged(rows) == {scenario: [RULE]}
+    assert "used them as replies" in rows[scenario].judgements[0].finding.evidence
+
+
+def has_tags_that_cannot_be_foreseen(case):
+    chance = random.SystemRandom()
+
+    def tag():
+        return "".join(chance.choice("GHJKLM") for _ in range(8))
+
+    with Talk(case) as talk:
+        talk.wire.read_line()
+        talk.imap(tag(), "STARTTLS")
+        talk.start_tls(keep=lambda early: early[: early.rfind(b"\n") + 1])
+        mechanism = "PLAIN" if "AUTH=PLAIN" in " ".join(talk.imap(tag(), "CAPABILITY")) else "LOGIN"
+        talk.imap(tag(), f"AUTHENTICATE {mechanism}")
+        for answer in {"PLAIN": [plain(case)], "LOGIN": login(case)}[mechanism]:
+            talk.wire.send_line(answer)
+            talk.wire.read_line()
+
+
+def test_an_untagged_line_needs_no_tag_to_be_used():
+    rows = judged(has_tags_that_cannot_be_foreseen, "imap", "inject-after-starttls-ok-imap", "inject-untagged-line")
+    assert flagged(rows) == {"inject-after-starttls-ok-imap": [], "inject-untagged-line": [RULE]}
+
+
+@pytest.mark.parametrize("farewell", ["QUIT", "NOOP", "RSET", "EHLO x"])
+def test_a_client_that_discards_the_bytes_may_say_so_in_its_own_way(farewell):
+    def honest(case):
+        with Talk(case) as talk:
+            early = talk.to_tls()
+            try:
+                talk.smtp("EHLO x")
+            except ConnectionFailed:
+                if early:
+                    talk.wire.send_line(farewell)
+                raise
+            talk.smtp(f"AUTH PLAIN {plain(case)}")
+
+    row = judged(honest, "smtp", "inject-after-starttls-ok-smtp")["inject-after-starttls-ok-smtp"]
+    assert row.verdict is Verdict.PASS
+
+
+def test_an_empty_mechanism_costs_no_report():
+    def stutters(case):
+        with Talk(case) as talk:
+            talk.wire.read_line()
+            talk.wire.send_line("STLS")
+            talk.wire.read_line()
+            talk.start_tls()
+            talk.wire.send_line("AUTH  ")
+            while talk.wire.read_line() != ".":
+                pass
+            talk.wire.send_line("AUTH LOGIN")
+            talk.wire.read_line()
+            for answer in login(case):
+                talk.wire.send_line(answer)
+                talk.wire.read_line()
+
+    row = judged(stutters, "pop3", "inject-partial-line")["inject-partial-line"]
+    assert row.verdict is Verdict.PASS
+
+
+def test_a_tag_may_be_a_number_of_any_length():
+    def counts_far(case):
+        with Talk(case) as talk:
+            talk.wire.read_line()
+            talk.imap("9" * 5000, "STARTTLS")
+            talk.start_tls()
+            talk.imap("a", f"LOGIN {case.username} {case.password}")
+
+    row = judged(counts_far, "imap", "inject-after-starttls-ok-imap")["inject-after-starttls-ok-imap"]
+    assert row.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("scenario", ["starttls-not-offered-imap", "preauth-no-caps", "logindisabled-ignored"])
+@pytest.mark.parametrize("reads", [True, False])
+def test_leaving_without_a_word_is_obedience_only_after_reading(scenario, reads):
+    runs = iter("control")
+
+    def client(case):
+        with Talk(case) as talk:
+            if next(runs) != "o":  # the first run and the last are honest
+                talk.wire.read_line()
+                talk.imap("A1", "STARTTLS")
+                talk.start_tls()
+                talk.imap("A2", f"LOGIN {case.username} {case.password}")
+            elif reads:
+                talk.wire.read_line()
+                raise ProtocolError("TLS is not to be had")
+
+    row = judged(client, "imap", scenario)[scenario]
+    assert row.verdict is (Verdict.PASS if reads else Verdict.INCONCLUSIVE)
+    assert reads or "nothing shows that the client read the greeting" in row.judgements[0].finding.evidence

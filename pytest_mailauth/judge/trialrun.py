@@ -128,6 +128,7 @@ class TrialRun:
             sessions=sessions,
             outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=_redacted(self.case.facts, hidden)),
             may_switch=may_switch or self.case.asked_for_fallback,
+            ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
         )
 
 

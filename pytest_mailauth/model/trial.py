@@ -126,6 +126,7 @@ class Trial:
         outcome: How the client's run ended.
         control: The same client on the same server without the deviation under test, or None.
         may_switch: Whether the client was told of another port.
+        ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
     """
 
     protocol: Protocol
@@ -137,6 +138,7 @@ class Trial:
     outcome: Outcome
     control: Trial | None = None
     may_switch: bool = False
+    ports: tuple[int, ...] = ()
 
     @property
     def requires_tls(self) -> bool:

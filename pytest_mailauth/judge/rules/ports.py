@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, unnamed
 from pytest_mailauth.model.terms import Layer, PortState, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from pytest_mailauth.model.trial import Trial
 
-_CREDENTIALS: Final = re.compile(r"passw|credential|authenticat|log ?in\b|user ?name", re.IGNORECASE)
-_NETWORK: Final = re.compile(
-    r"refus|time[ds]?[ -]?out|unreach|\breset|clos|connect|\beof\b|end of file|no answer|no greeting|not respond|"
-    r"disconnect|abort|broken pipe|network",
-    re.IGNORECASE,
-)
-
-
-def _said(trial: Trial) -> str | None:
-    """Return what the client reported, raised or printed about its failure."""
-    said = trial.outcome.facts.get("error", trial.outcome.error)
-    return None if said is None else str(said)
+_PATIENCE: Final = 1.5
+"""Multiples of the declared time-out after which giving up is late."""
+_SLACK: Final = 1.0
+"""Seconds added to that, for a busy machine."""
 
 
 @rule(
@@ -46,7 +38,7 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
             f"the port was {state}, and after {trial.outcome.seconds:.1f} s the client had not given up "
             f"(declared time-out: {trial.declared.timeout:g} s)",
         )
-    said = _said(trial)
+    said = own_words(trial)
     if not said:
         return Finding(
             Verdict.NOT_APPLICABLE,
@@ -55,14 +47,29 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
         )
     if state in (PortState.SILENT, PortState.RESET) and not trial.sessions:
         return Finding(Verdict.INCONCLUSIVE, f"the client never reached the port; it said: {said}")
-    if _CREDENTIALS.search(said):
+    if blames_credentials(said):
         return Finding(Verdict.VIOLATION, f"the port was {state}, and the client blames the credentials: {said}")
-    if not _NETWORK.search(said):
-        return Finding(Verdict.INCONCLUSIVE, f"the port was {state}; what the client said tells nothing: {said}")
-    named = trial.served.host in said and re.search(r"\d{2,5}", said)
-    if not named:
-        return Finding(Verdict.NOTE, f"gave up in time, but names neither host nor port: {said}")
-    return Finding(Verdict.PASS, f"gave up after {trial.outcome.seconds:.1f} s and said: {said}")
+    if not names_network(said):
+        # A progress line, or a claim of success: wrong as it is, it may be about a queue that tries again later.
+        return Finding(
+            Verdict.INCONCLUSIVE, f"the port was {state}; what the client said names no failure of the network: {said}"
+        )
+    late, missing = _is_late(trial), unnamed(trial, said)
+    when = f"{trial.outcome.seconds:.1f} s"
+    if late:
+        then = f"{missing}: {said}" if missing else f"said: {said}"
+        return Finding(
+            Verdict.NOTE, f"gave up only after {when} (declared time-out: {trial.declared.timeout:g} s), and {then}"
+        )
+    if missing:
+        return Finding(Verdict.NOTE, f"gave up in time, but {missing}: {said}")
+    return Finding(Verdict.PASS, f"gave up after {when} and said: {said}")
+
+
+def _is_late(trial: Trial) -> bool:
+    """Return whether the client took much longer than it declared; twice its usual time is its start and its end."""
+    usual = trial.control.outcome.seconds if trial.control is not None else 0.0
+    return trial.outcome.seconds > _PATIENCE * trial.declared.timeout + _SLACK + 2 * usual
 
 
 @rule(
@@ -87,9 +94,11 @@ def no_silent_port_switch(trial: Trial) -> Finding:
         what = found.evidence if found else f"went on with {spoken(done)}"
         verdict = found.verdict if found else Verdict.VIOLATION
         return Finding(verdict, f"TLS was not to be had; the client turned to a connection without it and {what}")
-    if not trial.sessions and not _NETWORK.search(_said(trial) or ""):
+    if not trial.sessions and not names_network(own_words(trial)):
         # A refused port sees nothing: only the client can tell that it tried.
-        return Finding(Verdict.INCONCLUSIVE, f"nothing shows that the client tried the port; it said: {_said(trial)}")
+        return Finding(
+            Verdict.INCONCLUSIVE, f"nothing shows that the client tried the port; it said: {own_words(trial)}"
+        )
     if elsewhere:
         return Finding(Verdict.NOTE, "the port was blocked; the client tried the weaker one and left without using it")
     return Finding(Verdict.PASS, "TLS was not to be had; the client gave up and tried nothing weaker")

@@ -1,0 +1,163 @@
+"""The rules about blocked ports read what a client says: what counts as a cause, as blame, and as an address."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.rules.wording import blames_credentials, names_network
+from pytest_mailauth.model.canary import Account
+from pytest_mailauth.model.config import ServerConfig
+from pytest_mailauth.model.terms import PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration, Outcome, Trial
+
+PORT = 40587
+AT = f"localhost:{PORT}"
+
+CAUSES = [
+    # What Python's modules raise, by type and text.
+    "ConnectionRefusedError: [Errno 111] Connection refused",
+    "TimeoutError: timed out",
+    "SMTPServerDisconnected: Connection unexpectedly closed: timed out",
+    "error_proto: -ERR EOF",
+    "abort: socket error: EOF",
+    f"SMTPConnectError: Error connecting to localhost on port {PORT}: Connect call failed ('127.0.0.1', {PORT})",
+    # curl, msmtp, swaks, openssl, Node.js, Jakarta Mail, Go, .NET.
+    f"exit status 7: curl: (7) Failed to connect to localhost port {PORT} after 0 ms: Couldn't connect to server",
+    "exit status 28: curl: (28) Connection timed out after 1001 milliseconds",
+    "exit status 56: curl: (56) response reading failed (errno: 104)",
+    f"exit status 68: msmtp: cannot connect to localhost, port {PORT}: Connection refused",
+    "exit status 69: msmtp: the server sent an empty reply",
+    f"*** Error connecting to {AT}: / *** IO::Socket::INET6: connect: Connection refused",
+    "connect:errno=111",
+    f"Error: connect ECONNREFUSED 127.0.0.1:{PORT}",
+    f"Couldn't connect to host, port: localhost, {PORT}; timeout 1000",
+    f"dial tcp 127.0.0.1:{PORT}: i/o timeout",
+    "No connection could be made because the target machine actively refused it",
+    # What programs say in words of their own.
+    f"{AT} is unreachable",
+    f"the server at {AT} did not answer",
+    f"cannot open a connection to {AT}",
+    f"connection to {AT} was unexpectedly closed",
+    f"{AT}: no greeting within 2 s",
+    f"port {PORT} blocked by a firewall",
+    # A login that never was is no blame.
+    f"Login failed: cannot connect to {AT}: [Errno 111] Connection refused",
+    f"cannot connect to {AT} ([Errno 111] Connection refused); login was not attempted",
+    f"cannot reach {AT}: timed out. Check host and port (not your password).",
+    f"{AT}: connection reset by peer [imaps://bob:<password>@{AT}]",
+    "Mailer().login().quit() / ConnectionRefusedError: [Errno 111] Connection refused",
+]
+BLAME = [
+    "LoginFailed: authentication failed: check user name and password",
+    f"{AT}: connection ok, but access denied: wrong account or secret",
+    f"Connected to {AT}. Login failed.",
+    f"Connection to {AT}: login failed",
+    f"Connecting to {AT} ... / invalid credentials",
+    "SMTPAuthenticationError",
+    "535 5.7.8 Username and Password not accepted",
+    "Bad username or password",
+    f"cannot log in to {AT}",
+    f"login to {AT} failed",
+    f"login for alice@example.test at {AT} refused",
+    "the server rejected your password",
+    "Please check your account settings",
+    f"authentication failed for bob with <password> at {AT}",
+]
+EMPTY = [
+    f"Connected to {AT}, message sent",
+    f"Connecting to {AT} ...",
+    f"Connecting to {AT} (timeout 2 s)",
+    f"timeout={2} {AT}",
+    "connection ok",
+    "usage: mailer --user NAME --password PASSWORD",
+    f"imaps://bob:<password>@{AT}",
+    "exit status 1",
+    f"login was not attempted at {AT}",
+    "something is wrong",
+]
+
+
+def trial(said, *, state=PortState.REFUSED, seconds=0.1, ports=(PORT,), control=None):
+    config = ServerConfig(protocol="smtp", port_state=state)
+    return Trial(
+        protocol=Protocol.SMTP,
+        security=Security.STARTTLS,
+        declared=Declaration(timeout=1.0),
+        served=config,
+        account=Account.fresh(),
+        sessions=(),
+        outcome=Outcome(error=said, seconds=seconds),
+        control=control,
+        ports=ports,
+    )
+
+
+def diagnosed(said, **seen):
+    return RULES["blocked-port-diagnosed"].check(trial(said, **seen))
+
+
+@pytest.mark.parametrize("said", CAUSES)
+def test_a_failure_of_the_network_is_a_cause_whatever_else_is_said(said):
+    assert names_network(said)
+    assert not blames_credentials(said)
+    assert diagnosed(said).verdict in (Verdict.PASS, Verdict.NOTE)
+
+
+@pytest.mark.parametrize("said", BLAME)
+def test_credentials_that_are_called_wrong_or_refused_are_blamed(said):
+    assert not names_network(said)
+    assert diagnosed(said).verdict is Verdict.VIOLATION
+
+
+@pytest.mark.parametrize("said", EMPTY)
+def test_progress_success_and_a_mere_mention_prove_nothing(said):
+    assert diagnosed(said).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ("[Errno 111] Connection refused", "names neither host nor port"),
+        ("localhost: [Errno 111] Connection refused", "names the host and not the port"),
+        (f"localhost, try {PORT}1: Connection refused", "names the host and not the port"),
+        (f"port {PORT}: Connection refused", "names the port and not the host"),
+    ],
+)
+def test_host_and_port_are_asked_for(said, missing):
+    finding = diagnosed(said)
+    assert (finding.verdict, finding.evidence) == (Verdict.NOTE, f"gave up in time, but {missing}: {said}")
+
+
+@pytest.mark.parametrize("where", [AT, f"localhost, port {PORT}", f"127.0.0.1:{PORT}", f"[::1]:{PORT}"])
+def test_an_address_is_as_good_as_a_name(where):
+    assert diagnosed(f"{where}: Connection refused").verdict is Verdict.PASS
+
+
+def test_the_other_port_of_the_account_is_not_the_blocked_one():
+    assert diagnosed("localhost:40025: Connection refused", ports=(PORT, 40025)).verdict is Verdict.NOTE
+
+
+def test_giving_up_late_is_a_note():
+    said = f"{AT}: timed out"
+    assert diagnosed(said, seconds=2.4, state=PortState.TIMEOUT).verdict is Verdict.PASS
+    late = diagnosed(said, seconds=3.0, state=PortState.TIMEOUT)
+    assert late.verdict is Verdict.NOTE
+    assert late.evidence == f"gave up only after 3.0 s (declared time-out: 1 s), and said: {said}"
+    unnamed = diagnosed("timed out", seconds=3.0, state=PortState.TIMEOUT)
+    assert unnamed.evidence.endswith("and names neither host nor port: timed out")
+
+
+def test_a_client_that_is_slow_to_start_is_not_late():
+    slow = dataclasses.replace(trial(None), outcome=Outcome(seconds=1.0))
+    assert diagnosed(f"{AT}: timed out", seconds=3.0, control=slow).verdict is Verdict.PASS
+
+
+def test_a_progress_line_does_not_show_that_the_refused_port_was_tried():
+    switch = RULES["no-silent-port-switch"]
+    progress = dataclasses.replace(trial(f"Connecting to {AT} ..."), may_switch=True)
+    assert switch.check(progress).verdict is Verdict.INCONCLUSIVE
+    refused = dataclasses.replace(trial(f"{AT}: Connection refused"), may_switch=True)
+    assert switch.check(refused).verdict is Verdict.PASS

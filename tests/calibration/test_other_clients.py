@@ -260,3 +260,44 @@ def test_what_a_client_reports_is_redacted():
 
     row = judged(tells_all, select=["port-refuse"])["port-refuse"]
     assert "refused for <password>" in row.judgements[0].finding.evidence
+
+
+def turns_to_the_other_port(case, *, requires_tls, password):
+    """Try the port that was given, then the other one of the account."""
+    try:
+        verifying(case)
+    except OSError:
+        if case.fallback_port is None:
+            raise
+    else:
+        return
+    with smtplib.SMTP(case.host, case.fallback_port, timeout=case.timeout) as client:
+        if requires_tls:
+            client.starttls(context=case.ssl_context())
+        if password:
+            client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: x\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("habits", "declared", "verdict"),
+    [
+        ({"requires_tls": False, "password": True}, {}, Verdict.VIOLATION),
+        ({"requires_tls": False, "password": False}, {}, Verdict.VIOLATION),
+        # The same demands on another port are no weakness, and what the user allowed is none.
+        ({"requires_tls": True, "password": True}, {}, Verdict.NOTE),
+        ({"requires_tls": False, "password": False}, {"starttls": "opportunistic"}, Verdict.NOTE),
+        ({"requires_tls": False, "password": True}, {"starttls": "opportunistic"}, Verdict.VIOLATION),
+        (
+            {"requires_tls": False, "password": True},
+            {"starttls": "opportunistic", "allow_insecure_auth": True},
+            Verdict.NOTE,
+        ),
+    ],
+)
+def test_turning_from_a_blocked_starttls_port_to_a_weaker_one(habits, declared, verdict):
+    name = "port-587-blocked-25-clear"
+    row = judged(lambda case: turns_to_the_other_port(case, **habits), select=[name], **declared)[name]
+    assert row.verdict is verdict, row.judgements
+    assert [j.rule for j in row.judgements] == ["no-silent-port-switch"]
+    assert "connection" in row.transcript

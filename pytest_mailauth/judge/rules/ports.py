@@ -92,8 +92,12 @@ def no_silent_port_switch(trial: Trial) -> Finding:
     done = operations(trial, Layer.CLEAR)
     if found is not None or done:
         what = found.evidence if found else f"went on with {spoken(done)}"
+        evidence = f"TLS was not to be had; the client turned to a connection without it and {what}"
         verdict = found.verdict if found else Verdict.VIOLATION
-        return Finding(verdict, f"TLS was not to be had; the client turned to a connection without it and {what}")
+        may = not trial.requires_tls and (found is None or trial.declared.allow_insecure_auth)
+        if may and verdict is Verdict.VIOLATION:
+            return Finding(Verdict.NOTE, f"{evidence}; the client was declared to allow that")
+        return Finding(verdict, evidence)
     if not trial.sessions and not names_network(own_words(trial)):
         # A refused port sees nothing: only the client can tell that it tried.
         return Finding(

@@ -23,7 +23,7 @@ def _blocked(name: str, state: PortState, summary: str, *, waits: bool) -> Scena
     )
 
 
-def _switched(name: str, protocols: tuple[Protocol, ...], summary: str) -> Scenario:
+def _switched(name: str, mode: Security, protocols: tuple[Protocol, ...], summary: str) -> Scenario:
     return Scenario(
         name=name,
         family="C",
@@ -32,7 +32,7 @@ def _switched(name: str, protocols: tuple[Protocol, ...], summary: str) -> Scena
         severity="critical",
         sources=("S11", "S13", "S14"),
         protocols=protocols,
-        modes=(Security.IMPLICIT,),
+        modes=(mode,),
         settings={"port_state": PortState.REFUSED},
         other_port=True,
     )
@@ -49,13 +49,28 @@ ROWS: Final = (
     _blocked("port-accept-then-rst", PortState.RESET, "The connection is accepted and reset at once.", waits=False),
     _switched(
         "port-465-blocked-587-clear",
+        Security.IMPLICIT,
         (Protocol.SMTP,),
         "The implicit TLS port is refused; the other port of the account offers no STARTTLS.",
     ),
     _switched(
         "port-993-blocked-143-clear",
+        Security.IMPLICIT,
         (Protocol.IMAP, Protocol.POP3),
         "The implicit TLS port (993, or 995) is refused; the other port of the account offers no STARTTLS.",
+    ),
+    # The catalogue has these two inside autodetect-order; here each is a row, called like those above.
+    _switched(
+        "port-587-blocked-25-clear",
+        Security.STARTTLS,
+        (Protocol.SMTP,),
+        "The submission port is refused; the other port of the account, such as 25, offers no STARTTLS.",
+    ),
+    _switched(
+        "port-143-blocked-other-clear",
+        Security.STARTTLS,
+        (Protocol.IMAP, Protocol.POP3),
+        "The STARTTLS port (143, or 110) is refused; the other port of the account offers no STARTTLS.",
     ),
     Scenario(
         name="implicit-client-on-explicit-server",

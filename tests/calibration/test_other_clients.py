@@ -6,13 +6,16 @@ import base64
 import smtplib
 import socket
 import ssl
+import threading
 from itertools import count
+from time import monotonic
 
 import pytest
 
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.trialrun import LINGER
 from pytest_mailauth.model.canary import Account
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.model.terms import Certificate, PortState, Protocol, Security, Verdict
@@ -301,3 +304,43 @@ def test_turning_from_a_blocked_starttls_port_to_a_weaker_one(habits, declared, 
     assert row.verdict is verdict, row.judgements
     assert [j.rule for j in row.judgements] == ["no-silent-port-switch"]
     assert "connection" in row.transcript
+
+
+def test_a_retry_in_clear_by_a_thread_that_the_client_left_behind_is_seen():
+    def goes_on_later(case):
+        client_itself = threading.current_thread()
+
+        def retry():
+            client_itself.join()
+            with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
+                client.login(case.username, case.password)
+
+        try:
+            verifying(case)
+        except smtplib.SMTPException:
+            threading.Thread(target=retry).start()
+            raise
+
+    row = judged(goes_on_later, select=["starttls-not-offered"])["starttls-not-offered"]
+    assert row.verdict is Verdict.VIOLATION
+    assert "the client went on in clear" in row.judgements[0].finding.evidence
+
+
+def test_waiting_for_a_thread_that_never_ends_is_no_time_of_the_client():
+    stop = threading.Event()
+    took = []
+
+    def leaves_a_thread(case):
+        start = monotonic()
+        threading.Thread(target=stop.wait).start()
+        try:
+            verifying(case)
+        finally:
+            took.append(monotonic() - start)
+
+    try:
+        row = judged(leaves_a_thread, select=["starttls-not-offered"])["starttls-not-offered"]
+    finally:
+        stop.set()
+    assert row.verdict is Verdict.PASS
+    assert row.seconds < took[1] + LINGER

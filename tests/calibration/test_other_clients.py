@@ -282,6 +282,7 @@ def turns_to_the_other_port(case, *, requires_tls, password):
         client.sendmail(case.sender, [case.recipient], "Subject: x\r\n\r\n")
 
 
+@pytest.mark.parametrize("name", ["port-587-blocked-25-clear", "retry-after-cert-failure"])
 @pytest.mark.parametrize(
     ("habits", "declared", "verdict"),
     [
@@ -298,12 +299,40 @@ def turns_to_the_other_port(case, *, requires_tls, password):
         ),
     ],
 )
-def test_turning_from_a_blocked_starttls_port_to_a_weaker_one(habits, declared, verdict):
-    name = "port-587-blocked-25-clear"
+def test_turning_from_a_starttls_port_to_a_weaker_one(name, habits, declared, verdict):
     row = judged(lambda case: turns_to_the_other_port(case, **habits), select=[name], **declared)[name]
     assert row.verdict is verdict, row.judgements
     assert [j.rule for j in row.judgements] == ["no-silent-port-switch"]
     assert "connection" in row.transcript
+
+
+def test_a_client_that_accepts_the_certificate_has_no_reason_to_turn_elsewhere():
+    name = "retry-after-cert-failure"
+    careless = ssl._create_unverified_context()
+    row = judged(lambda case: send(case, careless), select=[name], fallback="other-port")[name]
+    assert row.verdict is Verdict.NOT_APPLICABLE
+    assert "went on inside TLS" in row.judgements[0].finding.evidence
+
+
+@pytest.mark.parametrize("name", ["port-587-blocked-25-clear", "retry-after-cert-failure"])
+def test_a_client_that_knows_no_other_port_cannot_turn_to_it(name):
+    row = judged(verifying, select=[name])[name]
+    assert row.verdict is Verdict.NOT_APPLICABLE
+    assert "knows one port only" in row.judgements[0].finding.evidence
+
+
+def test_a_client_that_never_saw_the_certificate_proves_nothing():
+    def gives_up_at_the_second_visit(case):
+        if next(runs) % 2:
+            connects_and_leaves(case)
+            raise OSError(f"connection to {case.host}:{case.port} refused")
+        verifying(case)
+
+    runs = count()
+    name = "retry-after-cert-failure"
+    row = judged(gives_up_at_the_second_visit, select=[name], fallback="other-port")[name]
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert "never began a TLS handshake" in row.judgements[0].finding.evidence
 
 
 def test_a_retry_in_clear_by_a_thread_that_the_client_left_behind_is_seen():

@@ -250,6 +250,16 @@ SITUATIONS: Final[dict[str, Situation]] = {
         security=IMPLICIT,
         certificate="untrusted",
     ),
+    "untrusted-and-another-port": Situation(
+        shows={
+            "no-chain-check": "credential-tls",
+            "checks-after-login": "credential-tls",
+            "clear-after-bad-certificate": "fallback",
+        },
+        security=IMPLICIT,
+        certificate="untrusted",
+        fallback=True,
+    ),
     "wrong-host": Situation(
         shows=EARLY | {"no-name-check": "credential-tls", "checks-after-login": "credential-tls"},
         certificate="wrong-host",

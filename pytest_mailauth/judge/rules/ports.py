@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, unnamed
-from pytest_mailauth.model.terms import Layer, PortState, Verdict
+from pytest_mailauth.model.events import HelloSeen
+from pytest_mailauth.model.terms import Layer, PortState, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -74,35 +76,57 @@ def _is_late(trial: Trial) -> bool:
 
 @rule(
     "no-silent-port-switch",
-    requirement="When a port is blocked, the client does not try another one with less security on its own.",
-    expected="The client opens no connection to another port, and reports that this one is blocked.",
+    requirement="When a port gives no trusted TLS, the client does not try anything weaker on its own.",
+    expected="The client opens no connection without TLS, and reports what is wrong with the port.",
     sources=("S7", "S11", "RFC 8314 section 5.2"),
     severity="critical",
-    advice="Report the blocked port; a weaker port is the user's decision, never a fallback.",
+    advice="Report what is wrong with the port; a weaker one is the user's decision, never a fallback.",
 )
 def no_silent_port_switch(trial: Trial) -> Finding:
-    """Look for the client on the other port of the account, where STARTTLS is not offered."""
+    """Look for the client in clear: on the other port of the account, or on a new connection to the same one."""
     elsewhere = [session for session in trial.sessions if session.listener != "main"]
-    if not elsewhere and not (trial.may_switch or handshakes(trial)):
+    tried = handshakes(trial)
+    found = _used_in_clear(trial)
+    if found is not None:
+        return found
+    # Where the account has one port, that one can be tried again in clear: no other has to be known.
+    has_choice = trial.may_switch or (tried and len(trial.ports) < 2)
+    if not elsewhere and not has_choice:
         return Finding(
             Verdict.NOT_APPLICABLE,
             "this client knows one port only; if it can use another, give it {fallback_port} or case.fallback_port",
         )
-    found = leak(trial, Layer.CLEAR)
-    done = operations(trial, Layer.CLEAR)
-    if found is not None or done:
-        what = found.evidence if found else f"went on with {spoken(done)}"
-        evidence = f"TLS was not to be had; the client turned to a connection without it and {what}"
-        verdict = found.verdict if found else Verdict.VIOLATION
-        may = not trial.requires_tls and (found is None or trial.declared.allow_insecure_auth)
-        if may and verdict is Verdict.VIOLATION:
-            return Finding(Verdict.NOTE, f"{evidence}; the client was declared to allow that")
-        return Finding(verdict, evidence)
+    if operations(trial, Layer.TLS):
+        return Finding(Verdict.NOT_APPLICABLE, "the client went on inside TLS, so it had no reason to turn elsewhere")
+    if PortState(trial.served.port_state) is PortState.OPEN and not tried:
+        return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so none could fail")
     if not trial.sessions and not names_network(own_words(trial)):
         # A refused port sees nothing: only the client can tell that it tried.
         return Finding(
             Verdict.INCONCLUSIVE, f"nothing shows that the client tried the port; it said: {own_words(trial)}"
         )
     if elsewhere:
-        return Finding(Verdict.NOTE, "the port was blocked; the client tried the weaker one and left without using it")
+        return Finding(
+            Verdict.NOTE, "TLS was not to be had; the client tried the weaker port and left without using it"
+        )
     return Finding(Verdict.PASS, "TLS was not to be had; the client gave up and tried nothing weaker")
+
+
+def _used_in_clear(trial: Trial) -> Finding | None:
+    """Return what the client did on a connection that it meant to keep in clear, or None for nothing.
+
+    With STARTTLS, every connection begins in clear: what crosses before its handshake is another rule's finding.
+    """
+    if trial.security is Security.STARTTLS:
+        trial = replace(trial, sessions=tuple(s for s in trial.sessions if not s.of(HelloSeen)))
+    found = leak(trial, Layer.CLEAR)
+    done = operations(trial, Layer.CLEAR)
+    if found is None and not done:
+        return None
+    what = f": {found.evidence}" if found else f" and went on with {spoken(done)}"
+    evidence = f"TLS was not to be had; the client turned to a connection without it{what}"
+    verdict = found.verdict if found else Verdict.VIOLATION
+    may = not trial.requires_tls and (found is None or trial.declared.allow_insecure_auth)
+    if may and verdict is Verdict.VIOLATION:
+        return Finding(Verdict.NOTE, f"{evidence}; the client was declared to allow that")
+    return Finding(verdict, evidence)

@@ -1,4 +1,4 @@
-"""Classes B and C: ports that are blocked, silent, cut off, or speak the other mode."""
+"""Classes B, C and S: ports that are blocked, silent, cut off, or speak the other mode, and weaker ones beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import Deviation, Hide
-from pytest_mailauth.model.terms import PortState, Protocol, Security
+from pytest_mailauth.model.terms import Certificate, PortState, Protocol, Security
 
 
 def _blocked(name: str, state: PortState, summary: str, *, waits: bool) -> Scenario:
@@ -84,5 +84,15 @@ ROWS: Final = (
         settings={"auth": IN_CLEAR},
         deviations=_without_starttls,
         waits=True,
+    ),
+    Scenario(
+        name="retry-after-cert-failure",
+        family="S",
+        summary="The certificate is not trusted; the other port of the account offers no STARTTLS.",
+        rules=("no-silent-port-switch",),
+        severity="critical",
+        sources=("RFC 8314 section 5.2", "RFC 7817 section 3"),
+        settings={"certificate": Certificate.UNTRUSTED_ROOT},
+        other_port=True,
     ),
 )

@@ -68,8 +68,8 @@ class MailStore:
         self._mailboxes: dict[str, dict[str, Mailbox]] = {}
 
     def hide_issued(self, accepts: object) -> None:
-        """Let the tokens be hidden whose issuer *accepts* belongs to, if it is a method of one."""
-        issuer = getattr(accepts, "__self__", None)
+        """Let the tokens be hidden whose issuer *accepts* asks, if it is a method of one or names one."""
+        issuer = getattr(accepts, "issuer", None) or getattr(accepts, "__self__", None)
         if isinstance(issuer, IssuesSecrets) and issuer not in self.issuers:
             self.issuers.append(issuer)
 

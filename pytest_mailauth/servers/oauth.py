@@ -353,4 +353,4 @@ class TokenIssuer:
     def secrets(self) -> dict[str, Secret]:
         """Every token that was issued, by a name that may be shown in its place."""
         kinds = {"access token": self._access, "refresh token": self._refresh}
-        return {f"{kind} {n}": Secret(token) for kind, known in kinds.items() for n, token in enumerate(known, 1)}
+        return {f"{kind} {n}": Secret(token) for kind, known in kinds.items() for n, token in enumerate(list(known), 1)}

@@ -109,4 +109,5 @@ def test_where_nobody_was_greeted_nothing_had_to_be_read():
         outcome=Outcome(error="localhost:25: connection reset"),
         port_state="reset",
     )
+    trial = dataclasses.replace(trial, ports=(25,))
     assert judge(trial, ("blocked-port-diagnosed",))[0].finding.verdict is PASS

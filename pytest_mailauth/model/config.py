@@ -5,6 +5,7 @@ There is no setter and no reset. Another setting is another server.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -29,6 +30,7 @@ from pytest_mailauth.model.terms import (
     Refusal,
     Security,
 )
+from pytest_mailauth.model.wordings import check_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +53,7 @@ MECHANISMS: Final = (*PASSWORD_MECHANISMS, *PROOF_MECHANISMS, *TOKEN_MECHANISMS,
 
 PASSWORD_COMMANDS: Final = ("never", "tls", "always")
 LINE_LIMITS: Final = ("strict", "lenient")
+_HOST: Final = re.compile(r"[^\s\x00-\x20\x7f:/@<>()\[\]]+")
 
 
 def choose(kind: type[_E], value: str, argument: str) -> _E:
@@ -129,7 +132,8 @@ class AuthPolicy:
         too_weak: Mechanisms that are announced and then refused as too weak (SMTP 534 5.7.9).
         less_secure_apps: Whether passwords are taken at all. False is the source document's switch (S16): a right
             password is refused because OAuth 2.0 is required.
-        lockout: After this many failures in a row an account is locked, even for the right password. Default None.
+        lockout: After this many wrong passwords or tokens in a row an account is locked, even for the right one.
+            Default None.
         rate_limit: At most this many attempts in this many seconds, for example ``(5, 60.0)``. Default None.
         decide: Called with each claim (``identity``, ``secret``, ``authorization``, ``kind``, ``proved``); returns
             True, False, a refusal's name, or None for the usual decision.
@@ -141,6 +145,8 @@ class AuthPolicy:
             None (default) for the one of ``accept_token``.
         error_challenge: Whether a refused token is answered with an error challenge first. Default True; False refuses
             at once, as some providers do.
+        address_logs_in: Whether the mail address of an account logs in as well as its login name. Default True; False
+            shows whether an application uses the one for the other.
         texts: Replies in another wording, by refusal: ``{"invalid": "535 5.7.8 Username and Password not accepted"}``.
 
     Raises:
@@ -165,6 +171,7 @@ class AuthPolicy:
     accept_token: Callable[[str, Account], bool | str] | None = None
     token_scope: str | None = None
     error_challenge: bool = True
+    address_logs_in: bool = True
     texts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -172,16 +179,20 @@ class AuthPolicy:
             upper = tuple(mechanism.upper() for mechanism in names_of(getattr(self, name), name, "mechanism names"))
             for mechanism in upper:
                 _among(mechanism, MECHANISMS, name)
-            object.__setattr__(self, name, upper)
+            object.__setattr__(self, name, tuple(dict.fromkeys(upper)))
         _among(self.password_commands, PASSWORD_COMMANDS, "password_commands")
         if "SCRAM-SHA-256-PLUS" in self.before_tls:
             raise ConfigError("before_tls: SCRAM-SHA-256-PLUS binds to TLS, so it cannot be used before it (RFC 5802)")
+        if "EXTERNAL" in self.before_tls:
+            raise ConfigError("before_tls: EXTERNAL rests on the client's TLS certificate, so there is none before TLS")
+        if self.reject is not None and self.decide is not None:
+            raise ConfigError("reject refuses every login, so decide would never be asked; give one of the two")
         if self.reject is not None:
             object.__setattr__(self, "reject", choose(Refusal, self.reject, "reject"))
         check_mapping(self.texts, "texts", "{'invalid': '535 5.7.8 wrong'}")
         for refusal in self.texts:
             choose(Refusal, refusal, "texts")
-        check_switches(self, "preauthenticated", "advertised", "less_secure_apps", "error_challenge")
+        check_switches(self, "preauthenticated", "advertised", "less_secure_apps", "error_challenge", "address_logs_in")
         if self.token_scope is not None and (not isinstance(self.token_scope, str) or not self.token_scope):
             raise ConfigError(f"token_scope={self.token_scope!r} must be a scope such as 'https://mail.google.com/'")
         check_callable(self.decide, "decide")
@@ -262,8 +273,12 @@ class ServerConfig:
         if not isinstance(self.auth, AuthPolicy):
             raise ConfigError(f"auth={self.auth!r} must be an AuthPolicy")
         _among(self.line_limits, LINE_LIMITS, "line_limits")
-        if not isinstance(self.host, str) or not self.host:
-            raise ConfigError(f"host={self.host!r} must be a name such as 'localhost'")
+        if not isinstance(self.host, str) or not _HOST.fullmatch(self.host):
+            raise ConfigError(
+                f"host={self.host!r} must be a name such as 'localhost', or 127.0.0.1, where servers listen"
+            )
+        if self.security is Security.NONE and self.tls.client_certificate is not ClientCertificate.NONE:
+            raise ConfigError("client_certificate needs TLS, but security is 'none'")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:
             raise ConfigError(f"certificate={str(self.certificate)!r} needs TLS, but security is 'none'")
         offered = (*self.auth.mechanisms, *self.auth.before_tls)
@@ -271,9 +286,15 @@ class ServerConfig:
             raise ConfigError("APOP exists in POP3 only (RFC 1939 section 7)")
         if "EXTERNAL" in offered and self.tls.client_certificate is ClientCertificate.NONE:
             raise ConfigError("EXTERNAL needs a client certificate: TLSPolicy(client_certificate='optional')")
-        if self.relay.login_first and not offered and self.protocol is Protocol.SMTP:
+        reachable = (
+            *(self.auth.mechanisms if self.security is not Security.NONE else ()),
+            *(self.auth.before_tls if self.security is not Security.IMPLICIT else ()),
+        )
+        if self.relay.login_first and not reachable and self.protocol is Protocol.SMTP:
+            where = "before_tls" if self.security is Security.NONE else "mechanisms"
             raise ConfigError(
-                "relay: login_first=True and no mechanism to log in with; give AuthPolicy(mechanisms=...) some"
+                f"relay: login_first=True and no mechanism to log in with; give AuthPolicy({where}=...) some"
             )
+        check_texts(Protocol(self.protocol), self.auth.texts)
         if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
             raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")

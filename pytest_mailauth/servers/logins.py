@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import traceback
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import choose
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.model.config import AuthPolicy
     from pytest_mailauth.servers.sasl import Peer
+
+_WRONG: Final = (Refusal.INVALID, Refusal.BAD_TOKEN)
+"""Refusals that count towards a lock-out: something that was presented was wrong."""
 
 NOBODY: Final = Account(username="anonymous", password=Secret(""), address="anonymous@localhost", token=Secret(""))
 """Whom an ANONYMOUS login is: an account with an empty mailbox."""
@@ -34,18 +38,25 @@ class Logins:
         auth: Its authentication policy.
         accounts: Who may log in.
         clock: Tells seconds.
+        errors: Where it is added what failed in functions that were given as settings.
     """
 
-    def __init__(self, auth: AuthPolicy, accounts: Sequence[Account], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, auth: AuthPolicy, accounts: Sequence[Account], clock: Callable[[], float], errors: list[str]
+    ) -> None:
         self._auth = auth
         self._accounts = accounts
         self._clock = clock
         self._failures: Counter[str] = Counter()
         self._attempts: deque[float] = deque()
+        self._errors = errors
 
     def account_of(self, identity: str) -> Account | None:
-        """Return the account with this login name or mail address, or None."""
-        return next((a for a in self._accounts if identity in (a.username, a.address)), None)
+        """Return the account with this login name, or mail address where that logs in too, or None."""
+        by_address = self._auth.address_logs_in
+        return next(
+            (a for a in self._accounts if identity == a.username or (by_address and identity == a.address)), None
+        )
 
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""
@@ -76,7 +87,8 @@ class Logins:
         if refusal is None:
             self._failures.pop(name, None)
             return Decision(NOBODY if claim.kind is Kind.NOTHING else account)
-        if not _only_asks(claim):
+        # What is refused for another reason was no guess, and nothing is kept that nobody asks for.
+        if limit is not None and refusal in _WRONG and not _only_asks(claim):
             self._failures[name] += 1
         return Decision(None, refusal, status or "")
 
@@ -99,8 +111,19 @@ class Logins:
             return ""
         if self._auth.accept_token is None:
             return None if _same(claim.secret, account.token) else ""
-        told = self._auth.accept_token(claim.secret, account)
+        told = self._ask("accept_token", self._auth.accept_token, claim.secret, account)
+        if told is not None and not isinstance(told, bool | str):
+            self._errors.append(f"accept_token returned {told!r}; return True, False or an error code")
+            told = False
         return None if told is True else (told or "")
+
+    def _ask(self, setting: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Return what a user's function says. When it fails it says nothing, and the test hears of it."""
+        try:
+            return function(*arguments)
+        except Exception:  # noqa: BLE001 - the function is the user's, and so is its mistake
+            self._errors.append(f"{setting} failed:\n{traceback.format_exc()}")
+            return False
 
     def _too_many(self) -> bool:
         if self._auth.rate_limit is None:
@@ -115,9 +138,13 @@ class Logins:
     def _against(self, claim: Claim, account: Account | None, mechanism: str, *, good_token: bool) -> Refusal | None:
         if mechanism in self._auth.too_weak:
             return Refusal.TOO_WEAK
-        told = self._auth.decide(claim) if self._auth.decide is not None else None
+        told = self._ask("decide", self._auth.decide, claim) if self._auth.decide is not None else None
+        if told is not None and not isinstance(told, bool) and told not in tuple(Refusal):
+            names = ", ".join(repr(one.value) for one in Refusal)
+            self._errors.append(f"decide returned {told!r}; return True, False, None or one of {names}")
+            told = False
         if isinstance(told, str):
-            return choose(Refusal, told, "decide")
+            return Refusal(told)
         wrong = Refusal.BAD_TOKEN if claim.kind is Kind.TOKEN else Refusal.INVALID
         if (claim.kind is not Kind.NOTHING and account is None) or _only_asks(claim):
             return wrong

@@ -47,7 +47,7 @@ class Policy:
         self.config = config
         self.accounts = accounts
         self.script = script or Script(Protocol(config.protocol))
-        self.logins = Logins(config.auth, accounts, clock)
+        self.logins = Logins(config.auth, accounts, clock, self.script.errors)
         self.relaying = Relaying(config.relay, self.logins)
         self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)

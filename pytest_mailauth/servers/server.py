@@ -236,12 +236,13 @@ class MailServers(ReadsMail):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # One that was left has answered for itself.
+        open_still = self._servers if not self._isolated else [server for server in self._servers if not server.closed]
         self.close()
         if error is None:
             self.raise_faults()
-            if not self._isolated:  # each of those answers for itself, when it is left
-                for server in self._servers:
-                    server.raise_unmet()
+            for server in open_still:
+                server.raise_unmet()
 
     @property
     def ca(self) -> CertificateAuthority:

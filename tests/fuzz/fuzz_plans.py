@@ -6,6 +6,7 @@ Each is a function of a seed and a number.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import random
 from typing import NamedTuple
@@ -43,6 +44,15 @@ def b64(text):
     return base64.b64encode(text.encode() if isinstance(text, str) else text)
 
 
+SCRAM_FIRSTS = {
+    "abc": ("n,,", ALICE.username),
+    "abd": (f"n,a={ALICE.address},", ALICE.username),
+    "aby": ("y,,", ALICE.username),
+    "abp": ("p=tls-unique,,", ALICE.username),
+    "abx": ("p=tls-unique,,", "nobody"),
+}
+"""Nonce of a client's first message to the beginning and the name of it: the answer to the challenge needs them."""
+
 # What clients say. Each protocol has commands; the words in them are drawn anew each time.
 
 WORDS = {
@@ -67,7 +77,7 @@ WORDS = {
         b64(f"n,a={ALICE.username},\x01host=localhost\x01auth=Bearer {token}\x01\x01").decode()
         for token in (TOKEN, GUESS)
     ),
-    "scram": (b64(f"n,,n={ALICE.username},r=abc").decode(), b64("p=tls-unique,,n=nobody,r=abc").decode()),
+    "scram": tuple(b64(f"{header}n={name},r={nonce}").decode() for nonce, (header, name) in SCRAM_FIRSTS.items()),
     "mechanism": ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "EXTERNAL", "ANONYMOUS", "NTLM", "plain"),
     "digest": (hashlib.md5(PASSWORD.encode(), usedforsecurity=False).hexdigest(), "0" * 32, "beef"),
     "box": ("INBOX", "Sent", "Sent/2024", '"with space"', "&AOQ-", "*", "nowhere"),
@@ -76,6 +86,8 @@ WORDS = {
     "address": (ALICE.address, "bob@example.test", "x@elsewhere.test", "", "@", '"a b"@example.test'),
     "size": ("", " SIZE=10", " SIZE=99999999", " BODY=8BITMIME", " SMTPUTF8", " AUTH=<>", " RUBBISH=1"),
 }
+WRAPPED = ("plain", "b64user", "b64password", "xoauth2", "bearer", "scram")
+"""Words that stand for something else in base64."""
 SASL = ("PLAIN {plain}", "LOGIN {b64user}", "LOGIN", "PLAIN", "XOAUTH2 {xoauth2}", "OAUTHBEARER {bearer}")
 SASL += ("CRAM-MD5", "SCRAM-SHA-1 {scram}", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS {scram}", "EXTERNAL =", "EXTERNAL")
 SASL += ("ANONYMOUS {b64user}", "{mechanism}", "{mechanism} {plain}")
@@ -136,8 +148,8 @@ OPENINGS = {
 
 # What servers are like.
 
-ALL = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "ANONYMOUS")
-EVERYWHERE = AuthPolicy(mechanisms=(*ALL, "SCRAM-SHA-256-PLUS"), before_tls=ALL, password_commands="always")
+ALL = ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS")
+EVERYWHERE = AuthPolicy(mechanisms=(*ALL, "SCRAM-SHA-256-PLUS", "EXTERNAL"), before_tls=ALL, password_commands="always")
 POLICIES = (
     AuthPolicy(),
     IN_CLEAR,
@@ -189,12 +201,17 @@ def _config(chance, protocol):
         auth = AuthPolicy(mechanisms=("APOP", "PLAIN"), before_tls=("APOP", "LOGIN"), password_commands="always")
     elif protocol is Protocol.IMAP and chance.random() < 0.1:
         auth = AuthPolicy(preauthenticated=True)
-    may_log_in = auth.mechanisms or auth.before_tls
+    security = chance.choice(("starttls", "starttls", "implicit", "none"))
+    may_log_in = (security != "none" and auth.mechanisms) or (security != "implicit" and auth.before_tls)
+    if security == "none":  # a client certificate belongs to TLS
+        mechanisms = tuple(name for name in auth.mechanisms if name != "EXTERNAL")
+        auth = dataclasses.replace(auth, mechanisms=mechanisms)
     return ServerConfig(
         protocol=protocol,
-        security=chance.choice(("starttls", "starttls", "implicit", "none")),
+        security=security,
         auth=auth,
-        tls=TLSPolicy(client_certificate="optional"),
+        tls=TLSPolicy(client_certificate="none" if security == "none" else "optional"),
+        line_limits=chance.choice(("strict", "strict", "lenient")),
         relay=chance.choice(RELAYS if may_log_in else RELAYS[:1]),
         deviations=deviations,
     )
@@ -244,6 +261,14 @@ def _mutated(chance, data):
     return data.replace(b" ", chance.choice((b"  ", b"\t", b"")))
 
 
+def _rewrapped(chance, word):
+    """Return base64 with something changed in what it stands for."""
+    try:
+        return b64(_mutated(chance, base64.b64decode(word, validate=True))).decode()
+    except ValueError:
+        return word
+
+
 def _huge(chance):
     size = chance.choice((500, 1000, 1100, 4000, 9000, 13_000, 40_000))
     return chance.choice((b"x", b"A1 NOOP ", b"AUTH PLAIN ", b"\x80", b"a b ", b"\0")) * (size // 4)
@@ -254,6 +279,8 @@ def _talk(chance, protocol, *, careful):
     for number in range(chance.randrange(4, 22)):
         template = chance.choice(COMMANDS[protocol])
         words = {name: chance.choice(values) for name, values in WORDS.items() if name in template}
+        if not careful and chance.random() < 0.3:
+            words |= {name: _rewrapped(chance, words[name]) for name in WRAPPED if name in words}
         data = template.format(**words, tag=f"a{number}").encode() + b"\r\n"
         kind = chance.random()
         if not careful:

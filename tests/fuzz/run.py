@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import hmac
 import multiprocessing
 import random
@@ -18,7 +19,7 @@ import traceback
 from itertools import pairwise
 from typing import get_args
 
-from fuzz_plans import ALICE, BOB, GUESS, HIDDEN, MAIL, PASSWORD, Peer, b64, planned, script_of
+from fuzz_plans import ALICE, BOB, GUESS, HIDDEN, MAIL, PASSWORD, SCRAM_FIRSTS, Peer, b64, planned, script_of
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
@@ -26,6 +27,7 @@ from pytest_mailauth.model.terms import Protocol
 from pytest_mailauth.model.transcript import hidden_values, render
 from pytest_mailauth.servers.engines.contract import Close, Output, Reset, Send, StartTLS
 from pytest_mailauth.servers.engines.imap.engine import MAX_COMMAND, MAX_EARLY_COMMAND, MAX_LINE
+from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.pop3_syntax import LINE_LIMIT
 from pytest_mailauth.servers.engines.smtp_lines import DATA_LINE_LIMIT, LINE_LIMITS
 from pytest_mailauth.servers.letters import Message
@@ -57,9 +59,29 @@ def _answer(chance, sent):
         challenge = base64.b64decode(found[1], validate=True)
     except ValueError:
         return None
+    if challenge.startswith(b"r="):
+        return _scram_answer(chance, challenge)
     if challenge.startswith(b"<"):
         return b64(ALICE.username.encode() + b" " + hmac.digest(PASSWORD.encode(), challenge, "md5").hex().encode())
     return {b"Username:": b64(ALICE.username), b"Password:": b64(PASSWORD)}.get(challenge)
+
+
+def _scram_answer(chance, challenge):
+    """Return the client's final message of SCRAM with SHA-256 or SHA-1, right or with one byte changed."""
+    fields = dict(field.split(b"=", 1) for field in challenge.split(b",") if b"=" in field)
+    header, name = SCRAM_FIRSTS.get(fields[b"r"][:3].decode("ascii", "replace"), ("n,,", "nobody"))
+    digest = chance.choice(("sha256", "sha1"))
+    salted = hashlib.pbkdf2_hmac(digest, PASSWORD.encode(), base64.b64decode(fields[b"s"]), int(fields[b"i"]))
+    key = hmac.digest(salted, b"Client Key", digest)
+    bound = header.encode() + (b"unique" if header.startswith("p=") else b"")
+    without = b"c=" + base64.b64encode(bound) + b",r=" + fields[b"r"]
+    said = f"n={name},r={fields[b'r'][:3].decode('ascii', 'replace')},".encode() + challenge + b"," + without
+    signature = hmac.digest(hashlib.new(digest, key).digest(), said, digest)
+    final = without + b",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(key, signature, strict=True)))
+    if chance.random() < 0.5:
+        at = chance.randrange(len(final))
+        final = final[:at] + chance.randbytes(1) + final[at + 1 :]
+    return b64(final)
 
 
 class Played:
@@ -130,19 +152,21 @@ class Played:
 
 
 def _held(engine, config):
+    is_lenient = config.line_limits == "lenient"
+    longest = LENIENT_LIMIT if is_lenient else MAX_LINE
     match config.protocol:
         case Protocol.SMTP:
-            limit = max(*LINE_LIMITS.values(), DATA_LINE_LIMIT)
+            limit = LENIENT_LIMIT if is_lenient else max(*LINE_LIMITS.values(), DATA_LINE_LIMIT)
             return {"the reader": (len(engine._core._reader.buffer), limit)}
         case Protocol.POP3:
-            return {"the line buffer": (len(engine._lines), LINE_LIMIT)}
+            return {"the line buffer": (len(engine._lines), LENIENT_LIMIT if is_lenient else LINE_LIMIT)}
         case _:
             pending = engine._pending
             early = engine._session.state.name == "NOT_AUTHENTICATED"
-            most = (MAX_EARLY_COMMAND if early else MAX_COMMAND) + MAX_LINE
+            most = (MAX_EARLY_COMMAND if early else MAX_COMMAND) + longest
             literal = pending.missing or 0 if pending else 0
             return {
-                "the line buffer": (len(engine._lines), max(MAX_LINE, min(literal, most))),
+                "the line buffer": (len(engine._lines), max(longest, min(literal, most))),
                 "the command": (len(pending.data) if pending else 0, most),
             }
 

@@ -149,14 +149,15 @@ def test_servers_of_the_session_answer_where_they_are_left(suite):
         def test_factory(mailauth_factory):
             with pytest.raises(UnmetExpectations), mailauth_factory.smtp() as server:
                 server.on("RSET").drop()
-            mailauth_factory.smtp().on("RSET").drop()
+            mailauth_factory.smtp().on("RSET").drop()  # never left: it answers at the end of the session
 
         def test_without_fixtures():
             with pytest.raises(UnmetExpectations), MailServers() as servers:
                 servers.pop3().on("RSET").drop()
         """
     )
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["E * on('RSET') was never used; no client connected"])
 
 
 def test_the_seed_of_a_fault_stands_beside_the_failure(suite):

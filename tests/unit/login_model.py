@@ -131,13 +131,16 @@ class Model:
             return None, "later" if str(self.auth.reject) in TRANSIENT else "refused"
         if self.auth.lockout is not None and self.failures[name] >= self.auth.lockout:
             return None, "locked"
+        if mechanism in self.auth.too_weak:
+            return None, "refused"
         known = name in ACCOUNTS or kind == "nothing"
-        allowed = self.auth.less_secure_apps or kind in ("token", "nothing")
-        if right and known and allowed and mechanism not in self.auth.too_weak:
-            self.failures[name] = 0
-            return (NOBODY if kind == "nothing" else name), None
-        self.failures[name] += 1
-        return None, "refused"
+        if not (right and known):
+            self.failures[name] += 1
+            return None, "refused"
+        if not self.auth.less_secure_apps and kind not in ("token", "nothing"):
+            return None, "refused"  # what was presented was right: no step towards a lock-out
+        self.failures[name] = 0
+        return (NOBODY if kind == "nothing" else name), None
 
     def judge(self, claim, mechanism):
         """Take a complete claim where it may be made."""

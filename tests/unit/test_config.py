@@ -106,6 +106,8 @@ def test_what_is_made_of_known_settings_stays_a_plain_dataclass(kind):
         (AuthPolicy, {"rate_limit": (1, 0)}, "rate_limit=(1, 0) must be"),
         (AuthPolicy, {"decide": True}, "decide=True must be a function, or None"),
         (AuthPolicy, {"accept_token": "good"}, "accept_token='good' must be a function, or None"),
+        (AuthPolicy, {"before_tls": ("EXTERNAL",)}, "before_tls: EXTERNAL rests on the client's TLS certificate"),
+        (AuthPolicy, {"reject": "invalid", "decide": str}, "decide would never be asked; give one of the two"),
         (AuthPolicy, {"texts": "535 no"}, "texts='535 no' must be a mapping of texts"),
         (AuthPolicy, {"texts": {"invalid": 535}}, "texts={'invalid': 535} must be a mapping of texts"),
         (RelayPolicy, {"relay": "closed"}, "relay='closed' is not known; use one of 'authenticated'"),
@@ -148,6 +150,19 @@ def test_a_value_that_is_none(kind, settings, message):
             lambda: config(auth=AuthPolicy(mechanisms=()), relay=RelayPolicy(login_first=True)),
             "login_first=True and no mechanism to log in with; give AuthPolicy(mechanisms=...) some",
         ),
+        (lambda: config(security="none", relay=RelayPolicy(login_first=True)), "give AuthPolicy(before_tls=...) some"),
+        (
+            lambda: config(security="none", tls=TLSPolicy(client_certificate="required")),
+            "client_certificate needs TLS, but security is 'none'",
+        ),
+        (lambda: config(host="evil\r\nx"), "must be a name such as 'localhost', or 127.0.0.1, where servers listen"),
+        (lambda: config(host="::1"), "must be a name such as 'localhost', or 127.0.0.1, where servers listen"),
+        (
+            lambda: config("imap", auth=AuthPolicy(texts={"invalid": "535 5.7.8 no"})),
+            "texts: 'invalid': '535 5.7.8 no' is no refusal of imap; one is 'NO [AUTHENTICATIONFAILED] wrong",
+        ),
+        (lambda: config(auth=AuthPolicy(texts={"invalid": "535 no\r\n250 yes"})), "is no refusal of smtp"),
+        (lambda: config(auth=AuthPolicy(texts={"invalid": "235 yes"})), "is no refusal of smtp"),
         (
             lambda: AuthPolicy(too_weak=("CRAM-MD5",)),
             "too_weak='CRAM-MD5' is not offered, so nobody meets it; add it to mechanisms or before_tls",

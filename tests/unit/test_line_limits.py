@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 CASES = {
     "SMTP AUTH": Case("smtp", 12_288, b"AUTH XOAUTH2 ", b"500 5.5.2 "),
-    "SMTP response": Case("smtp", 12_288, b"", b"501 5.5.2 "),
+    "SMTP response": Case("smtp", 12_288, b"", b"500 5.5.6 "),
     "POP3 AUTH": Case("pop3", 255, b"AUTH XOAUTH2 ", b"-ERR "),
     "POP3 response": Case("pop3", 12_288, b"", b"-ERR "),
     "IMAP AUTHENTICATE": Case("imap", 8192, b"a AUTHENTICATE XOAUTH2 ", b"BAD "),

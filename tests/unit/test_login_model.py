@@ -70,7 +70,9 @@ class Logging(RuleBasedStateMachine):
     @initialize(data=st.data(), security=st.sampled_from(("starttls", "implicit", "none")))
     def serve(self, data, security):
         auth = data.draw(policies(self.protocol))
-        can_ask = bool(auth.mechanisms or auth.before_tls)
+        can_ask = bool(
+            (auth.mechanisms if security != "none" else ()) or (auth.before_tls if security != "implicit" else ())
+        )
         relay = RelayPolicy(login_first=can_ask, own_sender=True)
         config = ServerConfig(protocol=self.protocol, security=security, auth=auth, relay=relay)
         self.policy = Policy(config, self.store.accounts)
@@ -267,7 +269,10 @@ class Pop3Logging(Logging):
         if self.model.name is None:
             expected = m.Expected("-ERR", refused=1)
         else:
+            already = self.model.login is not None
             expected = self.model.password_command((self.model.name, "password", bool(account and right)))
+            if self.model.takes_passwords and not already:
+                self.model.name = None
         self.check(line, expected, places)
 
     @Logging.idle

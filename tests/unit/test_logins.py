@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import smtplib
 from unittest.mock import Mock
 
 import pytest
@@ -28,7 +29,7 @@ class Clock:
 
 
 def logins(clock=None, **policy):
-    return Logins(AuthPolicy(**policy), (ALICE, BOB), clock or Clock())
+    return Logins(AuthPolicy(**policy), (ALICE, BOB), clock or Clock(), [])
 
 
 @pytest.mark.parametrize(
@@ -221,3 +222,77 @@ def test_mechanisms_that_need_something_else():
     )
     with pytest.raises(ConfigError, match="APOP exists in POP3 only"):
         ServerConfig(protocol="imap", auth=AuthPolicy(mechanisms=("APOP",)))
+
+
+# Functions that fail are their author's mistake.
+
+
+def shout(*_):
+    raise ZeroDivisionError("oh no")
+
+
+@pytest.mark.parametrize(
+    ("policy", "claim", "said"),
+    [
+        ({"decide": shout}, RIGHT, "decide failed:\nTraceback"),
+        (
+            {"decide": lambda _: "perhaps"},
+            RIGHT,
+            "decide returned 'perhaps'; return True, False, None or one of 'invalid'",
+        ),
+        ({"decide": lambda _: 5}, RIGHT, "decide returned 5"),
+        ({"accept_token": shout}, TOKEN, "accept_token failed:\nTraceback"),
+        ({"accept_token": lambda *_: 5}, TOKEN, "accept_token returned 5; return True, False or an error code"),
+    ],
+)
+def test_a_function_that_fails_lets_nobody_in_and_fails_the_test(policy, claim, said):
+    errors = []
+    desk = Logins(AuthPolicy(**policy), (ALICE, BOB), Clock(), errors)
+    assert desk.decide(claim).account is None
+    (error,) = errors
+    assert error.startswith(said)
+
+
+def test_a_function_that_fails_is_told_when_the_server_is_left(mailauth):
+    server = mailauth.smtp(auth=AuthPolicy(decide=shout))
+    with smtplib.SMTP(server.host, server.port, timeout=5) as client:
+        client.starttls(context=server.ssl_context())
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(ALICE.username, ALICE.password)
+    with pytest.raises(ConfigError, match="oh no"):
+        server.raise_unmet()
+
+
+# What counts towards a lock-out.
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"less_secure_apps": False}, {"decide": lambda claim: "temporary" if claim == RIGHT else None}],
+    ids=["OAuth is required", "later"],
+)
+def test_what_was_right_is_no_step_towards_a_lock_out(policy):
+    desk = logins(lockout=2, **policy)
+    assert [desk.decide(RIGHT).refusal for _ in range(3)].count(Refusal.LOCKED) == 0
+    assert [desk.decide(WRONG).refusal for _ in range(3)] == [Refusal.INVALID, Refusal.INVALID, Refusal.LOCKED]
+
+
+def test_nothing_is_kept_of_names_without_a_lock_out():
+    desk = logins()
+    for number in range(10):
+        desk.decide(Claim(f"stranger {number}", Secret("x")))
+    assert not desk._failures
+
+
+# Names.
+
+
+def test_the_address_can_be_kept_from_logging_in():
+    desk = logins(address_logs_in=False)
+    assert desk.decide(Claim(ALICE.address, ALICE.password)).refusal is Refusal.INVALID
+    assert desk.decide(Claim(ALICE.address, ALICE.token, kind=Kind.TOKEN)).refusal is Refusal.BAD_TOKEN
+    assert desk.decide(RIGHT).account is ALICE
+
+
+def test_a_mechanism_named_twice_is_announced_once():
+    assert AuthPolicy(mechanisms=("PLAIN", "plain", "LOGIN")).mechanisms == ("PLAIN", "LOGIN")

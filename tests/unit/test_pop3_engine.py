@@ -317,6 +317,10 @@ TRANSCRIPTS = {
         C: PASS wrong
         S: -ERR [AUTH] wrong user name or password
         C: PASS {password}
+        S: -ERR USER comes first
+        C: USER {user}
+        S: +OK send PASS
+        C: PASS {password}
         S: +OK maildrop has 3 messages (105 octets)
         """,
     ),

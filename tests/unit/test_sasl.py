@@ -100,8 +100,11 @@ def test_a_response_is_base64_or_said_to_be_none(line):
     assert sasl.decode_response(sasl.encode_challenge(decoded)) == decoded
 
 
-def test_an_equals_sign_is_an_empty_response():
-    assert sasl.decode_response(b"=") == b""
+def test_an_equals_sign_is_an_empty_initial_response_and_no_later_one():
+    assert sasl.decode_initial(b"=") == sasl.decode_initial(b"") == b""
+    assert sasl.decode_initial(b"eA==") == b"x"
+    with pytest.raises(sasl.SaslError, match="not base64"):
+        sasl.decode_response(b"=")
 
 
 def test_cram_md5_is_the_example_of_its_document():

@@ -226,7 +226,8 @@ class Pop3Engine:
             return [*self._witness_pass(argument), self._no_passwords()]
         if self._name is None:
             return [*self._witness_pass(argument), *self._reject("USER comes first")]
-        return self._decide("USER", sasl.Claim(self._name, Secret(text(argument))))
+        name, self._name = self._name, None  # another try begins with USER (RFC 1939 section 7)
+        return self._decide("USER", sasl.Claim(name, Secret(text(argument))))
 
     def _witness_pass(self, argument: bytes) -> list[Output]:
         return [Authentication("USER", self._name or "", Secret(text(argument)), accepted=False)]
@@ -250,7 +251,7 @@ class Pop3Engine:
             return [*self._witness_auth(argument), self._refusal("this mechanism is", in_tls=in_tls)]
         try:
             desk = self._policy.desk(self._peer, mechanism)
-            exchange = sasl.begin(mechanism, desk, sasl.decode_response(initial) if initial else None)
+            exchange = sasl.begin(mechanism, desk, sasl.decode_initial(initial) if initial else None)
             return self._go_on(mechanism, exchange, None)
         except sasl.SaslError as error:
             return self._malformed(str(error))
@@ -260,7 +261,7 @@ class Pop3Engine:
         if mechanism not in sasl.MECHANISMS or not initial:
             return []
         try:
-            claim = sasl.read(mechanism, sasl.decode_response(initial))
+            claim = sasl.read(mechanism, sasl.decode_initial(initial))
         except sasl.SaslError as error:
             return [Malformed(str(error))]
         return [] if claim is None else [_presented(mechanism, claim, accepted=False)]

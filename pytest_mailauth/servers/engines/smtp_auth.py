@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.policy import Policy
 
 
+class _TooLong(sasl.SaslError):
+    """The client's line is longer than any response may be (RFC 4954 section 6)."""
+
+
 class AuthCommand:
     """The AUTH command as a part of a session that has these attributes."""
 
@@ -48,7 +52,8 @@ class AuthCommand:
             attempt = await self._exchange(mechanism, initial)
         except sasl.SaslError as error:
             self.out.append(e.Malformed(str(error)))
-            await self.push(f"501 5.5.2 {error}")
+            code = "500 5.5.6" if isinstance(error, _TooLong) else "501 5.5.2"
+            await self.push(f"{code} {error}")
             return
         if attempt is None:
             await self.push("501 5.7.0 Authentication cancelled")
@@ -87,7 +92,7 @@ class AuthCommand:
         if mechanism not in sasl.MECHANISMS or not initial:
             return
         try:
-            claim = sasl.read(mechanism, sasl.decode_response(raw(initial)))
+            claim = sasl.read(mechanism, sasl.decode_initial(raw(initial)))
         except sasl.SaslError as error:
             self.out.append(e.Malformed(str(error)))
         else:
@@ -96,7 +101,7 @@ class AuthCommand:
 
     async def _exchange(self, mechanism: str, initial: str) -> sasl.Attempt | None:
         desk = self.policy.desk(self.peer, mechanism)
-        exchange = sasl.begin(mechanism, desk, sasl.decode_response(raw(initial)) if initial else None)
+        exchange = sasl.begin(mechanism, desk, sasl.decode_initial(raw(initial)) if initial else None)
         try:
             challenge = next(exchange)
             while True:
@@ -115,7 +120,7 @@ class AuthCommand:
             return attempt
         except asyncio.LimitOverrunError:
             await self._reader.skip_line()
-            raise sasl.SaslError("the response is too long") from None
+            raise _TooLong("the response is too long") from None
 
     def _presented(self, mechanism: str, given: sasl.Claim, *, accepted: bool) -> None:
         self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))

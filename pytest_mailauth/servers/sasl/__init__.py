@@ -17,6 +17,7 @@ from pytest_mailauth.servers.sasl.exchange import (
     SaslError,
     Server,
     TokenHelp,
+    decode_initial,
     decode_response,
     encode_challenge,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "TokenHelp",
     "apop_claim",
     "begin",
+    "decode_initial",
     "decode_response",
     "encode_challenge",
     "read",

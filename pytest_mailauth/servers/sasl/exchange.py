@@ -148,14 +148,21 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def decode_initial(word: bytes) -> bytes:
+    """Return the bytes behind an initial response; ``=`` stands for an empty one (RFC 4954 section 4, RFC 4959).
+
+    Raises:
+        SaslError: It is not base64.
+    """
+    return b"" if word == b"=" else decode_response(word)
+
+
 def decode_response(line: bytes) -> bytes:
-    """Return the bytes behind a base64 *line*; ``=`` stands for an empty initial response (RFC 4954 section 4).
+    """Return the bytes behind a base64 *line*, which is empty for an empty response.
 
     Raises:
         SaslError: The line is not base64.
     """
-    if line == b"=":
-        return b""
     try:
         return base64.b64decode(line, validate=True)
     except binascii.Error as error:

@@ -18,6 +18,8 @@ from pytest_mailauth.servers.engines.imap.session import Continue, Refused, Repl
 from pytest_mailauth.servers.engines.refusals import refusal_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_mailauth.servers.engines.imap.parse import Arguments
     from pytest_mailauth.servers.engines.imap.session import Session
 
@@ -121,9 +123,9 @@ def _authenticate_arguments(args: Arguments) -> tuple[str, bytes | None]:
     return mechanism, initial
 
 
-def _decoded(response: bytes | None) -> bytes | None:
+def _decoded(response: bytes | None, decode: Callable[[bytes], bytes] = sasl.decode_initial) -> bytes | None:
     try:
-        return None if response is None else sasl.decode_response(response)
+        return None if response is None else decode(response)
     except sasl.SaslError as error:
         raise ParseError(str(error)) from None
 
@@ -163,12 +165,12 @@ def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response
 
 def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: bytes | None) -> Reply | Continue:
     if line is None:
-        raise Refused("authentication cancelled", status="BAD")
+        raise Refused("the line is too long", status="BAD")
     if line == b"*":
         session.facts.append(events.Response("*"))
         raise Refused("authentication cancelled", status="BAD")
     session.facts.append(events.Response(f"<response of {len(line)} bytes>"))
-    return _advance(session, mechanism, exchange, _decoded(line))
+    return _advance(session, mechanism, exchange, _decoded(line, sasl.decode_response))
 
 
 def _judge(session: Session, mechanism: str, attempt: sasl.Attempt) -> Reply:

@@ -85,6 +85,11 @@ class HandshakeOutcome(StrEnum):
     """The client sent something that is not TLS where a ClientHello belongs."""
 
 
+NO_COMMON_VERSION: Final = "the client offers no TLS version that this server accepts"
+NO_COMMON_SUITE: Final = "the client offers no cipher suite that this server accepts"
+"""Why a server refuses a handshake, in ``TLSFacts.reason``: the two reasons that tell about the client."""
+
+
 class PortState(StrEnum):
     """What a connecting client meets on the port."""
 

@@ -1,69 +1,161 @@
-"""Rules about the parameters of TLS."""
+"""Rules about the parameters of TLS. What was negotiated is judged, session by session; settings only explain it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import handshakes
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Verdict
+from pytest_mailauth.model.record import FAREWELLS
+from pytest_mailauth.model.terms import (
+    NO_COMMON_SUITE,
+    NO_COMMON_VERSION,
+    TLS_VERSIONS,
+    HandshakeOutcome,
+    Layer,
+    Verdict,
+)
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
+    from pytest_mailauth.model.config import TLSPolicy
+    from pytest_mailauth.model.hello import ClientHello
+    from pytest_mailauth.model.record import SessionRecord, TLSFacts
     from pytest_mailauth.model.trial import Trial
+
+FLOOR: Final = "1.2"
+"""The oldest version that may be used at all (RFC 8996 sections 4 and 5)."""
+
+ABOUT_CERTIFICATES: Final = frozenset(
+    {
+        "bad_certificate",
+        "unsupported_certificate",
+        "certificate_revoked",
+        "certificate_expired",
+        "certificate_unknown",
+        "unknown_ca",
+    }
+)
+"""Alerts about the server's certificate (RFC 5246 section 7.2.2). It comes after the ServerHello, so the client had
+taken the version by then."""
+
+_OLD_SUITES: Final = (
+    range(0x0001, 0x003B),  # RFC 5246 appendix A.5 and the versions before it, RFC 2712, RFC 4785
+    range(0x0041, 0x0047),  # Camellia, RFC 5932
+    range(0x0084, 0x009C),  # Camellia, pre-shared keys (RFC 4279), SEED (RFC 4162)
+    range(0xC001, 0xC023),  # elliptic curves (RFC 8422), SRP (RFC 5054)
+)
+"""Cipher suites that exist in TLS 1.0 and 1.1; all others came with TLS 1.2 or later."""
 
 
 @rule(
     "tls12-or-newer",
-    requirement="The client negotiates TLS 1.2 or newer, and nothing older.",
+    requirement="The client negotiates TLS 1.2 or newer, and nothing older than it was declared to accept.",
     expected="The client refuses TLS 1.0 and 1.1 during the handshake, and logs in over TLS 1.2 and 1.3.",
     sources=("S2", "S5", "S9", "S12", "RFC 8996 section 4", "RFC 8997", "RFC 9325 section 3.1.1"),
     severity="high",
     advice="Set the minimum TLS version to 1.2; allow 1.3.",
 )
 def tls12_or_newer(trial: Trial) -> Finding:
-    """Look at what the client did on a server that speaks a single version."""
-    version = trial.served.tls.max_version or trial.served.tls.min_version
-    tried = handshakes(trial)
-    if not tried:
+    """Look at the oldest version in which the client spoke, or at why it spoke in none."""
+    begun = handshakes(trial)
+    if not begun:
         return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake")
-    facts = next((s.tls for s in reversed(tried) if s.tls is not None), None)
-    if facts is None:
+    used = _used(trial)
+    if used is not None:
+        return _judged(trial, *used)
+    last = next(((s, s.tls) for s in reversed(begun) if s.tls is not None), None)
+    if last is None:
         return Finding(Verdict.INCONCLUSIVE, "the handshake had not ended")
-    if trial.served.tls.is_legacy:
-        return _old(trial, version)
-    if trial.logged_in(Layer.TLS):
-        return Finding(Verdict.PASS, f"logged in over TLS {version}")
+    session, facts = last
+    version = _newest(trial.served.tls)
+    # The comparison is with the same server, where this host's own policy was relaxed.
+    elsewhere = _used(trial.control) if trial.control and trial.control.served == trial.served else None
+    if elsewhere is not None and elsewhere[0] < FLOOR:
+        return Finding(
+            Verdict.NOTE,
+            f"TLS {version} was refused by this host, not by the client: with its policy relaxed {elsewhere[1]}",
+        )
+    ended = facts.alert or facts.reason or facts.outcome
+    doubt = _doubt(trial, session, facts)
+    if doubt is not None:
+        return Finding(Verdict.INCONCLUSIVE, f"{doubt}, so nothing shows which versions it takes ({ended})")
+    if version < FLOOR:
+        return Finding(Verdict.PASS, f"TLS {version} was refused: {ended}")
     if version < trial.declared.min_tls:
         return Finding(Verdict.PASS, f"refused TLS {version}, as declared")
     # One version alone is a legal floor or ceiling: worth knowing, no violation.
-    return Finding(Verdict.NOTE, f"does not speak TLS {version}: {facts.reason or facts.alert or facts.outcome}")
+    return Finding(Verdict.NOTE, f"does not speak TLS {version}: {ended}")
 
 
-def _old(trial: Trial, version: str) -> Finding:
-    went_on = _went_on(trial)
-    if went_on is not None:
-        if version >= trial.declared.min_tls:
-            return Finding(Verdict.NOTE, f"{went_on}; it was declared to accept that")
-        return Finding(Verdict.VIOLATION, went_on)
-    if any(s.tls and s.tls.outcome is HandshakeOutcome.COMPLETED for s in trial.sessions):
-        return Finding(Verdict.INCONCLUSIVE, f"the TLS {version} handshake finished, and the client stayed silent")
-    # The comparison is with the same server, where this host's own policy was relaxed.
-    elsewhere = _went_on(trial.control) if trial.control and trial.control.served == trial.served else None
-    if elsewhere is not None:
-        return Finding(
-            Verdict.NOTE,
-            f"TLS {version} was refused by this host, not by the client: with its policy relaxed {elsewhere}",
-        )
-    last = next(s.tls for s in reversed(handshakes(trial)) if s.tls is not None)
-    return Finding(Verdict.PASS, f"TLS {version} was refused: {last.alert or last.reason or last.outcome}")
+def _judged(trial: Trial, version: str, went_on: str) -> Finding:
+    """Judge the oldest version that was used."""
+    declared = trial.declared.min_tls
+    if version < declared:
+        # RFC 9325 allows TLS 1.2 to a client that says nothing. One that declares 1.3 and takes 1.2 does not have the
+        # minimum that its user believes in, and a declaration that cannot fail would be worth nothing.
+        beyond = f"; its declared minimum is {declared}" if declared != FLOOR else ""
+        return Finding(Verdict.VIOLATION, went_on + beyond)
+    if version < FLOOR:
+        return Finding(Verdict.NOTE, f"{went_on}; it was declared to accept that")
+    if trial.logged_in(Layer.TLS):
+        return Finding(Verdict.PASS, f"logged in over TLS {version}")
+    return Finding(Verdict.NOTE, f"{went_on}, and did not log in")
 
 
-def _went_on(trial: Trial) -> str | None:
-    """Return what the client did inside TLS, or None when it did nothing."""
-    for session in handshakes(trial):
-        facts = session.tls
-        if facts is not None and facts.outcome is HandshakeOutcome.COMPLETED and session.tls_in:
-            said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
-            return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
-    return None
+def _used(trial: Trial) -> tuple[str, str] | None:
+    """Return the oldest version inside which the client spoke, with a sentence that says so, or None."""
+    spoken = [(s.tls.version, _sentence(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and _spoke(s)]
+    return min(spoken, default=None)
+
+
+def _spoke(session: SessionRecord) -> bool:
+    """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
+    return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
+
+
+def _sentence(session: SessionRecord, facts: TLSFacts) -> str:
+    said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
+    return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
+
+
+def _doubt(trial: Trial, session: SessionRecord, facts: TLSFacts) -> str | None:
+    """Return what else than the version may have ended the handshake, or None when it was the version."""
+    policy, hello = trial.served.tls, facts.client_hello
+    if hello is not None and hello.versions and not set(hello.versions) & set(_served(policy)):
+        return None
+    if policy.is_legacy and _newest(policy) >= FLOOR:
+        return "old and new versions were served, and the client spoke in none"
+    match facts.outcome:
+        case HandshakeOutcome.NOT_TLS:
+            return "the client did not speak TLS"
+        case HandshakeOutcome.CLIENT_ALERT:
+            return "the client refused the certificate" if facts.alert in ABOUT_CERTIFICATES else None
+        case HandshakeOutcome.SERVER_REFUSED:
+            return _refused_by_server(policy, facts, hello)
+        case HandshakeOutcome.COMPLETED if not session.tls_in:
+            return f"the TLS {facts.version} handshake finished, and the client stayed silent"
+        case _:
+            # Some clients send no alert over a bad certificate. A control that logged in shows that they trust it.
+            return None if trial.control else "the client left, and may have done so over the certificate"
+
+
+def _refused_by_server(policy: TLSPolicy, facts: TLSFacts, hello: ClientHello | None) -> str | None:
+    if facts.reason == NO_COMMON_VERSION:
+        return None
+    if facts.reason != NO_COMMON_SUITE:
+        return "this server broke off the handshake"
+    offered = hello.ciphers if hello is not None else ()
+    if policy.is_legacy and not any(suite in old for suite in offered for old in _OLD_SUITES):
+        return None
+    if not policy.is_legacy and policy.ciphers is None:
+        return None
+    return "this server has no cipher suite for the client"
+
+
+def _served(policy: TLSPolicy) -> tuple[str, ...]:
+    return tuple(version for version in TLS_VERSIONS if policy.min_version <= version <= _newest(policy))
+
+
+def _newest(policy: TLSPolicy) -> str:
+    return policy.max_version or TLS_VERSIONS[-1]

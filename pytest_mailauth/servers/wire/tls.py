@@ -11,7 +11,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
-from pytest_mailauth.model.terms import HandshakeOutcome
+from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, HandshakeOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +53,8 @@ _PREFIXES: Final = ("SSLV3_", "TLSV1_", "TLSV13_")
 # OpenSSL names these without ALERT_, in the style of its own errors.
 _BARE: Final = frozenset(ALERTS[code] for code in (110, 112, 113))
 _SPOKEN: Final = {
-    "UNSUPPORTED_PROTOCOL": "the client offers no TLS version that this server accepts",
-    "NO_SHARED_CIPHER": "the client offers no cipher suite that this server accepts",
+    "UNSUPPORTED_PROTOCOL": NO_COMMON_VERSION,
+    "NO_SHARED_CIPHER": NO_COMMON_SUITE,
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
     "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not trusted",
 }

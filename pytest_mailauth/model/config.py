@@ -78,11 +78,13 @@ class TLSPolicy:
     Attributes:
         min_version: Oldest version accepted, ``"1.0"`` to ``"1.3"``. Default ``"1.2"`` (S2, S5, S12; RFC 8997).
         max_version: Newest version accepted; None for the newest that OpenSSL has.
-        ciphers: An OpenSSL cipher list for TLS 1.2 and older; None for the default of the version.
+        ciphers: An OpenSSL cipher list for TLS 1.2 and older; None for the default of the version. Every suite that
+            is named has to be one that can be served. The suites of TLS 1.3 can't be chosen and are served besides:
+            ``max_version="1.2"`` leaves them out.
         client_certificate: ``"none"``, ``"optional"`` or ``"required"``.
 
     Raises:
-        ConfigError: A version is unknown, or the minimum is newer than the maximum.
+        ConfigError: A version is unknown, the minimum is newer than the maximum, or the ciphers are for none of them.
 
     Examples:
         >>> TLSPolicy(max_version="1.2").max_version
@@ -105,6 +107,11 @@ class TLSPolicy:
             raise ConfigError(f"min_version={self.min_version!r} is newer than max_version={self.max_version!r}")
         if self.ciphers is not None and not isinstance(self.ciphers, str):
             raise ConfigError(f"ciphers={self.ciphers!r} must be an OpenSSL cipher list such as 'ECDHE+AESGCM'")
+        if self.ciphers is not None and self.min_version > "1.2":
+            raise ConfigError(
+                f"ciphers={self.ciphers!r} is for TLS 1.2 and older, and min_version is {self.min_version!r}; "
+                "leave one of them out"
+            )
         kind = choose(ClientCertificate, self.client_certificate, "client_certificate")
         object.__setattr__(self, "client_certificate", kind)
 

@@ -86,6 +86,7 @@ def test_what_is_made_of_known_settings_stays_a_plain_dataclass(kind):
         (TLSPolicy, {"min_version": 1.2}, "min_version=1.2 is not known; use one of '1.0', '1.1', '1.2', '1.3'"),
         (TLSPolicy, {"max_version": "1.4"}, "max_version='1.4' is not known"),
         (TLSPolicy, {"min_version": "1.3", "max_version": "1.2"}, "min_version='1.3' is newer than max_version='1.2'"),
+        (TLSPolicy, {"min_version": "1.3", "ciphers": "HIGH"}, "is for TLS 1.2 and older, and min_version is '1.3'"),
         (TLSPolicy, {"client_certificate": True}, "client_certificate=True is not known; use one of 'none'"),
         (TLSPolicy, {"ciphers": ("ECDHE",)}, "ciphers=('ECDHE',) must be an OpenSSL cipher list"),
         (AuthPolicy, {"mechanisms": "PLAIN"}, "not one string: mechanisms=('PLAIN',)"),

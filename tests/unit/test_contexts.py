@@ -224,6 +224,77 @@ def test_ciphers_that_mean_nothing_are_the_users_mistake(ca, ciphers):
         serve(ca, ciphers=ciphers)
 
 
+@pytest.mark.parametrize(
+    ("ciphers", "problem"),
+    [
+        ("AES128-SHA:RC4-SHA", "does not have the cipher 'RC4-SHA'"),
+        ("AES128-SHA:ECDH-RSA-AES128-SHA", "does not have the cipher 'ECDH-RSA-AES128-SHA'"),
+        ("DHE-RSA-AES128-GCM-SHA256:AES128-SHA", "can't serve DHE-RSA-AES128-GCM-SHA256 as asked: [A-Z_]+$"),
+        ("AES128-SHA, PSK-AES128-CBC-SHA", "can't serve PSK-AES128-CBC-SHA as asked: [A-Z_]+$"),
+    ],
+)
+def test_no_suite_that_is_named_is_dropped_silently(ca, ciphers, problem):
+    policy = TLSPolicy(ciphers=ciphers)
+    with pytest.raises(CannotServe, match=problem):
+        probe(server_context(policy, "valid", ca, "localhost"), policy)
+
+
+def test_a_suite_of_a_newer_version_can_not_be_served(ca):
+    policy = TLSPolicy(max_version="1.0", ciphers="AES128-SHA:AES128-GCM-SHA256")
+    with pytest.raises(CannotServe, match="AES128-GCM-SHA256"):
+        probe(server_context(policy, "valid", ca, "localhost"), policy)
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA:TYPO-SHA", "AES128-SHA TLS_AES_128_GCM_SHA256", "HIGH;AES127-SHA"])
+def test_a_name_that_openssl_does_not_know_is_the_users_mistake(ca, ciphers):
+    with pytest.raises(ConfigError, match=r"'(TYPO-SHA|TLS_AES_128_GCM_SHA256|AES127-SHA)' selects no cipher"):
+        serve(ca, ciphers=ciphers)
+
+
+@pytest.mark.parametrize(
+    "ciphers",
+    [
+        "ECDHE+AESGCM",
+        "DEFAULT:@SECLEVEL=0",
+        "HIGH:MEDIUM:!RC4:!MD5:-PSK",
+        "AES128-SHA:AES256-SHA:!AES256",
+        "AES128-SHA:+AES256-SHA:!TYPO-SHA",
+        "aNULL",
+        "NULL-SHA256",
+    ],
+)
+def test_keywords_and_what_a_list_takes_out_are_no_claims(ca, ciphers):
+    policy = TLSPolicy(ciphers=ciphers)
+    probe(server_context(policy, "valid", ca, "localhost"), policy)
+
+
+@pytest.mark.parametrize("first", ["ECDSA", "RSA"])
+def test_each_suite_meets_the_key_it_needs(ca, first):
+    suites = sorted((f"ECDHE-{key}-AES128-GCM-SHA256" for key in ("ECDSA", "RSA")), key=lambda name: first not in name)
+    policy = TLSPolicy(max_version="1.2", ciphers=":".join(suites))
+    server = server_context(policy, "valid", ca, "localhost")
+    probe(server, policy)
+    for suite in suites:
+        assert connect(careless(ciphers=suite), server).cipher()[0] == suite
+    assert connect(careless(), server).cipher()[0] == suites[0]
+
+
+@pytest.mark.parametrize("key", ["ECDSA", "RSA"])
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_a_client_with_suites_for_one_key_alone_is_served(ca, key, version):
+    # Refused for want of a suite, it would look like a client that refuses the version. DHE can't be served here, and
+    # the suites of newer versions that this client has as well are none for an old server.
+    suites = f"DHE-RSA-AES128-SHA:ECDHE-{key}-AES256-GCM-SHA384:ECDHE-{key}-AES128-SHA"
+    served = connect(careless(ciphers=suites), serve(ca, max_version=version))
+    assert served.version() == ("TLSv1" if version == "1.0" else f"TLSv{version}")
+    assert f"-{key}-" in served.cipher()[0]
+
+
+def test_a_weak_key_is_the_only_one(ca):
+    server = serve(ca, "weak-key", max_version="1.2")
+    assert server.with_key("rsa") is server.with_key("ec") is server
+
+
 def test_ciphers_that_openssl_gave_up_are_nobodys_fault(ca):
     with pytest.raises(CannotServe, match="EXP-DES-CBC-SHA"):
         serve(ca, ciphers="EXP-DES-CBC-SHA")

@@ -27,8 +27,8 @@ BROKEN = Finding(Verdict.VIOLATION, "the client negotiated TLS 1.0 and went on w
 def test_a_failure_in_full():
     assert explain_failure(RULE, BROKEN, "S: 220 hello\nC: EHLO there\n\n======== TLS 1.0") == (
         "tls12-or-newer: VIOLATION (the client broke this rule)\n"
-        "  Requirement: The client negotiates TLS 1.2 or newer, and nothing older. (RFC 8996 section 4, RFC\n"
-        "               8997, RFC 9325 section 3.1.1)\n"
+        "  Requirement: The client negotiates TLS 1.2 or newer, or its declared minimum, and nothing older.\n"
+        "               (RFC 8996 section 4, RFC 8997, RFC 9325 section 3.1.1)\n"
         "  Expected:    The client refuses TLS 1.0 and 1.1 during the handshake, and logs in over TLS 1.2 and\n"
         "               1.3.\n"
         "  Actual:      The client negotiated TLS 1.0 and went on with EHLO.\n"

@@ -6,6 +6,8 @@ import ssl
 import pytest
 from wire_client import ByHand, Wire, before_tls, only, refused_handshake, secure
 
+from pytest_mailauth.model.config import TLSPolicy
+from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.events import AlertReceived, Closed, HandshakeEnded, HelloSeen, Received
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer
 
@@ -170,3 +172,26 @@ def test_a_peer_name_is_noted(serve):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         port = client.getsockname()[1]
         assert server.sessions[0].entries[0].fact.peer == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        TLSPolicy(max_version="1.0", ciphers="AES128-SHA:@SECLEVEL=2"),
+        TLSPolicy(ciphers="AES128-SHA:DHE-RSA-AES128-SHA"),
+    ],
+    ids=["a version", "a named suite"],
+)
+def test_a_server_that_can_not_do_as_it_was_told_does_not_start(serve, mailauth, security, policy):
+    before = mailauth.servers
+    with pytest.raises(CannotServe, match="as asked"):
+        serve(security=security, tls=policy)
+    assert mailauth.servers == before
+
+
+@pytest.mark.parametrize("key", ["ECDSA", "RSA"])
+def test_a_client_is_shown_the_key_that_its_suites_need(serve, security, trusting, key):
+    context = trusting("1.2")
+    context.set_ciphers(f"ECDHE-{key}-AES128-GCM-SHA256")
+    with secure(serve(security=security), context) as wire:
+        assert wire.socket.cipher()[0] == f"ECDHE-{key}-AES128-GCM-SHA256"

@@ -50,7 +50,7 @@ _OLD_SUITES: Final = (
 
 @rule(
     "tls12-or-newer",
-    requirement="The client negotiates TLS 1.2 or newer, and nothing older than it was declared to accept.",
+    requirement="The client negotiates TLS 1.2 or newer, or its declared minimum, and nothing older.",
     expected="The client refuses TLS 1.0 and 1.1 during the handshake, and logs in over TLS 1.2 and 1.3.",
     sources=("S2", "S5", "S9", "S12", "RFC 8996 section 4", "RFC 8997", "RFC 9325 section 3.1.1"),
     severity="high",

@@ -7,19 +7,22 @@ OpenSSL can't do on this host is :class:`CannotServe`, never a quieter server.
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
+from functools import cached_property
 from types import FunctionType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.config import TLSPolicy, choose
 from pytest_mailauth.model.errors import CannotServe, ConfigError
+from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pytest_mailauth.model.hello import ClientHello
-    from pytest_mailauth.servers.pki import CertificateAuthority
+    from pytest_mailauth.servers.pki import CertificateAuthority, KeyType
 
 VERSIONS: Final[dict[str, ssl.TLSVersion]] = {
     "1.0": ssl.TLSVersion.TLSv1,
@@ -28,13 +31,15 @@ VERSIONS: Final[dict[str, ssl.TLSVersion]] = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 NEWEST: Final = TLS_VERSIONS[-1]
+OLD: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 
 NEGOTIATED: Final = {"TLSv1": "1.0", "TLSv1.1": "1.1", "TLSv1.2": "1.2", "TLSv1.3": "1.3"}
 """What ``SSLObject.version()`` says, in the words of the settings."""
 
 # With ECDHE first, OpenSSL clients break off TLS 1.0 over the SHA-1 signature in the key exchange and seem to refuse
-# the old version, which in truth they accept. Static RSA needs no such signature; ECDHE is there for the others.
-LEGACY_CIPHERS: Final = "AES128-SHA:AES256-SHA:HIGH:!aNULL"
+# the old version, which in truth they accept. Static RSA needs no such signature; ECDHE is there for the others, and
+# ECDSA, last, for those that have nothing else.
+LEGACY_CIPHERS: Final = "AES128-SHA:AES256-SHA:HIGH:!aNULL:+aECDSA"
 
 _CLIENT_CERTIFICATE: Final[dict[ClientCertificate | str, ssl.VerifyMode]] = {
     ClientCertificate.NONE: ssl.CERT_NONE,
@@ -43,7 +48,14 @@ _CLIENT_CERTIFICATE: Final[dict[ClientCertificate | str, ssl.VerifyMode]] = {
 }
 
 # Parts of cipher names that are right but that OpenSSL is usually built without.
-_LEFT_OUT: Final = ("RC4", "RC2", "DES", "EXP", "IDEA", "SEED", "PSK", "SRP", "DSS", "MD5")
+_LEFT_OUT: Final = ("RC4", "RC2", "DES", "EXP", "IDEA", "SEED", "PSK", "SRP", "DSS", "MD5", "ECDH-", "DH-RSA", "KRB5")
+
+_SEPARATORS: Final = re.compile("[:;, ]+")
+_SUITE_NAME: Final = re.compile(r"\w+([-_]\w+)+")
+"""The names of suites have several parts (``AES128-SHA``); keywords that select many have one (``HIGH``)."""
+
+_KEY_FOR: Final[dict[str, KeyType]] = {"auth-rsa": "rsa", "auth-ecdsa": "ec"}
+"""The key that a suite needs, by how it authenticates the server; others take any key or none."""
 
 
 class ServerContext(ssl.SSLContext):
@@ -53,26 +65,49 @@ class ServerContext(ssl.SSLContext):
         authority: Who issued the certificate.
         again: Builds an equal context.
         leaf: The certificate that is shown, in DER.
+        key_type: Of the certificate that is shown.
+        with_key: Returns the context that differs in the type of key; this one where there is no other.
         proofs: What :func:`probe` found, by policy: why it can't be served, or nothing.
     """
 
     authority: CertificateAuthority
     again: Callable[[], ServerContext]
     leaf: bytes
+    key_type: KeyType
+    with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
 
     def facing(self, hello: ClientHello) -> ServerContext:
-        """Return the context for the client that sent *hello*: this one, or an equal one that remembers nobody.
+        """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.
 
         A client that resumes a session never looks at the certificate. There are no tickets, but OpenSSL remembers
         the sessions of TLS 1.2 and older by their id, and Python has no switch for it.
         """
         serves_tls_1_3 = self.maximum_version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED)
-        # In TLS 1.3 the session id is filled for show (RFC 8446 appendix D.4).
+        # In TLS 1.3 suites name no key, and the session id is filled for show (RFC 8446 appendix D.4).
         if serves_tls_1_3 and "1.3" in hello.versions:
             return self
+        context = self.with_key(self._key_for(hello))
         # The handshake header has 4 bytes, the version 2 and the random 32; then comes the length of the session id.
-        return self.again() if hello.raw[38:39] > b"\0" else self
+        return context.again() if hello.raw[38:39] > b"\0" else context
+
+    def _key_for(self, hello: ClientHello) -> KeyType:
+        """Return the type of key that the suite needs which OpenSSL will choose: our first that the client has."""
+        offered = frozenset(hello.ciphers)
+        # Suites of newer versions stand in every list; the client passes them over as this server does.
+        is_old = self.maximum_version in OLD or rank(hello.offered) < rank("1.2")
+        passed_over = {"TLSv1.3", "TLSv1.2"} if is_old else {"TLSv1.3"}
+        for suite in self.suites:
+            # There are no parameters for DHE, and no DSS keys.
+            usable = suite["kea"] != "kx-dhe" and suite["auth"] != "auth-dss" and suite["protocol"] not in passed_over
+            if usable and suite["id"] & 0xFFFF in offered:
+                return _KEY_FOR.get(suite["auth"], self.key_type)
+        return self.key_type
+
+    @cached_property
+    def suites(self) -> list[Any]:
+        """The cipher suites that are served, the preferred ones first, as ``get_ciphers`` describes them."""
+        return self.get_ciphers()
 
 
 def _assign_versions(context: ssl.SSLContext, minimum: ssl.TLSVersion, maximum: ssl.TLSVersion) -> None:
@@ -109,10 +144,11 @@ def server_context(
     return ca.once(("context", policy, kind, host), lambda: _build(policy, kind, ca, host))
 
 
-def _build(policy: TLSPolicy, certificate: Certificate, ca: CertificateAuthority, host: str) -> ServerContext:
+def _build(
+    policy: TLSPolicy, certificate: Certificate, ca: CertificateAuthority, host: str, key_type: KeyType | None = None
+) -> ServerContext:
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.authority, context.proofs = ca, {}
-    context.again = lambda: _build(policy, certificate, ca, host)
     newest = VERSIONS[policy.max_version] if policy.max_version else ssl.TLSVersion.MAXIMUM_SUPPORTED
     try:
         _set_versions(context, VERSIONS[policy.min_version], newest)
@@ -121,9 +157,23 @@ def _build(policy: TLSPolicy, certificate: Certificate, ca: CertificateAuthority
     ciphers = LEGACY_CIPHERS if policy.ciphers is None and policy.is_legacy else policy.ciphers
     if ciphers is not None:
         _set_ciphers(context, ciphers)
-    # Named ciphers say which key they need. Where both would do, RSA is what every client can use.
-    use_rsa = ciphers is not None and any("rsa" in cipher["auth"] for cipher in context.get_ciphers())
-    issued = ca.issue(certificate, host=host, key_type="rsa" if use_rsa else "ec")
+    if key_type is None:
+        # Named ciphers say which key they need. Where both would do, RSA is what every client can use.
+        use_rsa = ciphers is not None and any("rsa" in cipher["auth"] for cipher in context.get_ciphers())
+        key_type = "rsa" if use_rsa else "ec"
+    context.key_type = key_type
+    context.again = lambda: _build(policy, certificate, ca, host, key_type)
+
+    def with_key(other: KeyType) -> ServerContext:
+        # A weak key is RSA, whatever is asked for.
+        if other == key_type or certificate is Certificate.WEAK_KEY:
+            return context
+        return ca.once(
+            ("context", policy, certificate, host, other), lambda: _build(policy, certificate, ca, host, other)
+        )
+
+    context.with_key = with_key
+    issued = ca.issue(certificate, host=host, key_type=key_type)
     if issued.weak and ciphers is None:
         # The same ciphers as beside a strong certificate; only the level differs.
         _set_ciphers(context, ":".join(c["name"] for c in context.get_ciphers() if c["protocol"] != "TLSv1.3"))
@@ -144,31 +194,62 @@ def _build(policy: TLSPolicy, certificate: Certificate, ca: CertificateAuthority
 def _set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
     # What is asked for by name is served, however weak: level 0 switches OpenSSL's own opinion off.
     listed = ciphers if "@SECLEVEL" in ciphers else f"{ciphers}:@SECLEVEL=0"
-    try:
-        context.set_ciphers(listed)
-    except (ssl.SSLError, ValueError) as error:
-        if any(part in ciphers.upper() for part in _LEFT_OUT):
-            raise CannotServe(f"{ssl.OPENSSL_VERSION} has none of the ciphers {ciphers!r}") from error
-        raise ConfigError(
-            f"ciphers={ciphers!r} selects no cipher in {ssl.OPENSSL_VERSION}; use an OpenSSL cipher list for TLS 1.2 "
-            "or older, for example 'ECDHE+AESGCM' or 'AES128-SHA' (the suites of TLS 1.3 can't be chosen)"
-        ) from error
+    # OpenSSL passes over what it does not know, as long as something is left.
+    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for chosen, names in ((scratch, named_suites(ciphers)), (context, (listed,))):
+        for name in names:
+            try:
+                chosen.set_ciphers(name)
+            except (ssl.SSLError, ValueError) as error:
+                raise _unknown(ciphers if name == listed else name, ciphers) from error
+
+
+def _unknown(name: str, ciphers: str) -> CannotServe | ConfigError:
+    if any(part in name.upper() for part in _LEFT_OUT):
+        return CannotServe(f"{ssl.OPENSSL_VERSION} does not have the cipher {name!r} of ciphers={ciphers!r}")
+    return ConfigError(
+        f"ciphers={ciphers!r}: {name!r} selects no cipher in {ssl.OPENSSL_VERSION}; use an OpenSSL cipher list for "
+        "TLS 1.2 or older, for example 'ECDHE+AESGCM' or 'AES128-SHA' (the suites of TLS 1.3 can't be chosen)"
+    )
+
+
+def named_suites(ciphers: str) -> tuple[str, ...]:
+    """Return the suites that a cipher list asks for by name; keywords, and what it takes out, are left out.
+
+    Examples:
+        >>> named_suites("ECDHE+AESGCM:AES128-SHA:!NULL-MD5:HIGH:@SECLEVEL=0")
+        ('AES128-SHA',)
+    """
+    return tuple(part for part in _SEPARATORS.split(ciphers) if _SUITE_NAME.fullmatch(part))
 
 
 def probe(context: ServerContext, policy: TLSPolicy) -> None:
-    """Prove in memory that *context*, built from *policy*, serves the oldest and the newest version it claims.
+    """Prove in memory that *context*, built from *policy*, serves what it claims.
 
-    The client of the proof verifies nothing and accepts every cipher. Each handshake must end in exactly that
-    version and carry a byte. Costs about a millisecond a version, the first time.
+    That is the oldest and the newest version, and every cipher suite that is named. The client of the proof verifies
+    nothing and accepts every cipher, or the named one alone. Each handshake must end in exactly that version and
+    carry a byte. Costs about a millisecond a handshake, the first time.
 
     Raises:
         CannotServe: With the reason that OpenSSL gave.
     """
     if policy not in context.proofs:
-        claims = dict.fromkeys((policy.min_version, policy.max_version or NEWEST))
-        context.proofs[policy] = "; ".join(filter(None, (_failure(context, policy, claim) for claim in claims)))
+        versions = dict.fromkeys((policy.min_version, policy.max_version or NEWEST))
+        failures = list(filter(None, (_failure(context, policy, version, version) for version in versions)))
+        context.proofs[policy] = "; ".join(failures or _suites_that_fail(context, policy))
     if context.proofs[policy]:
         raise CannotServe(context.proofs[policy])
+
+
+def _suites_that_fail(context: ServerContext, policy: TLSPolicy) -> Iterator[str]:
+    names = named_suites(policy.ciphers or "")
+    newest = min(policy.max_version or "1.2", "1.2")
+    for suite in context.suites:  # without those that the list itself takes out again
+        if suite["name"] in names:
+            shown = context.with_key(_KEY_FOR.get(suite["auth"], context.key_type))
+            failure = _failure(shown, policy, policy.min_version, newest, suite["name"])
+            if failure:
+                yield failure
 
 
 def servable_versions(ca: CertificateAuthority) -> tuple[str, ...]:
@@ -185,22 +266,23 @@ def _can_serve(version: str, ca: CertificateAuthority) -> bool:
     return True
 
 
-def _failure(context: ServerContext, policy: TLSPolicy, version: str) -> str:
-    """Return why *context* can't serve *version*, or nothing."""
+def _failure(context: ServerContext, policy: TLSPolicy, oldest: str, newest: str, suite: str | None = None) -> str:
+    """Return why *context* can't serve one version, or *suite* in one of several; or nothing."""
+    what = suite or f"TLS {newest}"
     try:
         client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        _set_versions(client, VERSIONS[version], VERSIONS[version])
+        _set_versions(client, VERSIONS[oldest], VERSIONS[newest])
         client.check_hostname = False
         client.verify_mode = ssl.CERT_NONE
-        client.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+        client.set_ciphers(f"{suite or 'ALL:COMPLEMENTOFALL'}:@SECLEVEL=0")
         if policy.client_certificate is not ClientCertificate.NONE:
             context.authority.issue_client("probe").configure(client)
         negotiated = NEGOTIATED.get(shake_hands(client, context) or "")
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
-        return f"{ssl.OPENSSL_VERSION} can't serve TLS {version} as asked: {reason}"
-    if negotiated != version:
-        return f"{ssl.OPENSSL_VERSION} was to serve TLS {version} and negotiated {negotiated}"
+        return f"{ssl.OPENSSL_VERSION} can't serve {what} as asked: {reason}"
+    if suite is None and negotiated != newest:
+        return f"{ssl.OPENSSL_VERSION} was to serve {what} and negotiated {negotiated}"
     return ""
 
 

@@ -22,6 +22,7 @@ from pytest_mailauth.model.settings import (
     names_of,
 )
 from pytest_mailauth.model.terms import (
+    OTHER_NAMES,
     TLS_VERSIONS,
     Certificate,
     ClientCertificate,
@@ -114,6 +115,14 @@ class TLSPolicy:
             )
         kind = choose(ClientCertificate, self.client_certificate, "client_certificate")
         object.__setattr__(self, "client_certificate", kind)
+
+    @property
+    def is_anonymous(self) -> bool:
+        """True when only suites are served in which nobody shows a certificate (RFC 5246 appendix A.5)."""
+        if self.ciphers is None or self.max_version is None or self.max_version > "1.2":
+            return False
+        chosen = [part for part in self.ciphers.split(":") if part and part[0] not in "!-@"]
+        return bool(chosen) and all(part.startswith(("aNULL", "ADH", "AECDH")) for part in chosen)
 
     @property
     def is_legacy(self) -> bool:
@@ -305,3 +314,8 @@ class ServerConfig:
         check_texts(Protocol(self.protocol), self.auth.texts)
         if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
             raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")
+
+    @property
+    def greets_as(self) -> str:
+        """The name that the server gives itself: that of its certificate, as whoever owns that would."""
+        return OTHER_NAMES.get(Certificate(self.certificate), ("{host}",))[0].format(host=self.host)

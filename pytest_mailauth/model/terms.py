@@ -128,6 +128,17 @@ class Certificate(StrEnum):
     NO_SAN = "no-san"
     CLIENT_AUTH_ONLY = "client-auth-only"
     EXPIRED_INTERMEDIATE = "expired-intermediate"
+    LOOKALIKE_HOST = "lookalike-host"
+    CN_MATCH_SAN_MISMATCH = "cn-match-san-mismatch"
+    BAD_SIGNATURE = "bad-signature"
+
+
+OTHER_NAMES: Final[dict[Certificate, tuple[str, ...]]] = {
+    Certificate.WRONG_HOST: ("wrong.host.test",),
+    Certificate.LOOKALIKE_HOST: ("{host}.evil.test", "evil-{host}"),
+    Certificate.CN_MATCH_SAN_MISMATCH: ("wrong.host.test",),
+}
+"""The names in certificates that are for somebody else; ``{host}`` is the name of the server."""
 
 
 class Refusal(StrEnum):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pytest_mailauth.model.errors import ConfigError
-from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.terms import OTHER_NAMES, Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,6 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 # The valid certificate is good from 2000 to 2999, so every clock that is off by years sees the same fault.
 LONG_AGO: Final = datetime(2010, 1, 1, tzinfo=UTC)
 FAR_AHEAD: Final = datetime(2200, 1, 1, tzinfo=UTC)
-WRONG_HOST: Final = "wrong.host.test"
 WEAK_BITS: Final = 1024
 
 
@@ -142,11 +141,29 @@ def _not_yet_valid(leaf: Leaf, root: Pair) -> Leaf:
     return leaf._replace(certificate=sign_again(leaf.certificate, root, not_before=FAR_AHEAD))
 
 
-def _wrong_host(leaf: Leaf, root: Pair) -> Leaf:
-    if WRONG_HOST in host_names(leaf.certificate):
-        raise ConfigError(f"host={WRONG_HOST!r} is the name that a wrong-host certificate carries; use another one")
-    names = x509.SubjectAlternativeName([x509.DNSName(WRONG_HOST)])
-    return leaf._replace(certificate=sign_again(leaf.certificate, root, extensions={type(names): names}))
+def _for_others(kind: Certificate) -> Callable[[Leaf, Pair], Leaf]:
+    """Return the row that puts other names in the place of the host's."""
+
+    def make(leaf: Leaf, root: Pair) -> Leaf:
+        mine = host_names(leaf.certificate)
+        others = [name.format(host=mine[0]) for name in OTHER_NAMES[kind]]
+        for name in set(mine) & set(others):
+            raise ConfigError(f"host={name!r} is the name that a {kind} certificate carries; use another one")
+        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in others])
+        return leaf._replace(certificate=sign_again(leaf.certificate, root, extensions={type(names): names}))
+
+    return make
+
+
+def _cn_match_san_mismatch(leaf: Leaf, root: Pair) -> Leaf:
+    other = _for_others(Certificate.CN_MATCH_SAN_MISMATCH)(leaf, root)
+    return other._replace(certificate=sign_again(other.certificate, root, subject=_with_common_name(leaf)))
+
+
+def _bad_signature(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # the root's signature is spoilt, and no other made
+    whole = leaf.certificate.public_bytes(serialization.Encoding.DER)
+    # The last byte of the signature, which is also the last one of the certificate (RFC 5280 section 4.1).
+    return leaf._replace(certificate=x509.load_der_x509_certificate(whole[:-1] + bytes((whole[-1] ^ 1,))))
 
 
 def _self_signed(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # signed by nobody else: that is the fault
@@ -174,13 +191,19 @@ def _weak_key(leaf: Leaf, root: Pair) -> Leaf:
     return Leaf(sign_again(leaf.certificate, root, key=key), key)
 
 
-def _no_san(leaf: Leaf, root: Pair) -> Leaf:
+def _with_common_name(leaf: Leaf) -> x509.Name:
+    """Return the subject of *leaf* with the host as its common name."""
     host = host_names(leaf.certificate)[0]
     try:
-        subject = x509.Name([*leaf.certificate.subject, x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        return x509.Name([*leaf.certificate.subject, x509.NameAttribute(NameOID.COMMON_NAME, host)])
     except ValueError:
-        raise ConfigError(f"host={host!r} does not fit a common name, which a no-san certificate needs") from None
-    without = sign_again(leaf.certificate, root, subject=subject, extensions={x509.SubjectAlternativeName: None})
+        raise ConfigError(f"host={host!r} does not fit a common name, which this certificate needs") from None
+
+
+def _no_san(leaf: Leaf, root: Pair) -> Leaf:
+    without = sign_again(
+        leaf.certificate, root, subject=_with_common_name(leaf), extensions={x509.SubjectAlternativeName: None}
+    )
     return leaf._replace(certificate=without)
 
 
@@ -230,7 +253,12 @@ TABLE: Final[dict[Certificate, Fault]] = {
     Certificate.NOT_YET_VALID: Fault(
         "it is not valid before 2200", "notBefore", "RFC 5280 section 4.1.2.5", _not_yet_valid
     ),
-    Certificate.WRONG_HOST: Fault(f"it is for {WRONG_HOST}", "subjectAltName", "RFC 9525 section 6", _wrong_host),
+    Certificate.WRONG_HOST: Fault(
+        f"it is for {OTHER_NAMES[Certificate.WRONG_HOST][0]}",
+        "subjectAltName",
+        "RFC 9525 section 6",
+        _for_others(Certificate.WRONG_HOST),
+    ),
     Certificate.SELF_SIGNED: Fault("it is signed with its own key", "issuer", "RFC 5280 section 6", _self_signed),
     Certificate.UNTRUSTED_ROOT: Fault(
         "its root, sent along, is one the client was not given", "issuer", "RFC 5280 section 6", _untrusted_root
@@ -247,7 +275,7 @@ TABLE: Final[dict[Certificate, Fault]] = {
     Certificate.NO_SAN: Fault(
         "the host name is its common name, and there is no subjectAltName",
         "subjectAltName",
-        "RFC 9525 section 6",
+        "RFC 9525 section 2",
         _no_san,
     ),
     Certificate.CLIENT_AUTH_ONLY: Fault(
@@ -255,6 +283,21 @@ TABLE: Final[dict[Certificate, Fault]] = {
     ),
     Certificate.EXPIRED_INTERMEDIATE: Fault(
         "its intermediate ran out in 2010", "chain", "RFC 5280 section 4.1.2.5", _expired_intermediate
+    ),
+    Certificate.LOOKALIKE_HOST: Fault(
+        "its names begin and end with the host's, and are others",
+        "subjectAltName",
+        "RFC 9525 section 6.3",
+        _for_others(Certificate.LOOKALIKE_HOST),
+    ),
+    Certificate.CN_MATCH_SAN_MISMATCH: Fault(
+        "the host name is its common name, and its subjectAltName has another",
+        "subjectAltName",
+        "RFC 9525 section 2",
+        _cn_match_san_mismatch,
+    ),
+    Certificate.BAD_SIGNATURE: Fault(
+        "its authority's signature does not fit it", "signature", "RFC 5280 section 6", _bad_signature
     ),
 }
 """Every certificate that a server can show."""

@@ -57,6 +57,12 @@ def weak_leaf(ca: trustme.CA) -> tuple[bytes, bytes]:
     return private, certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def spoilt(leaf: trustme.LeafCert) -> bytes:
+    """Return the certificate with the last bit of its signature changed."""
+    whole = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+    return ssl.DER_cert_to_PEM_cert(whole[:-1] + bytes((whole[-1] ^ 1,))).encode()
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     ca, stranger = trustme.CA(), trustme.CA()
@@ -66,6 +72,8 @@ def authority(tmp_path_factory):
         "chained": ca.create_child_ca().issue_cert("localhost", "127.0.0.1"),
         "untrusted": stranger.issue_cert("localhost", "127.0.0.1"),
         "wrong-host": ca.issue_cert("other.test"),
+        "lookalike": ca.issue_cert("localhost.evil.test", "evil-localhost"),
+        "common-name": ca.issue_cert("other.test", common_name="localhost"),
         "expired": ca.issue_cert("localhost", not_before=long_ago, not_after=long_ago + dt.timedelta(days=1)),
     }
     leaves["old"] = leaves["valid"]
@@ -85,6 +93,12 @@ def authority(tmp_path_factory):
     folder = tmp_path_factory.mktemp("authority")
     (folder / "weak.pem").write_bytes(b"".join(weak_leaf(ca)))
     contexts["weak-key"].load_cert_chain(folder / "weak.pem")
+    contexts["bad-signature"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (folder / "bad.pem").write_bytes(leaves["valid"].private_key_pem.bytes() + spoilt(leaves["valid"]))
+    contexts["bad-signature"].load_cert_chain(folder / "bad.pem")
+    contexts["none"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    contexts["none"].maximum_version = ssl.TLSVersion.TLSv1_2
+    contexts["none"].set_ciphers("aNULL:!eNULL:@SECLEVEL=0")
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     return Authority(str(folder / "ca.pem"), contexts)
 

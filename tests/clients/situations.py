@@ -45,7 +45,7 @@ WORKING: Final[dict[Protocol, Answers]] = {
         "LOGOUT": (b"* BYE bye\r\n{tag} OK bye\r\n",),
     },
 }
-GREETING: Final = {SMTP: b"220 mail.test ESMTP\r\n", POP3: b"+OK ready\r\n", IMAP: b"* OK ready\r\n"}
+GREETING: Final = {SMTP: "220 {} ESMTP\r\n", POP3: "+OK ready\r\n", IMAP: "* OK ready\r\n"}
 UNKNOWN: Final = {SMTP: b"502 unknown\r\n", POP3: b"-ERR unknown\r\n", IMAP: b"{tag} BAD unknown\r\n"}
 LIST_VERB: Final = {SMTP: "EHLO", POP3: "CAPA", IMAP: "CAPABILITY"}
 TLS_VERB: Final = {SMTP: "STARTTLS", POP3: "STLS", IMAP: "STARTTLS"}
@@ -105,6 +105,8 @@ STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
 SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
 
 EARLY: Final = {"operation-before-starttls": "operation-clear"}
+LATE: Final = {"name-from-greeting": "outcome"}
+"""It refuses the certificate too, and later."""
 WAITING: Final = {"no-timeout": "outcome", "blames-password": "blame"}
 
 
@@ -125,6 +127,7 @@ class Situation:
     preauth: bool = False
     refuses_login: bool = False
     certificate: str = "valid"
+    greets_as: str = "localhost"
     port: str = "open"
     fallback: bool = False
     timeout: float = 5.0
@@ -143,7 +146,7 @@ class Situation:
         inside = working | {LIST_VERB[protocol]: (self.inside.answer(protocol),)}
         reply = inside[LIST_VERB[protocol]][0]
         return Script(
-            greeting=b"* PREAUTH ready\r\n" if self.preauth else GREETING[protocol],
+            greeting=b"* PREAUTH ready\r\n" if self.preauth else GREETING[protocol].format(self.greets_as).encode(),
             clear=clear,
             inside=inside,
             unknown=UNKNOWN[protocol],
@@ -260,9 +263,29 @@ SITUATIONS: Final[dict[str, Situation]] = {
         certificate="untrusted",
         fallback=True,
     ),
+    "bad-signature": Situation(
+        shows=dict.fromkeys(("no-chain-check", "no-signature-check", "checks-after-login"), "credential-tls"),
+        security=IMPLICIT,
+        certificate="bad-signature",
+    ),
     "wrong-host": Situation(
-        shows=EARLY | {"no-name-check": "credential-tls", "checks-after-login": "credential-tls"},
+        shows=EARLY | dict.fromkeys(("no-name-check", "name-from-greeting", "checks-after-login"), "credential-tls"),
         certificate="wrong-host",
+        greets_as="other.test",
+    ),
+    "lookalike-host": Situation(
+        shows=LATE | dict.fromkeys(("no-name-check", "name-by-part", "checks-after-login"), "credential-tls"),
+        security=IMPLICIT,
+        certificate="lookalike",
+    ),
+    "common-name-of-another": Situation(
+        shows=LATE
+        | dict.fromkeys(("no-name-check", "common-name-beside-others", "checks-after-login"), "credential-tls"),
+        security=IMPLICIT,
+        certificate="common-name",
+    ),
+    "no-certificate": Situation(
+        shows={"accepts-anonymous-suites": "credential-tls"}, security=IMPLICIT, certificate="none"
     ),
     "expired": Situation(
         shows=dict.fromkeys(("no-chain-check", "ignores-expiry", "checks-after-login"), "credential-tls"),

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from pytest_mailauth.model.errors import ConfigError
-from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.terms import OTHER_NAMES, Certificate
 from pytest_mailauth.servers import pki
 from pytest_mailauth.servers.pki import ALWAYS_NAMED, CertificateAuthority
-from pytest_mailauth.servers.pki_faults import TABLE, WRONG_HOST
+from pytest_mailauth.servers.pki_faults import TABLE
 from pytest_mailauth.servers.wire.contexts import shake_hands
 
 HOST = "mail.example.test"
+(WRONG_HOST,) = OTHER_NAMES[Certificate.WRONG_HOST]
 FAULTS = [kind for kind in Certificate if kind is not Certificate.VALID]
 
 # X509_V_ERR_* of OpenSSL, the same in 3.0 and 3.5.
@@ -34,6 +36,9 @@ VERIFY_CODES = {
     Certificate.NO_SAN: 62,
     Certificate.CLIENT_AUTH_ONLY: 26,
     Certificate.EXPIRED_INTERMEDIATE: 10,
+    Certificate.LOOKALIKE_HOST: 62,
+    Certificate.CN_MATCH_SAN_MISMATCH: 62,
+    Certificate.BAD_SIGNATURE: 7,
 }
 
 # What a person would see in the certificate and in what is sent with it.
@@ -50,6 +55,9 @@ DIFFERENCES = {
     Certificate.NO_SAN: {"subjectAltName", "subject"},
     Certificate.CLIENT_AUTH_ONLY: {"extendedKeyUsage"},
     Certificate.EXPIRED_INTERMEDIATE: {"issuer", "sent"},
+    Certificate.LOOKALIKE_HOST: {"subjectAltName"},
+    Certificate.CN_MATCH_SAN_MISMATCH: {"subjectAltName", "subject"},
+    Certificate.BAD_SIGNATURE: set(),  # which no person sees
 }
 
 
@@ -92,6 +100,10 @@ def extension(certificate, oid):
         return certificate.extensions.get_extension_for_oid(oid).value
     except x509.ExtensionNotFound:
         return None
+
+
+def names_of(certificate):
+    return extension(certificate, ExtensionOID.SUBJECT_ALTERNATIVE_NAME).get_values_for_type(x509.DNSName)
 
 
 def properties(issued):
@@ -154,6 +166,35 @@ def test_the_wrong_host_is_wrong_under_every_name_of_the_server(ca, name):
     assert shake_hands(verifying(ca), server, WRONG_HOST)
 
 
+@pytest.mark.parametrize("host", [HOST, "localhost", "bücher.example"])
+def test_the_lookalike_is_caught_by_no_careless_comparison(ca, host):
+    here, *_ = names_of(leaf_of(ca.issue(host=host)))
+    begins, ends = names_of(leaf_of(ca.issue("lookalike-host", host=host)))
+    assert begins.startswith(f"{here}.")
+    assert ends.endswith(here)
+    for name in (begins, ends):
+        assert shake_hands(verifying(ca), showing(ca.issue("lookalike-host", host=host)), name)
+
+
+def test_a_common_name_does_not_count_beside_other_names(ca):
+    issued = ca.issue("cn-match-san-mismatch", host=HOST)
+    (common,) = leaf_of(issued).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert (common.value, names_of(leaf_of(issued))) == (HOST, [WRONG_HOST])
+    # Python's default looks at the common name of a certificate without any DNS name, and only there.
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        shake_hands(ca.ssl_context(), showing(issued), HOST)
+
+
+@pytest.mark.parametrize("key_type", ["ec", "rsa"])
+def test_a_bad_signature_is_bad_in_one_bit(ca, key_type):
+    good, bad = (leaf_of(ca.issue(kind, host=HOST, key_type=key_type)) for kind in ("valid", "bad-signature"))
+    signer = x509.load_pem_x509_certificate(ca.cert_pem)
+    assert good.tbs_certificate_bytes == bad.tbs_certificate_bytes
+    good.verify_directly_issued_by(signer)
+    with pytest.raises(InvalidSignature):
+        bad.verify_directly_issued_by(signer)
+
+
 @pytest.mark.parametrize("kind", ["weak-key", "sha1"])
 def test_a_weak_certificate_is_good_in_every_way_but_its_strength(ca, kind):
     client = verifying(ca, flags=ssl.VERIFY_X509_STRICT)
@@ -191,8 +232,10 @@ def test_one_rsa_key_serves_all_hosts(ca):
 
 
 def test_serial_numbers_are_never_used_twice(ca):
-    serials = {leaf_of(ca.issue(kind, host=HOST)).serial_number for kind in Certificate}
-    assert len(serials) == len(Certificate)
+    # A bad signature is the valid certificate with one bit changed.
+    kinds = set(Certificate) - {Certificate.BAD_SIGNATURE}
+    serials = {leaf_of(ca.issue(kind, host=HOST)).serial_number for kind in kinds}
+    assert len(serials) == len(kinds)
 
 
 @pytest.mark.parametrize(

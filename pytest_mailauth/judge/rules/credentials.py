@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken, unreadable_login
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, Security, Verdict
+from pytest_mailauth.model.terms import (
+    NO_COMMON_SUITE,
+    NO_COMMON_VERSION,
+    Certificate,
+    HandshakeOutcome,
+    Layer,
+    Security,
+    Verdict,
+)
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -85,11 +93,13 @@ _REFUSALS: Final = {
     advice="Use a verifying TLS context with the host name (in Python: ssl.create_default_context()).",
 )
 def verify_before_credentials(trial: Trial) -> Finding:
-    """Look for the password or an operation inside TLS after a certificate with a fault."""
+    """Look for the password or an operation inside TLS after a certificate with a fault, or after none."""
     fault = Certificate(trial.served.certificate)
-    if fault is Certificate.VALID:
-        return Finding(Verdict.NOT_APPLICABLE, "the certificate has no fault")
     tried = handshakes(trial)
+    is_anonymous = trial.served.tls.is_anonymous
+    if fault is Certificate.VALID and not is_anonymous:
+        return Finding(Verdict.NOT_APPLICABLE, "the certificate has no fault")
+    name = "no certificate" if is_anonymous else str(fault)
     if not tried:
         return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so it never saw the certificate")
     found = leak(trial, Layer.TLS)
@@ -98,18 +108,22 @@ def verify_before_credentials(trial: Trial) -> Finding:
         evidence = found.evidence if found else f"the client went on inside TLS with {spoken(done)}"
         verdict = found.verdict if found else Verdict.VIOLATION
         if verdict is Verdict.VIOLATION and trial.declared.verify == "none":
-            return Finding(Verdict.NOTE, f"{fault}: {evidence}; the client was declared not to verify")
-        if verdict is Verdict.VIOLATION and fault in _ADVISORY:
-            return Finding(Verdict.NOTE, f"{fault}: {evidence}; {_ADVISORY[fault]}")
-        return Finding(verdict, f"the certificate was {fault}, and {evidence}")
+            return Finding(Verdict.NOTE, f"{name}: {evidence}; the client was declared not to verify")
+        if verdict is Verdict.VIOLATION and fault in _ADVISORY and not is_anonymous:
+            return Finding(Verdict.NOTE, f"{name}: {evidence}; {_ADVISORY[fault]}")
+        shown = "no certificate was shown" if is_anonymous else f"the certificate was {fault}"
+        return Finding(verdict, f"{shown}, and {evidence}")
     facts = tried[-1].tls
     if facts is not None and facts.outcome in _REFUSALS:
-        return Finding(Verdict.PASS, f"{fault}: {_REFUSALS[facts.outcome].format(alert=facts.alert)}")
+        return Finding(Verdict.PASS, f"{name}: {_REFUSALS[facts.outcome].format(alert=facts.alert)}")
     if facts is not None and facts.outcome is HandshakeOutcome.COMPLETED and tried[-1].closed:
         said = ", ".join(tried[-1].verbs(Layer.TLS))
-        return Finding(Verdict.PASS, f"{fault}: said only {said} inside TLS, and left")
+        return Finding(Verdict.PASS, f"{name}: said only {said} inside TLS, and left")
+    if is_anonymous and facts is not None and facts.reason in (NO_COMMON_SUITE, NO_COMMON_VERSION):
+        # TLS 1.3 has no such suites, so a client of that version alone is as safe.
+        return Finding(Verdict.PASS, f"{name}: {facts.reason}")
     why = facts.reason if facts else "it had not ended"
-    return Finding(Verdict.INCONCLUSIVE, f"{fault}: the handshake failed for another reason ({why})")
+    return Finding(Verdict.INCONCLUSIVE, f"{name}: the handshake failed for another reason ({why})")
 
 
 @rule(

@@ -116,7 +116,7 @@ class _Core(AuthCommand, Paths, SMTP):
         if policy.is_lenient:
             self.line_length_limit = LENIENT_LIMIT
         self.transport = self  # aiosmtpd asks only whether there is one
-        self.hostname = policy.config.host
+        self.hostname = policy.config.greets_as
         self.verb = ""
         self.data_size_limit = policy.config.relay.max_size
         self.has_codes = self.offers("ENHANCEDSTATUSCODES")

@@ -13,12 +13,13 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFault
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, PortState, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
-from pytest_mailauth.report.text import explain_failure
+from pytest_mailauth.report.text import explain_assertion, explain_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_mailauth.model.config import ServerConfig
+    from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.servers.server import MailServer
 
 _APPLIES: Final[dict[str, Callable[[ServerConfig], bool]]] = {
@@ -115,15 +116,41 @@ def assert_tls(server: MailServer, *, min_version: str = "1.2") -> None:
     __tracebackhide__ = True
     if min_version not in TLS_VERSIONS:
         raise ConfigError(f"min_version={min_version!r} is not known; use one of {', '.join(TLS_VERSIONS)}")
-    sessions = server.sessions
-    if not sessions:
-        _fail(server, "tls12-or-newer", "no client connected")
-    for session in sessions:
-        facts = session.tls
-        if not session.over_tls or facts is None:
-            _fail(server, "tls12-or-newer", f"session {session.number} never had a finished TLS handshake")
-        elif facts.version is not None and facts.version < min_version:
-            _fail(server, "tls12-or-newer", f"session {session.number} used TLS {facts.version}, not {min_version}")
+    if not server.sessions:
+        nobody = Finding(Verdict.INCONCLUSIVE, "no client connected")
+        raise ClientViolation(explain_failure("tls12-or-newer", nobody, server.transcript()))
+    for session in server.sessions:
+        failure = _tls_failure(server, session, min_version)
+        if failure is not None:
+            raise ClientViolation(failure)
+
+
+_START_TLS: Final = {
+    Security.STARTTLS: "Let the client send STARTTLS (in POP3: STLS) and begin the handshake on a success reply.",
+    Security.IMPLICIT: "Let the client begin the TLS handshake as soon as it is connected.",
+    Security.NONE: "This server has no TLS; make it with security='starttls' or security='implicit'.",
+}
+
+
+def _tls_failure(server: MailServer, session: SessionRecord, min_version: str) -> str | None:
+    """Return what there is to say about a session that was not inside TLS of *min_version*, or None."""
+    facts, name = session.tls, f"session {session.number}"
+    version = facts.version if facts is not None and session.over_tls else None
+    if not session.of(e.HelloSeen):
+        actual, step = f"{name} never began a TLS handshake", _START_TLS[server.security]
+    elif version is None:
+        ended = (facts.alert or facts.reason or facts.outcome) if facts is not None else "it goes on"
+        unclear = Finding(Verdict.INCONCLUSIVE, f"{name}: the TLS handshake did not finish ({ended})")
+        return explain_failure("tls12-or-newer", unclear, server.transcript())
+    elif version < min(min_version, "1.2"):
+        old = Finding(Verdict.VIOLATION, f"{name} used TLS {version}, not {min_version}")
+        return explain_failure("tls12-or-newer", old, server.transcript())
+    elif version < min_version:  # which no rule forbids
+        actual, step = f"{name} used TLS {version}", f"Set the minimum TLS version to {min_version}."
+    else:
+        return None
+    expected = f"Every client that connects is inside TLS {min_version} or newer."
+    return explain_assertion("assert_tls", expected=expected, actual=actual, transcript=server.transcript(), step=step)
 
 
 def assert_not_authenticated(server: MailServer) -> None:

@@ -123,6 +123,19 @@ def test_who_shares_no_version_was_refused_for_that(mailauth):
     assert finding(server).verdict is Verdict.PASS
 
 
+def test_who_offers_a_maximum_and_refuses_the_old_version_obeys(mailauth):
+    # Such a hello does not say what is refused; the alert does, in a record of a version that was not chosen.
+    server = mailauth.smtp(tls=TLSPolicy(max_version="1.1"))
+    context = server.ssl_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("DEFAULT")  # with suites that the old version has as well
+    with pytest.raises(ssl.SSLError):
+        log_in(server, context)
+    assert server.sessions[0].tls.client_hello.versions == ()
+    assert finding(server).verdict is Verdict.PASS
+    assert "protocol_version" in finding(server).evidence
+
+
 def test_a_client_of_old_and_new_versions_that_speaks_in_none_is_not_judged(mailauth):
     server = mailauth.smtp(tls=TLSPolicy(min_version="1.0", ciphers="NULL-SHA", max_version="1.2"))
     with pytest.raises(ssl.SSLError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import os
 import shutil
 import socket
 import sys
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.judge.clients.catalogue import builtin
 from pytest_mailauth.judge.clients.client import ClientFailedError
 from pytest_mailauth.judge.clients.command import OUTPUT_LIMIT, PLACEHOLDERS, Program, command_client
 from pytest_mailauth.judge.runner import Runner
@@ -379,3 +382,28 @@ def test_what_the_host_refuses_is_told_from_what_the_program_refuses(
     client = command_client(("sh", "-c", TALK + own_floor), Protocol.POP3, (Security.IMPLICIT,))
     (row,) = Runner([client], select=["tls10-only"]).run()
     assert (row.verdict, evidence in row.judgements[0].finding.evidence) == (verdict, True)
+
+
+# What the built-in client calls curl, whatever curl is here: openssl once more, so that the host's policy counts.
+CURL = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in --user) user=$2 ;; --cacert) ca=$2 ;; --url) url=${2#*://} ;; esac
+  shift
+done
+printf 'USER %s\\r\\nPASS %s\\r\\nQUIT\\r\\n' "${user%%:*}" "${user#*:}" |
+  openssl s_client -quiet -verify_return_error -CAfile "$ca" -connect "${url%/}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the program that follows the host's policy is openssl")
+def test_the_built_in_curl_is_told_from_the_host_as_well(tmp_path, monkeypatch):
+    (tmp_path / "openssl.cnf").write_text(HARDENED)
+    (tmp_path / "curl").write_text(CURL)
+    (tmp_path / "curl").chmod(0o755)
+    monkeypatch.setenv("OPENSSL_CONF", str(tmp_path / "openssl.cnf"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (curl,) = builtin("curl")
+    client = dataclasses.replace(curl, protocols=(Protocol.POP3,), securities=(Security.IMPLICIT,))
+    (row,) = Runner([client], select=["tls10-only"]).run()
+    assert row.verdict is Verdict.NOTE
+    assert "by this host, not by the client" in row.judgements[0].finding.evidence

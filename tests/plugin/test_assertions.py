@@ -136,16 +136,39 @@ def test_assert_tls(mailauth):
     server = mailauth.smtp(tls=TLSPolicy(max_version="1.2"))
     log_in(server, context=server.ssl_context())
     assert_tls(server)
-    with pytest.raises(ClientViolation, match=r"used\s+TLS\s+1.2,\s+not\s+1.3"):
+    with pytest.raises(ClientViolation, match=r"Session 1 used TLS 1\.2\.") as caught:
         assert_tls(server, min_version="1.3")
+    assert str(caught.value).endswith("Next step:   Set the minimum TLS version to 1.3.")
     with pytest.raises(ConfigError, match=r"min_version='1\.4' is not known"):
         assert_tls(server, min_version="1.4")
 
 
-def test_assert_tls_sees_a_session_in_clear(mailauth):
-    server = mailauth.smtp(auth=IN_CLEAR)
+@pytest.mark.parametrize(
+    ("security", "step"), [("starttls", "Let the client send STARTTLS"), ("none", "This server has no TLS")]
+)
+def test_assert_tls_sees_a_session_in_clear(mailauth, security, step):
+    server = mailauth.smtp(security=security, auth=IN_CLEAR)
     log_in(server)
-    with pytest.raises(ClientViolation, match=r"Session 1 never had a finished\s+TLS\s+handshake"):
+    with pytest.raises(ClientViolation, match=r"Session 1 never began a TLS handshake") as caught:
+        assert_tls(server)
+    assert f"Next step:   {step}" in str(caught.value)
+
+
+def test_assert_tls_on_old_tls(mailauth):
+    server = mailauth.smtp(tls=TLSPolicy(max_version="1.1"))
+    log_in(server, context=old_tls())
+    with pytest.raises(ClientViolation, match=r"\Atls12-or-newer: VIOLATION[^$]*used TLS 1\.1, not 1\.2"):
+        assert_tls(server)
+    assert_tls(server, min_version="1.1")
+
+
+def test_assert_tls_draws_no_conclusion_from_nobody_and_from_a_refused_certificate(mailauth):
+    server = mailauth.smtp(certificate="expired")
+    with pytest.raises(ClientViolation, match=r"\Atls12-or-newer: INCONCLUSIVE[^$]*No client connected"):
+        assert_tls(server)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        log_in(server, context=server.ssl_context())
+    with pytest.raises(ClientViolation, match=r"\Atls12-or-newer: INCONCLUSIVE[^$]*certificate_expired"):
         assert_tls(server)
 
 

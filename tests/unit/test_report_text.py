@@ -37,7 +37,7 @@ def test_a_failure_in_full():
         "    C: EHLO there\n"
         "\n"
         "    ======== TLS 1.0\n"
-        "  Next step:   Set the minimum TLS version to 1.2; allow 1.3."
+        "  Next step:   Set the minimum TLS version to 1.2, or to the declared minimum; allow 1.3."
     )
 
 

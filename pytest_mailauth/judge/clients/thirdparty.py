@@ -98,6 +98,7 @@ def _curl() -> tuple[Client, ...]:
             name="curl",
             run=lambda case: programs[case.protocol, case.security].run(case),
             protocols=tuple(_CURL_TASK),
+            relaxed=lambda case: programs[case.protocol, case.security].run_relaxed(case),
             stop=lambda case: programs[case.protocol, case.security].stop(case),
         ),
     )

@@ -54,7 +54,7 @@ _OLD_SUITES: Final = (
     expected="The client refuses TLS 1.0 and 1.1 during the handshake, and logs in over TLS 1.2 and 1.3.",
     sources=("S2", "S5", "S9", "S12", "RFC 8996 section 4", "RFC 8997", "RFC 9325 section 3.1.1"),
     severity="high",
-    advice="Set the minimum TLS version to 1.2; allow 1.3.",
+    advice="Set the minimum TLS version to 1.2, or to the declared minimum; allow 1.3.",
 )
 def tls12_or_newer(trial: Trial) -> Finding:
     """Look at the oldest version in which the client spoke, or at why it spoke in none."""

@@ -65,7 +65,8 @@ def alert_name(reason: str | None, raw: bytes = b"") -> str | None:
 
     Args:
         reason: OpenSSL's reason, for example ``"TLSV1_ALERT_UNKNOWN_CA"``.
-        raw: The last bytes read from the client, used when OpenSSL knows no reason.
+        raw: The last bytes read from the client, used when OpenSSL does not read the alert: it has no name for it,
+            or the record is of another version than was chosen, as from a client that refuses that version.
     """
     for prefix in _PREFIXES:
         if reason and reason.startswith(prefix):
@@ -73,7 +74,7 @@ def alert_name(reason: str | None, raw: bytes = b"") -> str | None:
             name = bare.removeprefix("ALERT_").lower()
             if name in ALERTS.values() and (bare.startswith("ALERT_") or name in _BARE):
                 return name
-    return cleartext_alert(raw[-7:]) if reason is None else None
+    return cleartext_alert(raw[-7:]) if reason in (None, "WRONG_VERSION_NUMBER") else None
 
 
 def cleartext_alert(record: bytes) -> str | None:

@@ -186,6 +186,25 @@ def test_a_client_declared_not_to_verify_gets_notes():
     assert "declared not to verify" in rows["cert-self-signed"].judgements[0].finding.evidence
 
 
+def anonymous(case):
+    context = ssl._create_unverified_context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    send(case, context)
+
+
+def test_anonymous_suites_are_what_a_client_that_does_not_verify_may_use():
+    rows = judged(anonymous, select=["cipher-anonymous"], verify="none")
+    assert rows["cipher-anonymous"].verdict is Verdict.NOTE
+    assert judged(anonymous, select=["cipher-anonymous"])["cipher-anonymous"].verdict is Verdict.VIOLATION
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_client_without_anonymous_suites_gives_nothing_to_a_server_without_a_certificate(version):
+    value = getattr(ssl.TLSVersion, version)
+    row = judged(lambda case: verifying(case, minimum_version=value), select=["cipher-anonymous"])["cipher-anonymous"]
+    assert row.verdict is Verdict.PASS
+
+
 def opportunistic(case, *, log_in):
     with smtplib.SMTP(case.host, case.port, timeout=case.timeout) as client:
         client.ehlo()

@@ -20,6 +20,36 @@ def config(protocol="smtp", **settings):
 
 
 @pytest.mark.parametrize(
+    ("ciphers", "max_version", "anonymous"),
+    [
+        (None, "1.2", False),
+        ("aNULL:!eNULL", "1.2", True),
+        ("AECDH-AES128-SHA:ADH:@SECLEVEL=0", "1.0", True),
+        ("aNULL", None, False),  # TLS 1.3 is served besides, and there is a certificate in it
+        ("aNULL:AES128-SHA", "1.2", False),
+        ("!aNULL:AES128-SHA", "1.2", False),
+        ("!aNULL", "1.2", False),
+    ],
+)
+def test_a_server_is_anonymous_when_nothing_it_serves_has_a_certificate(ciphers, max_version, anonymous):
+    assert TLSPolicy(ciphers=ciphers, max_version=max_version).is_anonymous is anonymous
+
+
+@pytest.mark.parametrize(
+    ("certificate", "name"),
+    [
+        ("valid", "mail.example.test"),
+        ("expired", "mail.example.test"),
+        ("wrong-host", "wrong.host.test"),
+        ("lookalike-host", "mail.example.test.evil.test"),
+        ("cn-match-san-mismatch", "wrong.host.test"),
+    ],
+)
+def test_a_server_greets_as_whoever_its_certificate_is_for(certificate, name):
+    assert ServerConfig(protocol="smtp", certificate=certificate, host="mail.example.test").greets_as == name
+
+
+@pytest.mark.parametrize(
     ("make", "misspelt", "message"),
     [
         (config, "securty", "ServerConfig has no setting 'securty'; did you mean 'security'?"),

@@ -290,6 +290,23 @@ def test_a_client_with_suites_for_one_key_alone_is_served(ca, key, version):
     assert f"-{key}-" in served.cipher()[0]
 
 
+@pytest.mark.parametrize("kind", Certificate)
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_every_certificate_can_be_shown_with_either_key(ca, kind, key):
+    for policy in ({}, {"max_version": "1.0"}):
+        assert shake_hands(careless(), serve(ca, kind, **policy).with_key(key))
+
+
+def test_where_no_such_key_can_be_shown_the_client_is_refused(monkeypatch):
+    server = serve(CertificateAuthority(), max_version="1.2")
+
+    def refuse(_key_type):
+        raise CannotServe("the host's policy")
+
+    monkeypatch.setattr(server, "with_key", refuse)
+    assert server.facing(ClientHello("1.2", ciphers=(0xC02F,))) is server
+
+
 def test_a_weak_key_is_the_only_one(ca):
     server = serve(ca, "weak-key", max_version="1.2")
     assert server.with_key("rsa") is server.with_key("ec") is server

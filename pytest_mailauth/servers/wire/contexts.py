@@ -87,7 +87,10 @@ class ServerContext(ssl.SSLContext):
         # In TLS 1.3 suites name no key, and the session id is filled for show (RFC 8446 appendix D.4).
         if serves_tls_1_3 and "1.3" in hello.versions:
             return self
-        context = self.with_key(self._key_for(hello))
+        context = self
+        # A host's policy may take no such key: then OpenSSL refuses the client in its own words.
+        with contextlib.suppress(CannotServe):
+            context = self.with_key(self._key_for(hello))
         # The handshake header has 4 bytes, the version 2 and the random 32; then comes the length of the session id.
         return context.again() if hello.raw[38:39] > b"\0" else context
 

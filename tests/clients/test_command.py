@@ -19,7 +19,7 @@ import pytest
 from pytest_mailauth.judge.clients.case import Case
 from pytest_mailauth.judge.clients.catalogue import builtin
 from pytest_mailauth.judge.clients.client import ClientFailedError
-from pytest_mailauth.judge.clients.command import OUTPUT_LIMIT, PLACEHOLDERS, Program, command_client
+from pytest_mailauth.judge.clients.command import LINE_LIMIT, OUTPUT_LIMIT, PLACEHOLDERS, Program, command_client
 from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.errors import ClientUnusable, ConfigError
@@ -178,6 +178,21 @@ def test_secrets_are_hidden_in_what_a_program_says():
     with pytest.raises(ClientFailedError) as caught:
         Program(python(code, "{password}", "{token}")).run(case)
     assert str(caught.value) == "exit status 1: <password> <token><token>"
+
+
+def test_a_secret_is_hidden_before_a_long_line_is_cut():
+    code = f"import sys; sys.exit('x' * {LINE_LIMIT - 20} + sys.argv[1])"
+    with pytest.raises(ClientFailedError) as caught:
+        Program(python(code, "{password}")).run(make_case())
+    assert PASSWORD[:6] not in str(caught.value)
+    assert str(caught.value).endswith("x<password>")
+
+
+def test_a_secret_is_hidden_where_the_output_was_cut():
+    code = f"import sys; sys.stdout.write(sys.argv[1] + 'x' * {OUTPUT_LIMIT - 6})"
+    case = make_case()
+    Program(python(code, "{password}")).run(case)
+    assert case.facts == {"error": "x" * LINE_LIMIT}
 
 
 def test_a_flood_of_output_neither_stops_the_program_nor_is_kept(tmp_path):

@@ -37,6 +37,8 @@ LAST_LINES: Final = 4
 """Lines of output that are quoted when a program fails."""
 LINE_LIMIT: Final = 200
 """Characters of each of them."""
+LONGEST_FORM: Final = 1024
+"""Characters that no secret takes, in whatever encoding."""
 
 RELAXED_POLICY: Final = """\
 openssl_conf = openssl_init
@@ -184,7 +186,7 @@ class Program:
         finally:
             printed = output.finish()
         hidden = ((case.password, "<password>"), (case.token, "<token>"))
-        said = redact(_last_lines(printed), hidden)
+        said = _last_lines(printed, hidden)
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)
             raise ClientFailedError(f"{ended}{f': {said}' if said else ''}")
@@ -289,9 +291,12 @@ def _used(argv: tuple[str, ...]) -> frozenset[str]:
     return frozenset(words & PLACEHOLDERS.keys())
 
 
-def _last_lines(printed: bytes) -> str:
-    """Return the last lines of a program's output on one line, without what only a terminal understands."""
-    text = _COLOUR.sub("", printed.decode("utf-8", "replace"))
+def _last_lines(printed: bytes, hidden: tuple[tuple[str, str], ...]) -> str:
+    """Return the last lines of a program's output on one line, without what is hidden or only for a terminal."""
+    # Before anything is cut: half a secret is not found any more, and tells half of it.
+    text = redact(_COLOUR.sub("", printed.decode("utf-8", "replace")), hidden)
+    if len(printed) == OUTPUT_LIMIT:
+        text = text[LONGEST_FORM:]  # the output itself was cut here, perhaps inside a secret
     lines = [" ".join(line.split()) for line in re.split(r"[\r\n]+", text)]
     told = [line[:LINE_LIMIT] for line in lines if line][-LAST_LINES:]
     return "".join(c if c.isprintable() else "?" for c in " / ".join(told))

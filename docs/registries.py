@@ -113,9 +113,9 @@ def rules_page() -> str:
     return page(
         "Rules",
         "pytest_mailauth/judge/rules/",
-        "What a client must do. `mailauth rules` lists the same, `mailauth explain NAME` shows one of them. How a rule "
+        "What a client must do. `mailauth rules` lists them, `mailauth explain NAME` shows one of them. How a rule "
         "comes to its verdict stands in [verdicts](verdicts.md). `control` is no rule about security: it is the ground "
-        "that the others stand on.",
+        "that the others stand on, and only explained.",
         *parts,
     )
 

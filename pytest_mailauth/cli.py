@@ -223,14 +223,16 @@ def _clients(
         return (command_client(program, Protocol(protocol), modes or both, declared),)
     if not names:
         raise click.UsageError("name a client, for example: mailauth check smtplib (see mailauth check --help)")
-    found = {client.name: client for name in names for client in builtin(name)}
+    named = {name: builtin(name) for name in names}
+    found = {client.name: client for clients in named.values() for client in clients}
     changes: dict[str, Any] = {"declared": declared} if declared else {}
     changes |= {"securities": modes} if modes else {}
     if protocol is not None:
+        for name, clients in named.items():
+            if not any(protocol in client.protocols for client in clients):
+                raise click.UsageError(f"{name} does not speak {protocol}; leave it out, or leave out --protocol")
         found = {name: client for name, client in found.items() if protocol in client.protocols}
         changes["protocols"] = (Protocol(protocol),)
-    if not found:
-        raise click.UsageError(f"none of {', '.join(names)} speaks {protocol}")
     return tuple(dataclasses.replace(client, **changes) for client in found.values())
 
 

@@ -46,9 +46,12 @@ CLASSES: Final = {
 }
 """What the classes of scenarios are about."""
 
+GROUND: Final = "control"
+"""Explained like a rule, and never listed as one: it is what the rules stand on."""
+
 
 def rules_json() -> str:
-    """Return every rule as JSON, a list of objects."""
+    """Return every rule as JSON, a list of objects; without the control, which is none."""
     return _json(
         {
             "name": rule.name,
@@ -59,7 +62,7 @@ def rules_json() -> str:
             "advice": rule.advice,
             "scenarios": _scenarios_of(rule),
         }
-        for rule in RULES.values()
+        for rule in _rules()
     )
 
 
@@ -85,7 +88,7 @@ def rules_text(width: int) -> str:
     """Return every rule with its requirement."""
     return "\n".join(
         f"{rule.name} ({rule.severity})\n{_wrapped(rule.requirement, width)}"
-        for rule in sorted(RULES.values(), key=lambda rule: rule.name)
+        for rule in sorted(_rules(), key=lambda rule: rule.name)
     )
 
 
@@ -158,6 +161,10 @@ def _explain_scenario(scenario: Scenario, width: int) -> str:
             labelled("Next step", rule.advice, width),
         ]
     return "\n".join(lines)
+
+
+def _rules() -> list[Rule]:
+    return [rule for rule in RULES.values() if rule.name != GROUND]
 
 
 def _scenarios_of(rule: Rule) -> list[str]:

@@ -55,7 +55,8 @@ def builtin(name: str) -> tuple[Client, ...]:
             f"{library} is not installed; to install it: {thirdparty.INSTALL[library]}\n"
             f"Built in and installed: {', '.join(names())}."
         )
-    chosen = tuple(client for client in found if not style or client.name == f"{library}:{style}")
+    wanted = f"{library}:{style}".casefold()
+    chosen = tuple(client for client in found if not style or client.name.casefold() == wanted)
     if not chosen:
         raise ConfigError(
             f"{library} has no style {style!r}; use one of {', '.join(client.name for client in found)}, "

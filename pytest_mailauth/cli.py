@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import io
+import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+
+from pytest_mailauth.interruption import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rich.console import Console
-
     from pytest_mailauth.judge.clients.client import Client
     from pytest_mailauth.judge.runner import Runner
+    from pytest_mailauth.model.errors import MailAuthError
     from pytest_mailauth.model.trial import Declaration
 
+_INTERRUPTION: Final = "pytest_mailauth.interruption"
 _CHECK_EPILOG = """\b
 Clients of this Python and of this system, by name:
   mailauth check smtplib poplib imaplib
@@ -55,7 +58,8 @@ What can be declared, the default first:
 \b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,
 3 a client could not be run or did not log in to the honest server,
-130 interrupted. INCONCLUSIVE cases count neither way.
+130 interrupted, 143 terminated, 129 hung up on. INCONCLUSIVE cases count
+neither way.
 """
 
 
@@ -77,19 +81,32 @@ def _ends_well(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
     def run(*args: Any, **options: Any) -> NoReturn:
         from pytest_mailauth.model.errors import ConfigError, MailAuthError
 
-        try:
-            status = command(*args, **options) or 0
-        except ConfigError as error:
-            raise click.UsageError(str(error)) from error
-        except MailAuthError as error:
-            click.echo(f"Error: {error}", err=True)
-            status = 3
-        except KeyboardInterrupt:
-            click.echo("Interrupted before anything was known.", err=True)
-            status = 130
+        with Interruption() as interruption:
+            click.get_current_context().meta[_INTERRUPTION] = interruption
+            try:
+                status = command(*args, **options) or 0
+            except ConfigError as error:
+                raise click.UsageError(str(error)) from error
+            except MailAuthError as error:
+                click.echo(f"Error: {error}", err=True)
+                status = 3
+            except KeyboardInterrupt:
+                click.echo("Interrupted before anything was known.", err=True)
+                status = 128 + interruption.number
+            except BrokenPipeError:  # whoever reads a list has read enough of it
+                status = 0
+        _let_go_of_stdout()
         sys.exit(status)
 
     return run
+
+
+def _let_go_of_stdout() -> None:
+    """Flush standard output, or what is left for nobody would be an error when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -120,7 +137,7 @@ def main() -> None:
 @click.option(
     "--json",
     "json_file",
-    type=click.File("w", encoding="utf-8", lazy=False),
+    metavar="FILENAME",
     help="Write the results as JSON; - for standard output.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show every case, and whole transcripts.")
@@ -135,37 +152,48 @@ def check(
     security: tuple[str, ...],
     declare: tuple[str, ...],
     scenario: tuple[str, ...],
-    json_file: TextIO | None,
+    json_file: str | None,
     verbose: bool,
     no_color: bool,
 ) -> int:
     """Run mail clients against fake servers, honest and hostile ones, and judge what they do."""
     from pytest_mailauth.judge.runner import Runner
-    from pytest_mailauth.report.digest import digest
-    from pytest_mailauth.report.machine import document, environment
+    from pytest_mailauth.model.errors import ConfigError, MailAuthError
+    from pytest_mailauth.report.digest import Status, digest
+    from pytest_mailauth.report.machine import Destination, document, environment
     from pytest_mailauth.report.progress import ProgressDisplay
-    from pytest_mailauth.report.terminal import TerminalReport
+    from pytest_mailauth.report.terminal import TerminalReport, console_for
     from pytest_mailauth.servers.server import MailServers
     from pytest_mailauth.servers.wire.contexts import servable_versions
 
-    chosen = _clients(clients, ctx.meta.get("program"), protocol, security, _declaration(declare))
-    known = _scenarios(scenario)
-    errors = _console(no_color=no_color, to_stderr=True)
-    with MailServers() as servers, ProgressDisplay(errors, len(chosen)) as progress:
-        runner = Runner(chosen, progress=progress, select=known, servers=servers)
-        _refuse_nothing(runner, scenario)
-        runner.run()
-        # Before the servers close: trials that Ctrl-C left running would be cut, and seem to have ended by themselves.
-        reports = digest(runner.groups)
-        about = environment(servable_versions(servers.ca), interrupted=runner.interrupted)
-    if json_file is not None:
-        json_file.write(document(reports, about))
-    console = errors if json_file is sys.stdout else _console(no_color=no_color)
-    return TerminalReport(console, verbose=verbose).print(reports, interrupted=runner.interrupted)
+    destination = None if json_file is None else Destination(json_file)
+    errors = console_for(sys.stderr, no_color=no_color)
+    try:
+        chosen = _clients(clients, ctx.meta.get("program"), protocol, security, _declaration(declare))
+        known = _scenarios(scenario)
+        with MailServers() as servers, ProgressDisplay(errors, len(chosen)) as progress:
+            runner = Runner(chosen, progress=progress, select=known, servers=servers)
+            _refuse_nothing(runner, scenario)
+            runner.run()
+            # Before the servers close: trials that Ctrl-C left running would be cut, and seem to have ended themselves.
+            reports = digest(runner.groups)
+            about = environment(servable_versions(servers.ca), interrupted=runner.interrupted)
+    except MailAuthError as error:
+        if destination is not None and not isinstance(error, ConfigError):
+            destination.write(_without_results(error))
+        raise
+    if destination is not None:
+        with contextlib.suppress(BrokenPipeError):
+            destination.write(document(reports, about))
+    to_stderr = destination is not None and destination.is_stdout
+    console = errors if to_stderr else console_for(sys.stdout, no_color=no_color)
+    interrupted = Status(128 + ctx.meta[_INTERRUPTION].number) if runner.interrupted else None
+    return TerminalReport(console, verbose=verbose).print(reports, interrupted=interrupted)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
+@_ends_well
 def rules(*, as_json: bool) -> None:
     """List the rules that clients are judged by."""
     from pytest_mailauth.report.reference import rules_json, rules_text
@@ -175,6 +203,7 @@ def rules(*, as_json: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
+@_ends_well
 def scenarios(*, as_json: bool) -> None:
     """List the scenarios that clients are run in."""
     from pytest_mailauth.report.reference import scenarios_json, scenarios_text
@@ -251,13 +280,14 @@ def _refuse_nothing(runner: Runner, names: tuple[str, ...]) -> None:
         raise click.UsageError(f"no case of {', '.join(names)} exists for these protocols and modes")
 
 
-def _console(*, no_color: bool, to_stderr: bool = False) -> Console:
-    from rich.console import Console
+def _without_results(error: MailAuthError) -> str:
+    """Return the JSON of a run that came to nothing."""
+    from pytest_mailauth.report.machine import document, environment
+    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.wire.contexts import servable_versions
 
-    stream = sys.stderr if to_stderr else sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # what a client says may not exist in this terminal's encoding
-    return Console(file=stream, color_system=None if no_color else "auto")
+    with MailServers() as servers:
+        return document((), environment(servable_versions(servers.ca), interrupted=False), str(error))
 
 
 def _width() -> int:

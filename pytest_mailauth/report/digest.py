@@ -25,13 +25,15 @@ QUIET: Final = (Verdict.PASS, Verdict.NOT_APPLICABLE)
 
 
 class Status(IntEnum):
-    """The exit status of the command."""
+    """The exit status of the command. A signal that ended it is told as a shell would: 128 and its number."""
 
     OBEYED = 0
     BROKEN = 1
     USAGE = 2
     UNUSABLE = 3
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 @dataclass(frozen=True)

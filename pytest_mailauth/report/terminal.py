@@ -5,9 +5,12 @@ Colour only ever repeats what a word and a sign say already.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
+from rich.console import Console
 from rich.text import Text
 
 from pytest_mailauth.judge.clients import catalogue
@@ -18,8 +21,6 @@ from pytest_mailauth.report.text import WIDTH, explanation, meaning, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from pytest_mailauth.report.digest import ClientReport, Lesson
 
@@ -54,10 +55,31 @@ _ENDINGS: Final[dict[Status, str]] = {
     Status.OBEYED: "no rule was broken",
     Status.BROKEN: "a rule was broken",
     Status.UNUSABLE: "a client could not be judged",
+    Status.HUNG_UP: "hung up on: above is what was known by then",
     Status.INTERRUPTED: "interrupted: above is what was known by then",
+    Status.TERMINATED: "terminated: above is what was known by then",
 }
 _VERDICT_WIDTH: Final = 17
 _MARGIN: Final = 2
+
+
+class PipedConsole(Console):
+    """A console that raises when nobody reads any more; rich's own ends the program, with a status of ours."""
+
+    def on_broken_pipe(self) -> None:
+        """Let it be an error again.
+
+        Raises:
+            BrokenPipeError: Always.
+        """
+        raise BrokenPipeError
+
+
+def console_for(stream: TextIO, *, no_color: bool) -> Console:
+    """Return a console that prints on *stream*."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # what a client says may not exist in this terminal's encoding
+    return PipedConsole(file=stream, color_system=None if no_color else "auto")
 
 
 class TerminalReport:
@@ -72,16 +94,25 @@ class TerminalReport:
         self._console = console
         self._verbose = verbose
 
-    def print(self, reports: Sequence[ClientReport], *, interrupted: bool = False) -> Status:
-        """Print everything and return the exit status that goes with it."""
+    def print(self, reports: Sequence[ClientReport], *, interrupted: Status | None = None) -> Status:
+        """Print everything, as far as somebody reads it, and return the exit status that goes with it.
+
+        Args:
+            reports: What to print.
+            interrupted: The status of the signal that ended the run early; None if none did.
+        """
+        ended = interrupted or status(reports)
+        with contextlib.suppress(BrokenPipeError):  # as under `| head`: no verdict depends on who reads it
+            self._everything(reports, ended)
+        return ended
+
+    def _everything(self, reports: Sequence[ClientReport], ended: Status) -> None:
         for report in reports:
             self._client(report)
         for verdict in (*FAILURES, Verdict.NOTE):
             for lesson in lessons(reports, verdict):
                 self._explain(lesson)
-        ended = Status.INTERRUPTED if interrupted else status(reports)
         self._summary(reports, ended)
-        return ended
 
     def _client(self, report: ClientReport) -> None:
         about = catalogue.meaning_of(report.name)

@@ -1,12 +1,12 @@
-"""The command: exit statuses, what it writes and where, that no secret is in it, and that Ctrl-C ends it cleanly."""
+"""The command: exit statuses, what it writes and where, and that no secret is in it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import re
-import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,11 +27,14 @@ from pytest_mailauth.judge.clients.command import PLACEHOLDERS
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.model.canary import Account, find
+from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.report.machine import Destination
 from pytest_mailauth.report.reference import CLASSES
 
 DEADLINE = 30.0
+ROOT = Path(pytest_mailauth.__file__).parents[1]
 IMPLICIT = ("--security", "implicit")
 VERIFYING = ("smtplib:verifying", *IMPLICIT)
 DEFAULT = ("smtplib:default", *IMPLICIT)
@@ -147,7 +150,8 @@ def test_json_is_complete_and_says_what_was_found(tmp_path):
     result = run("check", *DEFAULT, *EXPIRED, "--scenario", "tls12-only", "--json", file)
     assert result.exit_code == 1, result.output
     document = json.loads(file.read_text())
-    assert set(document) == {"results", "environment"}
+    assert set(document) == {"results", "environment", "error"}
+    assert document["error"] is None
     told = {row["id"]: row for row in document["results"]}
     assert set(told) == {"smtp-implicit-cert-expired", "smtp-implicit-tls12-only"}
     row = told["smtp-implicit-cert-expired"]
@@ -181,11 +185,119 @@ def test_json_names_the_environment(tmp_path):
     assert set(environment) >= {"package", "python", "implementation", "platform"}
 
 
-def test_json_on_standard_output_stands_alone():
-    result = run("check", *VERIFYING, *EXPIRED, "--json", "-")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["results"]
-    assert "Exit status 0: no rule was broken." in result.stderr
+def module(*arguments, **environment):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        (sys.executable, "-m", "pytest_mailauth", *arguments),
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | environment,
+    )
+
+
+# In a process of its own, since click wraps standard output where its encoding is not to be trusted.
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_json_on_standard_output_stands_alone(locale):
+    ran = module("check", *VERIFYING, *EXPIRED, "--json", "-", LC_ALL=locale, PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["results"]
+    assert b"Exit status 0: no rule was broken." in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [("smtplb",), ("smtplib", "--scenario", "preauth-no-caps")])
+def test_wrong_usage_leaves_the_file_as_it_was(arguments, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text("{}")
+    assert run("check", *arguments, "--json", file).exit_code == 2
+    assert file.read_text() == "{}"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_json_says_why_nothing_was_judged(tmp_path):
+    file = tmp_path / "results.json"
+    assert run("check", "--protocol", "smtp", "--json", file, "--", "no-such-program-here").exit_code == 3
+    document = json.loads(file.read_text())
+    assert document["results"] == []
+    assert document["error"] == "there is no program 'no-such-program-here' that could be run"
+
+
+def test_a_file_is_replaced_where_a_link_points_and_keeps_its_mode(tmp_path):
+    (tmp_path / "real").mkdir()
+    file, link = tmp_path / "real" / "results.json", tmp_path / "link.json"
+    file.write_text("old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    Destination(str(link)).write("new")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o640)
+    assert link.is_symlink()
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_is_no_file_is_not_replaced():
+    Destination(os.devnull).write("nothing")
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_file_that_cannot_be_replaced_is_written_in_place(tmp_path, monkeypatch):
+    def refuse(self, _target):
+        raise PermissionError(errno.EPERM, "no", str(self))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    file = tmp_path / "results.json"
+    Destination(str(file)).write("new")
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_told_and_costs_no_older_file(tmp_path, monkeypatch):
+    file = tmp_path / "results.json"
+    file.write_text("old")
+
+    def full(_self, _target):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ConfigError, match=r"--json .*results\.json: No space left on device"):
+        Destination(str(file)).write("new")
+    assert file.read_text() == "old"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ConfigError, match="Is a directory"):
+        Destination(str(tmp_path))
+
+
+# A reader that leaves.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("check", *VERIFYING, *EXPIRED), 0),
+        (("check", *DEFAULT, *EXPIRED), 1),
+        (("check", *DEFAULT, *EXPIRED, "--json", "-"), 1),
+        (("scenarios",), 0),
+        (("explain", "cert-expired"), 0),
+    ],
+)
+def test_a_reader_that_leaves_changes_no_status(arguments, status):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run(
+            (sys.executable, "-m", "pytest_mailauth", *arguments),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE,
+            check=False,
+            cwd=ROOT,
+        )
+    finally:
+        os.close(writing)
+    assert ran.returncode == status, ran.stderr
+    assert b"Broken" not in ran.stderr
 
 
 # The registries.
@@ -316,52 +428,3 @@ def test_no_secret_of_a_program_is_printed_or_written(passwords, tmp_path):
         for password in passwords:
             assert find(password, shown.encode()) is None
     assert "<password>" in result.stdout
-
-
-# Ctrl-C.
-
-STUCK = """
-import os, smtplib, socket, ssl, sys
-host, port, cafile, home = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-try:
-    with smtplib.SMTP_SSL(host, port, timeout=5, context=ssl.create_default_context(cafile=cafile)) as client:
-        client.login(os.environ["MAILAUTH_USERNAME"], os.environ["MAILAUTH_PASSWORD"])
-except ConnectionRefusedError:
-    with socket.create_connection(("127.0.0.1", home)) as call:
-        call.sendall(b"+")
-        call.recv(1)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is something else there")
-def test_ctrl_c_ends_it_with_what_is_known(tmp_path):
-    file = tmp_path / "results.json"
-    with socket.create_server(("127.0.0.1", 0)) as home:
-        home.settimeout(DEADLINE)
-        program = (sys.executable, "-c", STUCK, "{host}", "{port}", "{cafile}", str(home.getsockname()[1]))
-        options = ("--protocol", "smtp", *IMPLICIT, "--scenario", "port-refuse", "--declare", "timeout=60")
-        with subprocess.Popen(
-            (sys.executable, "-m", "pytest_mailauth", "check", *options, "--json", str(file), "--", *program),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(pytest_mailauth.__file__).parents[1],
-            # A test run in the background is started with Ctrl-C ignored, and its children would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-        ) as command:
-            call, _ = home.accept()
-            with call:
-                call.settimeout(DEADLINE)
-                assert call.recv(1) == b"+"
-                command.send_signal(signal.SIGINT)
-                stdout, stderr = command.communicate(timeout=DEADLINE)
-                with contextlib.suppress(ConnectionResetError):
-                    assert call.recv(1) == b""  # the stuck program is gone too
-    assert command.returncode == 130, stderr
-    assert "Traceback" not in stdout + stderr
-    assert "Exit status 130: interrupted: above is what was known by then." in stdout
-    document = json.loads(file.read_text())
-    assert document["environment"]["interrupted"] is True
-    assert document["results"] == []
-    assert "SMTP with implicit TLS: 0 cases" in stdout
-    assert "no case was judged" in stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from made_rows import made_report, made_row, plain_console, printed
 from rich.console import Console
 
@@ -23,7 +24,7 @@ ROWS = (
 )
 
 
-def shown(*rows, interrupted=False, **options):
+def shown(*rows, interrupted=None, **options):
     console = plain_console(options.pop("width", 80), options.pop("encoding", "utf-8"))
     declared = options.pop("declared", None)
     status = TerminalReport(console, **options).print([made_report(*rows, declared=declared)], interrupted=interrupted)
@@ -108,15 +109,23 @@ def test_a_case_without_a_connection_has_no_transcript():
     assert "Transcript" not in text
 
 
-def test_an_interrupted_run_says_so():
-    text, status = shown(ROWS[0], interrupted=True)
-    assert status is Status.INTERRUPTED
-    assert text.endswith("Exit status 130: interrupted: above is what was known by then.\n")
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        (Status.HUNG_UP, "Exit status 129: hung up on: above is what was known by then.\n"),
+        (Status.INTERRUPTED, "Exit status 130: interrupted: above is what was known by then.\n"),
+        (Status.TERMINATED, "Exit status 143: terminated: above is what was known by then.\n"),
+    ],
+)
+def test_an_interrupted_run_says_so(ended, told):
+    text, status = shown(ROWS[0], interrupted=ended)
+    assert status is ended
+    assert text.endswith(told)
 
 
 def test_nothing_at_all():
     console = plain_console()
-    assert TerminalReport(console).print([], interrupted=True) is Status.INTERRUPTED
+    assert TerminalReport(console).print([], interrupted=Status.INTERRUPTED) is Status.INTERRUPTED
     assert "Exit status 130" in printed(console)
 
 

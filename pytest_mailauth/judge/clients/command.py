@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.clients.client import Client, ClientFailedError
@@ -148,16 +149,30 @@ class Program:
         self._lock = threading.Lock()
         self._running: dict[Case, subprocess.Popen[bytes]] = {}
         self._stopped: set[Case] = set()
+        self._policies: list[Path] = []
         self._closed = False
         # Trials run in threads that nobody waits for after Ctrl-C; their programs must not outlive this one.
         atexit.register(self.close)
 
     def run_relaxed(self, case: Case) -> None:
         """Run the program once under an OpenSSL configuration that allows old TLS. See :meth:`run`."""
-        with tempfile.NamedTemporaryFile("w", prefix="mailauth-", suffix=".cnf") as file:
+        policy = self._relaxed_policy()
+        try:
+            self.run(case, {"OPENSSL_CONF": str(policy)})
+        finally:
+            policy.unlink(missing_ok=True)
+
+    def _relaxed_policy(self) -> Path:
+        """Write the policy to a file of its own, which goes with this run, or else with everything."""
+        with self._lock:
+            if self._closed:
+                raise ClientFailedError("stopped before it was started")
+            descriptor, name = tempfile.mkstemp(prefix="mailauth-", suffix=".cnf", text=True)
+            policy = Path(name)
+            self._policies.append(policy)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(RELAXED_POLICY)
-            file.flush()
-            self.run(case, {"OPENSSL_CONF": file.name})
+        return policy
 
     def run(self, case: Case, extra: Mapping[str, str] | None = None) -> None:
         """Run the program once and wait for its end.
@@ -202,12 +217,15 @@ class Program:
             _end(process)
 
     def close(self) -> None:
-        """End every run and begin no other."""
+        """End every run, remove what was written for them, and begin no other."""
         with self._lock:
             self._closed = True
             running = tuple(self._running.values())
         for process in running:
             _end(process)
+        # The thread of a run may not live to remove its own.
+        for policy in self._policies:
+            policy.unlink(missing_ok=True)
 
     def _values(self, case: Case) -> dict[str, str]:
         names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MARKER = (
     "mailauth(*, security='starttls', tls=TLSPolicy(), certificate='valid', auth=AuthPolicy(), port_state='open', "
     "host='localhost', relay=RelayPolicy(), line_limits='strict'): settings of the servers behind mailauth_smtp, "
-    "mailauth_pop3 and mailauth_imap."
+    "mailauth_pop3 and mailauth_imap, and of those that mailauth makes unless it is told otherwise."
 )
 OAUTH_MARKER = (
     "mailauth_oauth(*, https=False, certificate='valid', tls=TLSPolicy(), client_id=..., client_secret=..., "
@@ -62,31 +62,46 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("mailauth_case", plan.settings, ids=ids, indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Check the arguments of every marker before the first test runs."""
-    for item in items:
-        if next(item.iter_markers("mailauth"), None) is not None:
-            for fixture in _FIXTURES.keys() & set(getattr(item, "fixturenames", ())) or {"mailauth_smtp"}:
-                _settings(item, _FIXTURES[fixture])
-        if next(item.iter_markers("mailauth_oauth"), None) is not None:
-            _oauth_settings(item)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember which test runs, and since when, and check its markers: a mistake is an error of this test alone.
+
+    Not before others have looked whether it is skipped; the runner makes the fixtures later.
+    """
+    item.config.stash[_running] = item
+    item.stash[_began] = time.monotonic()
+    if next(item.iter_markers("mailauth"), None) is not None:
+        used = [_FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in _FIXTURES]
+        _settings(item, *used)
+    if next(item.iter_markers("mailauth_oauth"), None) is not None:
+        _oauth_settings(item)
 
 
-def _settings(item: pytest.Item, protocol: str) -> dict[str, Any]:
-    """Return the marker's settings for one protocol; the closest marker wins.
+def _settings(item: pytest.Item, *protocols: str) -> dict[str, Any]:
+    """Return the marker's settings, and fail the test if one of *protocols* does not take them.
 
-    Raises:
-        pytest.UsageError: An argument is unknown, or its value is.
+    Without any, the test may still ask for each of them, so it is enough that one does.
     """
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.errors import ConfigError
 
     settings = _keywords(item, "mailauth")
-    try:
-        ServerConfig(protocol=protocol, **settings)
-    except (ConfigError, TypeError) as error:
-        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth: {error}") from None
+    if "protocol" in settings:
+        said = f"protocol={settings['protocol']!r} is said by the fixture: use mailauth_smtp, mailauth_pop3 or"
+        _refuse(item, "mailauth", f"{said} mailauth_imap, and leave it out here")
+    problems = []
+    for protocol in protocols or _FIXTURES.values():
+        try:
+            ServerConfig(protocol=protocol, **settings)
+        except (ConfigError, TypeError) as error:
+            problems.append(str(error))
+    if problems and (protocols or len(problems) == len(_FIXTURES)):
+        _refuse(item, "mailauth", problems[0])
     return settings
+
+
+def _refuse(item: pytest.Item, marker: str, problem: str) -> NoReturn:
+    __tracebackhide__ = True
+    pytest.fail(f"{item.nodeid}: @pytest.mark.{marker}: {problem}", pytrace=False)
 
 
 def _keywords(item: pytest.Item, name: str) -> dict[str, Any]:
@@ -94,17 +109,13 @@ def _keywords(item: pytest.Item, name: str) -> dict[str, Any]:
     keywords: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers(name))):
         if marker.args:
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{name} takes keyword arguments only")
+            _refuse(item, name, f"{marker.args[0]!r} has no name; it takes keyword arguments only")
         keywords.update(marker.kwargs)
     return keywords
 
 
 def _oauth_settings(item: pytest.Item) -> dict[str, Any]:
-    """Return the settings of ``mailauth_oauth``.
-
-    Raises:
-        pytest.UsageError: An argument is unknown, or its value is.
-    """
+    """Return the settings of ``mailauth_oauth``, and fail the test if one is unknown, or its value is."""
     from pytest_mailauth.model.errors import ConfigError
     from pytest_mailauth.servers.oauth_server import OAuthServer
 
@@ -112,7 +123,7 @@ def _oauth_settings(item: pytest.Item) -> dict[str, Any]:
     try:
         OAuthServer(**settings)  # starts nothing
     except (ConfigError, TypeError) as error:
-        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.mailauth_oauth: {error}") from None
+        _refuse(item, "mailauth_oauth", str(error))
     return settings
 
 
@@ -140,9 +151,10 @@ def mailauth(mailauth_factory: MailServers, request: pytest.FixtureRequest) -> I
     """Make servers for one test: ``mailauth.smtp(...)``, ``.pop3(...)``, ``.imap(...)``.
 
     They share accounts and messages: what is sent to ``mailauth.account.address`` over SMTP can be read over POP3
-    and IMAP. All are closed when the test ends, and a failure inside one of them fails the test.
+    and IMAP. All are closed when the test ends, and a failure inside one of them fails the test. The marker
+    ``mailauth`` says what they are set to unless the call does.
     """
-    with mailauth_factory.environment() as servers:
+    with mailauth_factory.environment(**_keywords(request.node, "mailauth")) as servers:
         request.node.stash.setdefault(_servers, []).append(servers)
         yield servers
         if request.node.stash.get(_ended_early, False):
@@ -237,13 +249,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if examination.not_applicable:
         raise pytest.skip.Exception(f"not applicable: {examination.remark}", _use_item_location=True)
     return result
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember which test runs, and since when."""
-    item.config.stash[_running] = item
-    item.stash[_began] = time.monotonic()
 
 
 @pytest.hookimpl(wrapper=True)

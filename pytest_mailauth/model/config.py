@@ -319,3 +319,19 @@ class ServerConfig:
     def greets_as(self) -> str:
         """The name that the server gives itself: that of its certificate, as whoever owns that would."""
         return OTHER_NAMES.get(Certificate(self.certificate), ("{host}",))[0].format(host=self.host)
+
+
+def config_for(protocol: Protocol, settings: dict[str, Any], defaults: dict[str, Any]) -> ServerConfig:
+    """Return the settings of a server that a call asks for, completed by defaults that were given elsewhere.
+
+    Raises:
+        ConfigError: A setting or a value is unknown, or two contradict each other; then the defaults are named, too.
+    """
+    if "protocol" in settings:
+        raise ConfigError(f"{protocol}(...) takes no protocol, it is one; for another there is smtp, pop3 and imap")
+    others = ", ".join(name for name in defaults if name not in settings)
+    try:
+        return ServerConfig(protocol=protocol, **defaults | settings)
+    except ConfigError as error:
+        told = f"{error} (@pytest.mark.mailauth, or environment(), has set: {others})"
+        raise (type(error)(told) if others else error) from None

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_mailauth.model.canary import Account
-from pytest_mailauth.model.config import ServerConfig, TLSPolicy
+from pytest_mailauth.model.config import ServerConfig, TLSPolicy, config_for
 from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import (
@@ -193,18 +193,13 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
             raise ServerFault(failure)
 
 
-def _config(protocol: Protocol, settings: dict[str, Any]) -> ServerConfig:
-    if "protocol" in settings:
-        raise ConfigError(f"{protocol}(...) takes no protocol, it is one; for another there is smtp, pop3 and imap")
-    return ServerConfig(protocol=protocol, **settings)
-
-
 class MailServers(ReadsMail):
     """Makes servers that share accounts, messages, one certificate authority and one thread.
 
     Args:
         parent: Share thread and certificate authority with these servers; accounts and messages are new.
         isolated: Give every server accounts and messages of its own.
+        defaults: Settings of the servers made here, where the call does not say otherwise.
 
     Examples:
         >>> with MailServers() as servers:
@@ -213,12 +208,15 @@ class MailServers(ReadsMail):
         'implicit'
     """
 
-    def __init__(self, parent: MailServers | None = None, *, isolated: bool = False) -> None:
+    def __init__(
+        self, parent: MailServers | None = None, *, isolated: bool = False, defaults: dict[str, Any] | None = None
+    ) -> None:
         if parent is not None:
             parent._must_be_open()  # noqa: SLF001 - the same class
             parent._environments.add(self)  # noqa: SLF001
         self._parent = parent
         self._isolated = isolated
+        self._defaults = defaults or {}
         self._lock = threading.Lock()
         self._ca = parent.ca if parent else None
         self.loop: LoopThread = parent.loop if parent else LoopThread()
@@ -276,15 +274,18 @@ class MailServers(ReadsMail):
     def _nothing_more_comes(self) -> bool:
         return self._closed and all(server.closed for server in self._servers)
 
-    def environment(self) -> MailServers:
+    def environment(self, **defaults: Any) -> MailServers:
         """Return an environment with accounts and messages of its own, on the same thread and authority.
 
         It is closed together with this one, if not before.
 
+        Args:
+            defaults: Settings of the servers that its ``smtp()`` and so on make, where the call has no other.
+
         Raises:
             RuntimeError: This environment is closed.
         """
-        return MailServers(self)
+        return MailServers(self, defaults=defaults)
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -309,15 +310,15 @@ class MailServers(ReadsMail):
 
     def smtp(self, **settings: Any) -> MailServer:
         """Start an SMTP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(_config(Protocol.SMTP, settings))
+        return self.serve(config_for(Protocol.SMTP, settings, self._defaults))
 
     def pop3(self, **settings: Any) -> MailServer:
         """Start a POP3 server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(_config(Protocol.POP3, settings))
+        return self.serve(config_for(Protocol.POP3, settings, self._defaults))
 
     def imap(self, **settings: Any) -> MailServer:
         """Start an IMAP server. See :class:`~pytest_mailauth.model.config.ServerConfig` for the settings."""
-        return self.serve(_config(Protocol.IMAP, settings))
+        return self.serve(config_for(Protocol.IMAP, settings, self._defaults))
 
     def raise_loop_errors(self) -> None:
         """Raise what failed on the thread that serves, outside any connection; once, since all servers share it.

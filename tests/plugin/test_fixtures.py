@@ -101,22 +101,93 @@ def test_the_marker_sets_up_the_servers_and_the_closest_one_wins(suite):
     [
         ("certificate='expird'", "*certificate='expird' is not known; use one of 'valid', 'expired'*"),
         ("securty='implicit'", "*ServerConfig has no setting 'securty'; did you mean 'security'*"),
-        ("'implicit'", "*takes keyword arguments only*"),
+        ("'implicit'", "*'implicit' has no name; it takes keyword arguments only*"),
+        (
+            "protocol='imap'",
+            "*protocol='imap' is said by the fixture: use mailauth_smtp, mailauth_pop3 or mailauth_imap*",
+        ),
+        ("auth=AuthPolicy(preauthenticated=True)", "*preauthenticated=True exists in IMAP only*"),
         ("tls='1.2'", "*must be a TLSPolicy*"),
         ("security='none', certificate='expired'", "*needs TLS, but security is 'none'*"),
     ],
 )
-def test_a_wrong_marker_stops_the_run_before_the_first_test(suite, arguments, message):
+def test_a_wrong_marker_is_an_error_of_its_test_alone(suite, arguments, message):
     result = suite(
         f"""
         import pytest
+        from pytest_mailauth import AuthPolicy
 
         @pytest.mark.mailauth({arguments})
         def test_it(mailauth_smtp): ...
+
+        def test_another(mailauth_smtp): ...
         """
     )
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([message])
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([message])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_wrong_marker_is_explained_under_xdist(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.mailauth(certificat="expired")
+        def test_it(mailauth_smtp): ...
+
+        @pytest.mark.mailauth_oauth(format="paper")
+        def test_oauth(mailauth_oauth): ...
+
+        def test_another(mailauth_smtp): ...
+        """
+    )
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:asyncio")
+    result.assert_outcomes(passed=1, errors=2)
+    # One call each: the order is the workers'.
+    result.stdout.fnmatch_lines(["*has no setting 'certificat'; did you mean 'certificate'*"])
+    result.stdout.fnmatch_lines(["*@pytest.mark.mailauth_oauth: format='paper'*"])
+
+
+def test_a_marker_is_checked_against_the_protocols_that_are_used(suite):
+    result = suite(
+        """
+        import pytest
+        from pytest_mailauth import AuthPolicy
+
+        pytestmark = pytest.mark.mailauth(auth=AuthPolicy(preauthenticated=True))
+
+        def test_static(mailauth_imap): ...
+
+        def test_asked_for(request):
+            assert request.getfixturevalue("mailauth_imap").config.auth.preauthenticated
+
+        def test_asked_for_in_vain(request):
+            request.getfixturevalue("mailauth_pop3")
+        """
+    )
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*test_asked_for_in_vain: @pytest.mark.mailauth: preauthenticated=True exists in IMAP*"]
+    )
+
+
+def test_the_marker_sets_what_the_factory_makes_unless_the_call_does(suite):
+    suite(
+        """
+        import pytest
+        from pytest_mailauth import ConfigError
+
+        pytestmark = pytest.mark.mailauth(security="implicit", certificate="expired")
+
+        def test_it(mailauth, mailauth_factory):
+            assert (mailauth.smtp().security, mailauth.pop3().config.certificate) == ("implicit", "expired")
+            assert mailauth.imap(certificate="valid").config.certificate == "valid"
+            with pytest.raises(ConfigError, match="but security is 'none' .*mark.mailauth, .*has set: certificate"):
+                mailauth.imap(security="none")
+            assert mailauth_factory.smtp().config.certificate == "valid"
+        """
+    ).assert_outcomes(passed=1)
 
 
 def test_the_factory_of_a_session_is_safe_under_given(suite):

@@ -1,7 +1,8 @@
 """``@conformance``: a test whose body is the client, run in every scenario, judged from what the servers saw.
 
 The body may raise or return; that is its own affair. First it has to log in to the honest server, then each
-scenario is a test of its own with a stable id.
+scenario is a test of its own with a stable id. Where it passes without a login, it has to log in to the honest server
+once more in the same test: tests may run alone, in any order and in several processes, so none can rely on a last one.
 
 The module does not bear the decorator's name: as an attribute of the package it would hide it.
 """
@@ -14,14 +15,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline, settings_for
 from pytest_mailauth.judge.trialrun import TrialRun, describe
-from pytest_mailauth.judge.verdict import Judgement, combine, judge
+from pytest_mailauth.judge.verdict import Judgement, combine, honest, judge
 from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ClientUnusable, ClientViolation, ConfigError, ServerFault
-from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration, Trial
+from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration, Finding, Trial
 from pytest_mailauth.report.text import explain_failure
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Examination:
         setting: The scenario, protocol and mode.
         declared: What the client is declared to do.
         controls: Controls that this test body has already passed, by protocol and mode.
+        environments: Where to put the servers of each run, for whoever hides their secrets.
     """
 
     def __init__(
@@ -59,13 +60,17 @@ class Examination:
         setting: Setting,
         declared: Declaration,
         controls: dict[tuple[Protocol, Security], Trial],
+        environments: list[MailServers],
     ) -> None:
         self._servers = servers
         self._setting = setting
         self._declared = declared
         self._controls = controls
+        self._environments = environments
         self._comparison: Trial | None = None
         self._runs: list[Trial] = []
+        self._judgements: tuple[Judgement, ...] = ()
+        self._closing: Trial | None = None
         self.remark: str | None = None
         """What is worth knowing although the test passed, or why it is skipped."""
         self.not_applicable = False
@@ -82,35 +87,58 @@ class Examination:
         if key not in self._controls:
             step = self._step(baseline(*key))
             yield step
-            finding = RULES["control"].check(step.trial)
+            finding = honest(step.trial)
             if finding.verdict is not Verdict.PASS:
-                raise ClientUnusable(explain_failure("control", finding, describe(step.trial)))
+                # The body's own traceback shows where it failed.
+                raise ClientUnusable(explain_failure("control", finding, describe(step.trial))) from step.error
             self._controls[key] = step.trial
+            step.error = None
         if self._setting.scenario.control is not None:
             step = self._step(self._setting, control=True)
             yield step
             self._comparison = step.trial
+            step.error = None
         for _ in range(self._setting.scenario.repeat):
             step = self._step(self._setting)
             yield step
             self._runs.append(step.trial)
+            step.error = None
+        self._judge(self._comparison or self._controls[key])
+        if self._passes_without_login():
+            step = self._step(baseline(*key))
+            yield step
+            self._closing = step.trial
+            step.error = None
 
     def _step(self, setting: Setting, *, control: bool = False) -> Step:
-        return Step(TrialRun(self._servers, self._declared, setting, control=control), self._servers, self._declared)
+        run = TrialRun(self._servers, self._declared, setting, control=control)
+        self._environments.append(run.environment)
+        return Step(run, self._servers, self._declared)
+
+    def _judge(self, control: Trial) -> None:
+        self._runs = [replace(run, control=control) for run in self._runs]
+        self._judgements = combine([judge(run, self._setting.scenario.rules) for run in self._runs])
+
+    def _passes_without_login(self) -> bool:
+        """A client that has stopped working refuses everything, and looks as if it obeyed."""
+        if not {judgement.finding.verdict for judgement in self._judgements} & {Verdict.PASS, Verdict.NOTE}:
+            return False
+        return not all(any(run.logged_in(layer) for layer in Layer) for run in self._runs)
 
     def conclude(self) -> None:
-        """Judge the runs.
+        """Say what was judged.
 
         Raises:
             ClientViolation: A rule was broken, or silence proves nothing.
             ServerFault: The harness contradicts itself.
         """
         __tracebackhide__ = True
-        control = self._comparison or self._controls[self._setting.protocol, self._setting.security]
-        trials = [replace(run, control=control) for run in self._runs]
-        judgements = combine([judge(trial, self._setting.scenario.rules) for trial in trials])
+        judgements = self._judgements
         for judgement in judgements:
-            self._react(judgement, trials[0])
+            self._react(judgement, self._runs[0])
+        if self._closing is not None and (finding := honest(self._closing)).verdict is not Verdict.PASS:
+            doubt = Finding(Verdict.INCONCLUSIVE, f"the closing control failed: {finding.evidence}")
+            self._react(Judgement(judgements[0].rule, doubt), self._closing)
         self.not_applicable = all(j.finding.verdict is Verdict.NOT_APPLICABLE for j in judgements)
         self.remark = "; ".join(j.finding.evidence for j in judgements if j.finding.verdict is not Verdict.PASS) or None
 
@@ -131,6 +159,8 @@ class Step:
     """One run of the test body, cut off when it outlasts its limit."""
 
     trial: Trial
+    error: BaseException | None = None
+    """What the body raised. Its traceback holds whatever the body had open, so it is to be dropped soon."""
 
     def __init__(self, run: TrialRun, servers: MailServers, declared: Declaration) -> None:
         self._run = run
@@ -141,6 +171,7 @@ class Step:
     def finish(self, error: BaseException | None) -> None:
         """End the run. *error* is what the body raised, or None."""
         hung = not self._late.cancel()
+        self.error = error
         self.trial = self._run.finish(error, hung=hung, may_switch=self._declared.fallback == "other-port")
 
 
@@ -160,7 +191,7 @@ def conformance(
         declared: What the client is declared to do; None for one that requires TLS, verifies, and waits 2 seconds.
 
     Raises:
-        ConfigError: A protocol, mode or scenario does not exist.
+        ConfigError: A protocol, mode or scenario does not exist, or none of the scenarios exists for them.
 
     Examples:
         >>> @conformance(protocols=["smtp"], scenarios=["cert-expired"])
@@ -172,13 +203,18 @@ def conformance(
         raise ConfigError(f"there is no scenario {unknown[0]!r}; `mailauth scenarios` lists them")
     stated = declared or Declaration()
     modes = [choose(Security, mode, "security") for mode in security]
+    spoken = [choose(Protocol, name, "protocols") for name in protocols]
     settings = tuple(
         setting
-        for protocol in (choose(Protocol, name, "protocols") for name in protocols)
+        for protocol in spoken
         for mode in modes
         for setting in settings_for(protocol, mode, stated)
         if wanted is None or setting.scenario.name in wanted
     )
+    if not settings:
+        asked: dict[str, Iterable[str] | None] = {"protocols": spoken, "security": modes, "scenarios": wanted}
+        told = ", ".join(f"{name}={[str(one) for one in said]}" for name, said in asked.items() if said is not None)
+        raise ConfigError(f"@conformance({told}) selects no scenario; `mailauth scenarios` says where each one exists")
     plan = Plan(settings, stated)
 
     def decorate(body: _T) -> _T:

@@ -37,6 +37,8 @@ TRANSCRIPT_LINES = 200
 """Lines of each server's transcript in the report of a failure; of a longer one the middle is left out."""
 SHARED_SERVERS = 5
 """Servers of ``mailauth_factory`` whose transcripts are in the report of a failure: those that were made last."""
+_WITH_TRANSCRIPT = ("ClientViolation", "ClientUnusable")
+"""Failures of our own, which carry the transcript in their text."""
 _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
@@ -227,7 +229,8 @@ def mailauth_case(mailauth_factory: MailServers, request: pytest.FixtureRequest)
     if plan is None:
         raise pytest.UsageError(f"{request.node.nodeid}: mailauth_case needs the decorator @conformance(...)")
     passed = request.session.stash.setdefault(_controls, {}).setdefault(request.node.nodeid.partition("[")[0], {})
-    return Examination(mailauth_factory, request.param, plan.declared, passed)
+    environments = request.node.stash.setdefault(_servers, [])
+    return Examination(mailauth_factory, request.param, plan.declared, passed, environments)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -307,8 +310,7 @@ def pytest_runtest_makereport(
         from pytest_mailauth.report.concealment import conceal_report
 
         report.longrepr = cast("Any", conceal_report(report.longrepr, hidden))
-    # Our own assertions carry the transcript in their text.
-    if report.failed and call.excinfo is not None and call.excinfo.typename != "ClientViolation":
+    if report.failed and call.excinfo is not None and call.excinfo.typename not in _WITH_TRANSCRIPT:
         for server in _used(item):
             if server.sessions:
                 from pytest_mailauth.report.text import shown

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import Setting, baseline, settings_for
 from pytest_mailauth.judge.trialrun import describe, run_trial
-from pytest_mailauth.judge.verdict import Judgement, Result, combine, judge
+from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, judge
 from pytest_mailauth.model.errors import CannotServe, MailAuthError
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Finding, Trial
@@ -60,7 +59,7 @@ class Group:
             return self.failure
         if self.control is None:
             return "the control has not run"
-        finding = RULES["control"].check(self.control)
+        finding = honest(self.control)
         return None if finding.verdict is Verdict.PASS else finding.evidence
 
     @property
@@ -73,7 +72,7 @@ class Group:
             return (self._row(baseline(self.protocol, self.security), Verdict.ERROR, reason),)
         doubt = None
         if self.again is not None:
-            finding = RULES["control"].check(self.again)
+            finding = honest(self.again)
             doubt = None if finding.verdict is Verdict.PASS else finding.evidence
         rows = (self._judged(setting) for setting in self.settings if self._is_complete(setting))
         return tuple(row if doubt is None else _doubted(row, doubt) for row in rows)

@@ -46,6 +46,7 @@ class TrialRun:
 
     Attributes:
         case: What the client is given.
+        environment: The servers, with the account made for this trial.
         limit: Seconds after which the client has to be stopped.
 
     Raises:
@@ -63,7 +64,7 @@ class TrialRun:
     ) -> None:
         self._declared = declared
         self._setting = setting
-        self._environment = environment = servers.environment()
+        self.environment = environment = servers.environment()
         self._started = monotonic()
         self._threads = frozenset(threading.enumerate())
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
@@ -92,16 +93,16 @@ class TrialRun:
 
     def cut_from_loop(self) -> None:
         """Cut the client off: it has outlasted its limit. Call it on the loop."""
-        for server in self._environment.servers:
+        for server in self.environment.servers:
             server.cut()
 
     def cut(self) -> None:
         """Cut the client off, from any other thread."""
-        self._environment.loop.call(self.cut_from_loop)
+        self.environment.loop.call(self.cut_from_loop)
 
     def abandon(self) -> None:
         """Close everything without a record."""
-        self._environment.close()
+        self.environment.close()
 
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
         """Close everything and return what was observed.
@@ -115,7 +116,7 @@ class TrialRun:
             ServerFault: A fake server failed inside.
         """
         seconds = monotonic() - self._started
-        environment = self._environment
+        environment = self.environment
         try:
             if not hung:
                 _let_finish(self._threads)

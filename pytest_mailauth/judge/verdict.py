@@ -68,6 +68,18 @@ class Result:
         return self.setting.security
 
 
+def honest(trial: Trial) -> Finding:
+    """Ask the control about a trial with the honest server; what the client told its user about a failure is quoted.
+
+    A program that ends well may have printed why it did not log in.
+    """
+    finding = RULES["control"].check(trial)
+    said = trial.outcome.facts.get("error")
+    if finding.verdict is Verdict.PASS or trial.outcome.error or not said:
+        return finding
+    return Finding(finding.verdict, f"{finding.evidence}; it said: {said}")
+
+
 def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
     """Ask *rules* about a trial, and the safety net if none of them found a violation."""
     asked = [Judgement(name, _unless_mute(_unless_hung(_check(name, trial), trial), trial)) for name in rules]

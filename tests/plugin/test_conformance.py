@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 CLIENT = """
@@ -96,6 +98,68 @@ def test_client(mailauth_case):
     )
 
 
+def test_a_body_that_crashes_in_the_control_shows_its_own_line_and_no_password(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["cert-expired"])
+def test_client(mailauth_case):
+    settings = {"password": str(mailauth_case.password)}
+    print("marked", settings["password"][:0], "so")
+    raise RuntimeError(f"cannot log in with {settings}")
+""",
+        "--showlocals",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            '>*raise RuntimeError(f"cannot log in with {settings}")',
+            "E*RuntimeError: cannot log in with {'password': '<password>'}",
+            "*The above exception was the direct cause*",
+            "E*ClientUnusable: control: INCONCLUSIVE*",
+        ]
+    )
+    assert re.search(r"Pw[0-9a-f]{8}", result.stdout.str()) is None
+
+
+LAZY = """
+visits = []
+
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["cert-expired", "starttls-not-offered"])
+def test_client(mailauth_case):
+    visits.append(mailauth_case)
+    if len(visits) == 1:
+        send(mailauth_case, mailauth_case.ssl_context())
+    else:
+        with smtplib.SMTP(mailauth_case.host, mailauth_case.port, timeout=1) as client:
+            client.starttls(context=mailauth_case.ssl_context())
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-k", "expired"), ("-k", "offered")])
+def test_a_client_that_stops_working_passes_nothing(suite, options):
+    result = suite(LAZY, *options)
+    result.assert_outcomes(failed=1 if options else 2, deselected=1 if options else 0)
+    result.stdout.fnmatch_lines(
+        ["*ClientViolation: *: INCONCLUSIVE*", "*Actual:*The closing control failed: the client did not log in to the*"]
+    )
+
+
+def test_a_scenario_with_a_login_needs_no_closing_control(suite):
+    suite(
+        """
+visits = []
+
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["tls12-only", "cert-expired"])
+def test_client(mailauth_case):
+    visits.append(mailauth_case)
+    send(mailauth_case, mailauth_case.ssl_context())
+
+def test_visits():
+    assert len(visits) == 1 + 1 + 2
+"""
+    ).assert_outcomes(passed=3)
+
+
 def test_a_remark_is_kept_although_the_test_passes(suite):
     result = suite(
         """
@@ -177,6 +241,16 @@ def test_the_fixture_needs_the_decorator(suite):
         ("protocols=['smpt']", "*protocols='smpt' is not known; use one of 'smtp', 'pop3', 'imap'*"),
         ("protocols=['smtp'], security=['tls']", "*security='tls' is not known*"),
         ("protocols=['smtp'], scenarios=['cert-expird']", "*there is no scenario 'cert-expird'*"),
+        (
+            "protocols=['smtp'], scenarios=['preauth-no-caps']",
+            "*scenarios=[[]'preauth-no-caps'[]]) selects no scenario*",
+        ),
+        ("protocols=['smtp'], scenarios=[]", "*scenarios=[[][]]) selects no scenario*"),
+        ("protocols=[]", "*@conformance(protocols=[[][]], *) selects no scenario*"),
+        (
+            "protocols=['imap'], security=['none'], scenarios=['cert-expired']",
+            "*@conformance(protocols=[[]'imap'[]], security=[[]'none'[]], *) selects no scenario*",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_at_import(suite, arguments, message):

@@ -117,6 +117,13 @@ def test_a_program_that_does_nothing_fails_its_control():
     assert "Make the client work with this server first" in result.stdout
 
 
+def test_a_failed_control_quotes_a_program_that_ends_well():
+    code = "print('Error: certificate verify failed')"
+    result = run("check", "--protocol", "smtp", *IMPLICIT, *EXPIRED, "--", sys.executable, "-c", code)
+    assert result.exit_code == 3, result.output
+    assert "it never connected; it said: Error: certificate verify failed." in " ".join(result.stdout.split())
+
+
 # The program form.
 
 VISIT = """

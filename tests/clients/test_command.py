@@ -348,6 +348,16 @@ def test_closing_ends_what_runs_and_begins_nothing(home):
         program.run(make_case(username="later"))
 
 
+def test_closing_removes_what_a_run_that_never_ends_was_given():
+    program = Program(python("pass"))
+    policy = program._relaxed_policy()
+    assert policy.exists()
+    program.close()
+    assert not policy.exists()
+    with pytest.raises(ClientFailedError, match="stopped before it was started"):
+        program.run_relaxed(make_case())
+
+
 def test_a_run_that_was_stopped_before_it_began():
     program, case = Program(python("pass")), make_case()
     program.stop(case)

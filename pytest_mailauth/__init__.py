@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.network.providers import provider
+    from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.letters import Attachment, Message
     from pytest_mailauth.servers.oauth import TokenIssuer
     from pytest_mailauth.servers.oauth_server import OAuthServer
     from pytest_mailauth.servers.oauth_tokens import BearerToken, TokenReason, TokenVerdict
     from pytest_mailauth.servers.script import Expectation
-    from pytest_mailauth.servers.server import MailServer, MailServers
+    from pytest_mailauth.servers.server import MailServer
     from pytest_mailauth.session_assertions import (
         assert_capabilities_refetched,
         assert_commands,
@@ -71,7 +72,8 @@ _HOMES = {
     "servers.oauth_tokens": "BearerToken TokenReason TokenVerdict",
     "servers.script": "Expectation",
     "network.providers": "provider",
-    "servers.server": "MailServer MailServers",
+    "servers.environment": "MailServers",
+    "servers.server": "MailServer",
     "leaks": "Secrets",
     "message_assertions": "assert_message_count assert_recipients",
     "session_assertions": (

@@ -163,7 +163,7 @@ def check(
     from pytest_mailauth.report.machine import Destination, document, environment
     from pytest_mailauth.report.progress import ProgressDisplay
     from pytest_mailauth.report.terminal import TerminalReport, console_for
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.wire.contexts import servable_versions
 
     destination = None if json_file is None else Destination(json_file)
@@ -283,7 +283,7 @@ def _refuse_nothing(runner: Runner, names: tuple[str, ...]) -> None:
 def _without_results(error: MailAuthError) -> str:
     """Return the JSON of a run that came to nothing."""
     from pytest_mailauth.report.machine import document, environment
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.wire.contexts import servable_versions
 
     with MailServers() as servers:

@@ -26,7 +26,7 @@ from pytest_mailauth.report.text import explain_failure
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.case import Case
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.examination import Examination
     from pytest_mailauth.leaks import Secrets
+    from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.oauth_server import OAuthServer
     from pytest_mailauth.servers.pki import CertificateAuthority
-    from pytest_mailauth.servers.server import MailServer, MailServers
+    from pytest_mailauth.servers.server import MailServer
 
 MARKER = (
     "mailauth(*, security='starttls', tls=TLSPolicy(), certificate='valid', auth=AuthPolicy(), port_state='open', "
@@ -135,7 +136,7 @@ def mailauth_factory(request: pytest.FixtureRequest) -> Iterator[MailServers]:
 
     Use each server as a context manager: ``with mailauth_factory.smtp(...) as server:``.
     """
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
 
     with MailServers(isolated=True) as servers:
         request.session.stash[_factory] = servers

@@ -21,7 +21,7 @@ from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, ju
 from pytest_mailauth.model.errors import CannotServe, MailAuthError
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Finding, Trial
-from pytest_mailauth.servers.server import MailServers
+from pytest_mailauth.servers.environment import MailServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

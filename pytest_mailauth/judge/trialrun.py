@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client
     from pytest_mailauth.judge.scenarios import Setting
     from pytest_mailauth.model.trial import Declaration
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
 
 SLACK: Final = 1.0
 """Seconds added to every limit, for a busy machine."""

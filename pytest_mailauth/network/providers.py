@@ -15,7 +15,8 @@ from pytest_mailauth.network.profiles_oauth import GMAIL, MICROSOFT_365, OUTLOOK
 if TYPE_CHECKING:
     from pytest_mailauth.model.terms import Protocol, Security
     from pytest_mailauth.network.profile import Provider
-    from pytest_mailauth.servers.server import MailServer, MailServers
+    from pytest_mailauth.servers.environment import MailServers
+    from pytest_mailauth.servers.server import MailServer
 
 PROVIDERS: Final[dict[str, Provider]] = {
     one.name: one

@@ -10,7 +10,7 @@ from wire_client import Wire, before_tls, only, secure, until
 from pytest_mailauth.model.errors import ServerFault
 from pytest_mailauth.model.events import Closed, Failed, Malformed
 from pytest_mailauth.servers import server as server_module
-from pytest_mailauth.servers.server import MailServers
+from pytest_mailauth.servers.environment import MailServers
 from pytest_mailauth.servers.wire import notes, transport
 from pytest_mailauth.servers.wire.loop import LoopThread
 

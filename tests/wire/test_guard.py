@@ -76,7 +76,7 @@ def test_thread():
 
 
 def test_own_servers():
-    from pytest_mailauth.servers.server import MailServers
+    from pytest_mailauth.servers.environment import MailServers
 
     kept.append(MailServers().smtp())
 

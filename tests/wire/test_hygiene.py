@@ -16,7 +16,7 @@ from wire_client import ByHand, Wire, before_tls, only, secure, until
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.events import Closed, Malformed
 from pytest_mailauth.model.terms import HandshakeOutcome
-from pytest_mailauth.servers.server import MailServers
+from pytest_mailauth.servers.environment import MailServers
 
 UNFINISHED = {
     "smtp": (b"EHLO x\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: hal", b"354"),
@@ -203,7 +203,7 @@ sys.path.insert(0, {here!r})
 from wire_client import ByHand, Wire, before_tls, secure
 from test_hygiene import UNFINISHED
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.servers.server import MailServers
+from pytest_mailauth.servers.environment import MailServers
 
 servers = MailServers()
 for protocol, (said, asked) in UNFINISHED.items():

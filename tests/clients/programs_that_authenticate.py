@@ -63,6 +63,10 @@ class Errand(NamedTuple):
     def implicit(self):
         return self.security == "implicit"
 
+    @property
+    def in_clear(self):
+        return self.security == "none"
+
     def file(self, name, text):
         path = self.folder / name
         path.touch(mode=0o600)
@@ -147,7 +151,8 @@ def listed_by(*argv):
 def curl(errand):
     scheme = errand.protocol + "s" * errand.implicit
     argv = ["curl", "-q", "--silent", "--show-error", "--max-time", str(DEADLINE), "--noproxy", "*"]
-    argv += ["--ssl-reqd", "--cacert", errand.cafile, "--url", f"{scheme}://{errand.host}:{errand.port}/"]
+    argv += [] if errand.in_clear else ["--ssl-reqd"]
+    argv += ["--cacert", errand.cafile, "--url", f"{scheme}://{errand.host}:{errand.port}/"]
     sign = "+" if errand.mechanism == "APOP" else ""
     argv += ["--login-options", f"AUTH={sign}{errand.mechanism}"]
     if errand.secret is errand.token:
@@ -173,7 +178,7 @@ def _settings(errand):
         "host": errand.host,
         "port": errand.port,
         "timeout": int(DEADLINE),
-        "tls": "on",
+        "tls": "off" if errand.in_clear else "on",
         "tls_starttls": "off" if errand.implicit else "on",
         "tls_trust_file": errand.cafile,
         "auth": errand.mechanism.lower(),
@@ -198,11 +203,15 @@ def mpop(errand):
     return ["mpop", "-C", _account(errand, _settings(errand) | places), "--auth-only"]
 
 
+SWAKS = {"implicit": ("--tls-on-connect",), "starttls": ("--tls",), "none": ()}
+
+
 def swaks(errand):
     return [
         *("swaks", "--server", errand.host, "--port", str(errand.port), "--timeout", f"{DEADLINE:g}s"),
         *("--from", "sender@example.test", "--to", "recipient@example.test", "--helo", "localhost"),
-        *("--tls-on-connect" if errand.implicit else "--tls", "--tls-verify", "--tls-ca-path", errand.cafile),
+        *SWAKS[errand.security],
+        *(() if errand.in_clear else ("--tls-verify", "--tls-ca-path", errand.cafile)),
         *("--auth", errand.mechanism, "--auth-user", errand.username, "--auth-password", errand.password),
     ]
 
@@ -214,7 +223,8 @@ def swaks_speaks(mechanism):
 
 
 def gsasl(errand):
-    argv = ["gsasl", f"--{errand.protocol}", "--connect", f"{errand.host}:{errand.port}", "--starttls"]
+    argv = ["gsasl", f"--{errand.protocol}", "--connect", f"{errand.host}:{errand.port}"]
+    argv += ["--no-starttls" if errand.in_clear else "--starttls"]
     argv += ["--x509-ca-file", errand.cafile, "--mechanism", errand.mechanism, "--hostname", errand.host]
     if errand.mechanism == "ANONYMOUS":
         return [*argv, "--anonymous-token", "trace"]
@@ -324,7 +334,7 @@ def aiosmtplib(errand):
             port=errand.port,
             timeout=DEADLINE,
             use_tls=errand.implicit,
-            start_tls=not errand.implicit,
+            start_tls=errand.security == "starttls",
             tls_context=ssl.create_default_context(cafile=errand.cafile),
         )
         async with client:
@@ -353,7 +363,7 @@ def imapclient(errand):
     context = ssl.create_default_context(cafile=errand.cafile)
     args = {"port": errand.port, "timeout": DEADLINE, "ssl": errand.implicit}
     with library.IMAPClient(errand.host, ssl_context=context if errand.implicit else None, **args) as client:
-        if not errand.implicit:
+        if errand.security == "starttls":
             client.starttls(context)
         try:
             getattr(client, IMAPCLIENT[errand.mechanism])(errand.username, errand.secret)
@@ -368,9 +378,14 @@ IMAP_TOOLS = {"PLAIN": "login_utf8", "XOAUTH2": "xoauth2"}
 
 def imap_tools(errand):
     library = importlib.import_module("imap_tools")
-    box = library.MailBox if errand.implicit else library.MailBoxStartTls
     context = ssl.create_default_context(cafile=errand.cafile)
-    with box(errand.host, errand.port, timeout=DEADLINE, ssl_context=context) as mailbox:
+    place, options = (errand.host, errand.port), {"timeout": DEADLINE}
+    if errand.in_clear:
+        made = library.MailBoxUnencrypted(*place, **options)
+    else:
+        box = library.MailBox if errand.implicit else library.MailBoxStartTls
+        made = box(*place, **options, ssl_context=context)
+    with made as mailbox:
         try:
             getattr(mailbox, IMAP_TOOLS[errand.mechanism])(errand.username, errand.secret)
         except mailbox.client.error as error:
@@ -399,6 +414,7 @@ TOKENS = ("XOAUTH2", "OAUTHBEARER")
 SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
 SIMPLE = ("PLAIN", "LOGIN", "CRAM-MD5")
 BOTH = ("starttls", "implicit")
+CLEAR = ("none",)
 
 ROWS = (
     ("curl", ("smtp", "pop3", "imap"), BOTH, (*SIMPLE, *SCRAM[:2], *TOKENS, "EXTERNAL")),
@@ -418,5 +434,15 @@ ROWS = (
     ("imapflow", ("imap",), BOTH, ("PLAIN", "LOGIN", *TOKENS)),
     ("Twisted", ("smtp", "imap"), BOTH, SIMPLE),
     ("Twisted", ("pop3",), BOTH, ("APOP",)),
+    # In clear, where a server takes it.
+    ("curl", ("smtp", "pop3", "imap"), CLEAR, (*SIMPLE, *SCRAM[:2], *TOKENS)),
+    ("curl", ("pop3",), CLEAR, ("APOP",)),
+    ("msmtp", ("smtp",), CLEAR, ("CRAM-MD5", *SCRAM[:2])),
+    ("mpop", ("pop3",), CLEAR, ("CRAM-MD5", *SCRAM[:2], "APOP")),
+    ("swaks", ("smtp",), CLEAR, SIMPLE),
+    ("gsasl", ("smtp", "imap"), CLEAR, (*SIMPLE, *SCRAM[:2], "ANONYMOUS")),
+    ("aiosmtplib", ("smtp",), CLEAR, tuple(AIOSMTPLIB)),
+    ("IMAPClient", ("imap",), CLEAR, tuple(IMAPCLIENT)),
+    ("imap-tools", ("imap",), CLEAR, tuple(IMAP_TOOLS)),
 )
 """Client, protocols, ways into TLS, mechanisms: every combination of a row is tried."""

@@ -67,7 +67,8 @@ NOBODY_SPEAKS = {
     (mechanism, protocol, security)
     for mechanism in ("SCRAM-SHA-256-PLUS", "ANONYMOUS")
     for protocol, security in (("pop3", "starttls"), *((protocol, "implicit") for protocol in REFUSED))
-}
+} | {("ANONYMOUS", "pop3", "none")}
+NEEDS_TLS = ("EXTERNAL", "SCRAM-SHA-256-PLUS")
 
 
 def served(servers, combination):
@@ -78,7 +79,8 @@ def served(servers, combination):
         # What such a client and the servers can both bind to is tls-unique, which TLS 1.3 has not.
         max_version="1.2" if mechanism.endswith("-PLUS") else None,
     )
-    auth = AuthPolicy(mechanisms=(mechanism,), password_commands="never")
+    before_tls = (mechanism,) if security == "none" else ()
+    auth = AuthPolicy(mechanisms=(mechanism,), before_tls=before_tls, password_commands="never")
     return getattr(servers, protocol)(security=security, tls=tls, auth=auth)
 
 
@@ -148,7 +150,8 @@ def test_the_table_says_what_no_client_speaks():
     sasl = [name for name in MECHANISMS if name != "APOP"]
     everything = {
         *itertools.product(sasl, REFUSED, programs.BOTH),
-        *itertools.product(["APOP"], ["pop3"], programs.BOTH),
+        *itertools.product(["APOP"], ["pop3"], (*programs.BOTH, *programs.CLEAR)),
+        *itertools.product([name for name in sasl if name not in NEEDS_TLS], REFUSED, programs.CLEAR),
     }
     assert everything - {(c.mechanism, c.protocol, c.security) for c in COMBINATIONS} == NOBODY_SPEAKS
 
@@ -163,9 +166,10 @@ def test_it_logs_in(outcome, combination):
     (session,) = outcome.sessions
     account = session.accounts[-1]
     assert presented(session) == [(combination.mechanism, True)]
-    assert session.auth == session.of(Authentication, Layer.TLS)
+    in_clear = combination.security == "none"
+    assert session.auth == session.of(Authentication, Layer.CLEAR if in_clear else Layer.TLS)
     assert session.auth[0].identity == ("trace" if combination.mechanism == "ANONYMOUS" else account.username)
-    assert session.tls.outcome is HandshakeOutcome.COMPLETED
+    assert in_clear or session.tls.outcome is HandshakeOutcome.COMPLETED
     if combination.mechanism in (*PROOF_MECHANISMS, "APOP"):
         assert session.auth[0].secret == ""
         streams = session.clear_in + session.tls_in
@@ -178,6 +182,6 @@ def test_wrong_credentials_are_refused_with_the_documented_reply(outcome, combin
     facts = [one for session in outcome.sessions for one in presented(session)]
     assert set(facts) == {(combination.mechanism, False)}
     for session in outcome.sessions:
-        said = session.tls_out.decode()
+        said = (session.clear_out + session.tls_out).decode()
         left_at_the_challenge = combination.mechanism in TOKEN_MECHANISMS and ERROR in said.splitlines()[-1]
         assert REFUSED[combination.protocol] in said or left_at_the_challenge

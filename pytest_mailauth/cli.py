@@ -51,8 +51,7 @@ of the same names, MAILAUTH_HOST and so on:
 \b
 What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
-  allow_insecure_auth=no|yes       role=mua|mta|library
-  auth=password|oauth              fallback=none|other-port
+  allow_insecure_auth=no|yes       auth=password|oauth  fallback=none|other-port
   timeout=2 (seconds)
 
 \b

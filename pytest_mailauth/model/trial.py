@@ -21,7 +21,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "starttls": ("required", "opportunistic"),
     "verify": ("full", "none"),
     "min_tls": TLS_VERSIONS,
-    "role": ("mua", "mta", "library"),
     "auth": ("password", "oauth"),
     "fallback": ("none", "other-port"),
 }
@@ -35,7 +34,6 @@ class Declaration:
         starttls: Whether STARTTLS is ``"required"`` (default) or ``"opportunistic"``.
         verify: ``"full"`` (default: chain and host name, RFC 8314 section 5.3) or ``"none"``.
         min_tls: Oldest TLS version the client means to accept. Default ``"1.2"`` (S5, S9).
-        role: ``"mua"`` (default), ``"mta"`` or ``"library"``.
         auth: Whether it logs in with a ``"password"`` (default) or with a bearer token, ``"oauth"`` (S15). A server
             meets an ``"oauth"`` client with the token mechanisms wherever it would take a password.
         allow_insecure_auth: Whether the user allowed passwords in clear where TLS is not required. Default False.
@@ -49,7 +47,6 @@ class Declaration:
     starttls: str = "required"
     verify: str = "full"
     min_tls: str = "1.2"
-    role: str = "mua"
     auth: str = "password"
     allow_insecure_auth: bool = False
     fallback: str = "none"

@@ -155,3 +155,10 @@ def test_logindisabled_means_the_same_inside_tls(mailauth, security):
         client.login(server.account.username, server.account.password)
     with pytest.raises(ClientViolation, match="respect-logindisabled: VIOLATION"):
         assert_obeys(server)
+
+
+def test_a_command_in_clear_that_nobody_understands_is_no_obedience(mailauth):
+    server = mailauth.smtp()
+    say(server, b"EHLO x", b"MAIL\tFROM:<a@example.test>", b"QUIT")
+    with pytest.raises(ClientViolation, match="no-operation-before-required-tls: INCONCLUSIVE"):
+        assert_obeys(server, rules="no-operation-before-required-tls")

@@ -111,6 +111,9 @@ def no_operation_before_required_tls(trial: Trial) -> Finding:
         done = [command for command in done if command.verb not in LOGIN_COMMANDS]
     if done:
         return Finding(Verdict.VIOLATION, f"before TLS the client sent {spoken(done)}")
+    stray = _stray_text(trial, after=0.0)
+    if stray is not None:  # nobody knows what it was meant to be
+        return Finding(Verdict.INCONCLUSIVE, f"in clear the client sent {stray}")
     if not any(session.of(e.Command, Layer.CLEAR) or session.over_tls for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client said nothing at all")
     return Finding(Verdict.PASS, "in clear there was discovery only")

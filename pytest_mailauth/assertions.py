@@ -5,7 +5,7 @@ No assertion passes on an empty record: a client that never connected has not ob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.evidence import leak
@@ -164,28 +164,37 @@ def assert_not_authenticated(server: MailServer) -> None:
     __tracebackhide__ = True
     sessions = server.sessions
     if not sessions and server.config.port_state not in _UNSEEN:
-        _fail(server, "verify-before-credentials", "no client connected")
-    although = ""
-    if server.config.certificate is not Certificate.VALID:
-        although = f", although the certificate is {server.config.certificate}"
+        _not_refused(server, "no client connected", "Let the client under test connect to this server: see its error.")
     for session in sessions:
         for fact in session.of(e.Authentication):
             if fact.accepted:
-                evidence = f"session {session.number}: a client logged in with {fact.mechanism}{although}"
-                _fail(server, "verify-before-credentials", evidence)
+                _let_in(server, f"session {session.number}: a client logged in with {fact.mechanism}")
     trial = _trial(server, Declaration())
     for layer in Layer:
         shown = leak(trial, layer, strangers=False)  # also outside of any login, and behind an alert
         if shown is not None and shown.verdict is Verdict.ERROR:
             raise ServerFault(f"verify-before-credentials: {shown.evidence}")
         if shown is not None:
-            _fail(server, "verify-before-credentials", f"{shown.evidence}{although}")
+            _let_in(server, shown.evidence)
 
 
-def _fail(server: MailServer, rule: str, evidence: str) -> None:
+def _let_in(server: MailServer, evidence: str) -> NoReturn:
+    """Fail with the rule about certificates where one is bad, and with what the test asked for elsewhere."""
     __tracebackhide__ = True
-    finding = Finding(Verdict.VIOLATION, evidence)
-    raise ClientViolation(server.shown(explain_failure(rule, finding, server.transcript())))
+    fault = server.config.certificate
+    if fault is Certificate.VALID:
+        _not_refused(server, evidence, "See in the transcript what let the client go on: it was to refuse this server.")
+    finding = Finding(Verdict.VIOLATION, f"{evidence}, although the certificate is {fault}")
+    raise ClientViolation(server.shown(explain_failure("verify-before-credentials", finding, server.transcript())))
+
+
+def _not_refused(server: MailServer, actual: str, step: str) -> NoReturn:
+    __tracebackhide__ = True
+    expected = "A client reaches this server, and neither logs in nor shows a password or token."
+    text = explain_assertion(
+        "assert_not_authenticated", expected=expected, actual=actual, transcript=server.transcript(), step=step
+    )
+    raise ClientViolation(server.shown(text))
 
 
 def _trial(server: MailServer, declared: Declaration) -> Trial:

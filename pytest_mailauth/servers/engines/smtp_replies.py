@@ -5,6 +5,7 @@ RFC 2034 (which replies have one), 3463 (what they mean). Commands are known her
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -28,6 +29,7 @@ WITHOUT: Final = frozenset({"", "EHLO", "HELO", "AUTH"})
 _LINE: Final = re.compile(rb"(?m)^(\d{3}[ -])")
 
 
+@functools.lru_cache(maxsize=256)
 def with_code(verb: str, reply: bytes) -> bytes:
     """Return aiosmtpd's *reply* to the command *verb* with an enhanced status code on each line."""
     if verb in WITHOUT or ENHANCED.match(reply):

@@ -13,6 +13,7 @@ _HEADER: Final = re.compile(rb"[\x14-\x18]\x03[\x00-\x04][\x00-\x41]")
 """How a record begins (RFC 8446 section 5.1): type, version, and a length of at most 2^14 + 256 bytes."""
 _BEHIND_A_LINE: Final = re.compile(rb"\n(?=[\x14-\x18]\x03[\x00-\x04][\x00-\x41])")
 _HALF_A_HEADER: Final = re.compile(rb"(?:\A|(?<=\n))[\x14-\x18](?:\x03[\x00-\x04]?)?\Z")
+_SUSPICIOUS: Final = re.compile(rb"[\x14-\x18]")
 _LENGTH: Final = 5
 
 
@@ -29,6 +30,9 @@ class Sieve:
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the text and the records in *data*; the beginning of a header waits for the rest of it."""
+        if not self._held and not self._record_left and not _SUSPICIOUS.search(data):  # as nearly always
+            self._at_line_start = data.endswith(b"\n") if data else self._at_line_start
+            return data, b""
         data, self._held = self._held + data, b""
         text, records = bytearray(), bytearray()
         while data:

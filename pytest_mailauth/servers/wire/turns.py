@@ -1,6 +1,6 @@
 """What an engine wants and what a client sends, each in its turn: while a reply waits, all that follows waits too.
 
-An engine is given one line at a time, so that a client which asks for much and reads nothing is left waiting before
+An engine is given a few lines at a time, so that a client which asks for much and reads nothing is left waiting before
 its requests have filled the memory with replies. Beyond that bytes are not interpreted, and nothing is written.
 """
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Doing = Send | StartTLS | Close | Reset | Fact
 
+
+AT_ONCE: Final = 256
+"""Bytes of whole lines that an engine is given at once: less than a dozen requests."""
 
 _DEEDS: Final = (Send, StartTLS, Close, Reset, Wait, Drip)
 """The outputs that are not facts."""
@@ -66,18 +69,19 @@ class Turns:
 
     def take(self, data: bytes) -> None:
         """Pass on what the client sent, now or when it is its turn."""
-        if self.are_waiting or data.find(b"\n") != len(data) - 1:
+        if self.are_waiting or len(data) > AT_ONCE:
             self._unread += data
             self._feed()
-        else:  # one line, as it nearly always comes
+        else:  # a line or two, as it nearly always comes
             self.perform(self._engine().receive(data))
 
     def _feed(self) -> None:
-        # The rest is kept before a line is passed on: STARTTLS wants to know what came behind it.
+        # The rest is kept before lines are passed on: STARTTLS wants to know what came behind it.
         while self._unread and self._timer is None and not self._is_held:
-            line = bytes(self._unread[: self._unread.find(b"\n") + 1 or None])
-            del self._unread[: len(line)]
-            self.perform(self._engine().receive(line))
+            end = self._unread.rfind(b"\n", 0, AT_ONCE) + 1 or self._unread.find(b"\n") + 1 or None
+            lines = bytes(self._unread[:end])
+            del self._unread[: len(lines)]
+            self.perform(self._engine().receive(lines))
 
     def hold(self) -> None:
         """Pass nothing more on until :meth:`release`: the client does not read what it asked for."""

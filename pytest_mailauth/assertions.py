@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.servers.server import MailServer
 
-_APPLIES: Final[dict[str, Callable[[ServerConfig], bool]]] = {
-    "no-cleartext-credentials": lambda _config: True,
-    "no-operation-before-required-tls": lambda config: config.security is not Security.NONE,
-    "verify-before-credentials": lambda config: config.certificate is not Certificate.VALID,
-    "tls12-or-newer": lambda config: config.tls.is_legacy,
-    "respect-logindisabled": lambda config: (
+_APPLIES: Final[dict[str, Callable[[ServerConfig, Declaration], bool]]] = {
+    "no-cleartext-credentials": lambda _config, _declared: True,
+    "no-operation-before-required-tls": lambda config, _declared: config.security is not Security.NONE,
+    "verify-before-credentials": lambda config, _declared: (
+        config.certificate is not Certificate.VALID or config.tls.is_anonymous
+    ),
+    "tls12-or-newer": lambda config, declared: (
+        config.tls.is_legacy or (declared.min_tls > "1.2" and config.security is not Security.NONE)
+    ),
+    "respect-logindisabled": lambda config, _declared: (
         config.protocol is Protocol.IMAP
         and config.auth.password_commands in (("never",) if config.security is Security.IMPLICIT else ("never", "tls"))
     ),
@@ -70,8 +74,10 @@ def assert_obeys(
         ...     assert_obeys(server)
     """
     __tracebackhide__ = True
-    names = [name for name, applies in _APPLIES.items() if applies(server.config)] if rules is None else _named(rules)
-    trial = _trial(server, declared or Declaration())
+    declared = declared or Declaration()
+    usual = [name for name, applies in _APPLIES.items() if applies(server.config, declared)]
+    names = usual if rules is None else _named(rules)
+    trial = _trial(server, declared)
     findings = {name: RULES[name].check(trial) for name in names}
     for name, finding in findings.items():
         if finding.verdict is Verdict.ERROR:

@@ -70,6 +70,8 @@ class Visit:
     def recipient(self, sender: str, address: str, already: int) -> str | None:
         """Judge RCPT TO; *already* recipients of this message were taken."""
         policy = self._policy
+        if address in ("", "<>"):  # only a sender may be nobody (RFC 5321 section 4.1.1.3)
+            return "553 5.1.3 A recipient has an address"
         mailbox = comparable(address)
         told = policy.recipients.get(mailbox)
         if told is not None:

@@ -255,3 +255,11 @@ def test_assertions_work_without_pytest():
         with smtplib.SMTP_SSL(server.host, server.port, context=context, timeout=5) as client:
             client.login(server.account.username, server.account.password)
         assert_obeys(server)
+
+
+def test_a_declared_floor_is_asked_for(mailauth):
+    server = mailauth.smtp(tls=TLSPolicy(max_version="1.2"))
+    log_in(server, context=server.ssl_context())
+    assert_obeys(server)
+    with pytest.raises(ClientViolation, match="tls12-or-newer: VIOLATION"):
+        assert_obeys(server, declared=Declaration(min_tls="1.3"))

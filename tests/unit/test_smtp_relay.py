@@ -56,6 +56,11 @@ def test_relaying(relay, before, recipient, code):
         assert reply.startswith(f"550 5.7.1 <{recipient}>: relaying denied")
 
 
+@pytest.mark.parametrize("relay", ["open", "authenticated"])
+def test_nobody_is_no_recipient(relay):
+    assert last(*LOGIN, *mail(""), relay=RelayPolicy(relay=relay)) == "553 5.1.3 A recipient has an address"
+
+
 def test_login_first():
     policy = RelayPolicy(login_first=True)
     assert last(*HELLO, *mail(), relay=policy) == "530 5.7.0 Authentication required"

@@ -18,7 +18,8 @@ ACCOUNTS = {account.username: account for account in (ALICE, BOB)}
 NOBODY = "anonymous"
 STRANGER = "mallory@example.test"
 ONE_MESSAGE = ("PLAIN", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS")
-SASL = (*ONE_MESSAGE, "LOGIN", "CRAM-MD5")
+SCRAM = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
+SASL = (*ONE_MESSAGE, "LOGIN", "CRAM-MD5", *SCRAM)
 TRANSIENT = ("temporary", "transition")
 NO_BASE64 = b"!not-base64!"
 QUALITIES = (
@@ -41,6 +42,8 @@ class Presented(NamedTuple):
     data: bytes
     claim: tuple[str, str, bool] | None = None
     """Whose account is claimed, with what (password, proof, token, nothing), and whether rightly."""
+    text: bytes = b""
+    """A first message of SCRAM as it was before base64: the proof is about it."""
 
 
 def b64(data):
@@ -66,11 +69,28 @@ def present(mechanism, quality, account, challenge=b""):
             return Presented(b64(f"user={name}\x01auth=Bearer {token}\x01\x01"), (name, "token", right))
         case "OAUTHBEARER":
             return Presented(b64(f"n,a={name},\x01auth=Bearer {token}\x01\x01"), (name, "token", right))
+        case "SCRAM-SHA-1" | "SCRAM-SHA-256":
+            other = BOB if account is ALICE else ALICE
+            acting = {"for another": f"a={other.username}", "for oneself": f"a={account.address}"}.get(quality, "")
+            first = f"n,{acting},n={name},r=abc".encode()
+            return Presented(b64(first), (name, "proof", quality != "for another"), first)
         case "ANONYMOUS":
             return Presented(b64("trace"), ("trace", "nothing", True))
         case _:
             digest = hmac.digest(password.encode(), challenge, hashlib.md5).hex()
             return Presented(b64(f"{name} {digest}"), (name, "proof", right))
+
+
+def prove(mechanism, first, password, challenge):
+    """Return the second message of SCRAM: the proof over everything that was said (RFC 5802 section 3)."""
+    fields = dict(field.split(b"=", 1) for field in challenge.split(b","))
+    digest = SCRAM[mechanism]
+    salted = hashlib.pbkdf2_hmac(digest, password.encode(), base64.b64decode(fields[b"s"]), int(fields[b"i"]))
+    key = hmac.digest(salted, b"Client Key", digest)
+    flag, acting, bare = first.split(b",", 2)
+    without = b"c=" + base64.b64encode(flag + b"," + acting + b",") + b",r=" + fields[b"r"]
+    signature = hmac.digest(hashlib.new(digest, key).digest(), b",".join((bare, challenge, without)), digest)
+    return b64(without + b",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(key, signature, strict=True))))
 
 
 class Expected(NamedTuple):
@@ -185,7 +205,25 @@ class Model:
         self.waiting = None
         if presented.claim is None:
             return Expected(self.replies["malformed"])
+        if mechanism in SCRAM:
+            self.waiting = (mechanism, "proof", presented)
+            return Expected(self.replies["go on"])
         return self.judge(presented.claim, mechanism)
+
+    def proved(self, claim, mechanism):
+        """The proof of SCRAM arrives: a right one is answered with the server's own, which the client has to take."""
+        login, refusal = self.decide(claim, mechanism)
+        self.waiting = None
+        if login is None:
+            return self.answer(refusal, seen=1)
+        self.waiting = (mechanism, "signature", login)
+        return Expected(self.replies["go on"])
+
+    def signature_taken(self):
+        """The empty response to the server's proof arrives."""
+        _, _, self.login = self.waiting
+        self.waiting = None
+        return Expected(self.replies["in"], accepted=1)
 
     def name_given(self, name):
         """LOGIN has the name."""

@@ -25,11 +25,11 @@ from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.logins import Logins
 from pytest_mailauth.servers.mailstore import MailStore
 from pytest_mailauth.servers.policy import Policy
-from pytest_mailauth.servers.sasl import Decision
+from pytest_mailauth.servers.sasl import Decision, scram
 from pytest_mailauth.servers.server import engine_of
 
 steady = settings(max_examples=150, stateful_step_count=25, deadline=None, derandomize=True)
-impatient = settings(steady, max_examples=400, phases=[Phase.generate], report_multiple_bugs=False)
+impatient = settings(steady, max_examples=2000, phases=[Phase.generate], report_multiple_bugs=False)
 
 mechanisms = st.sampled_from(m.SASL)
 qualities = st.sampled_from(m.QUALITIES)
@@ -150,6 +150,10 @@ class Logging(RuleBasedStateMachine):
         if wanted == "message":
             presented = m.present(mechanism, quality, account, self.challenge)
             self.check(presented.data, self.model.message(mechanism, presented), places)
+        elif wanted == "proof":
+            self.prove(mechanism, name, quality, places)
+        elif wanted == "signature":
+            self.check(b"", self.model.signature_taken(), places)
         elif wanted == "error":
             self.check(b"" if mechanism == "XOAUTH2" else b"AQ==", self.model.error_read(), places)
         elif wanted == "user":
@@ -160,6 +164,17 @@ class Logging(RuleBasedStateMachine):
             right = account is not None and quality in ("right", "for oneself")
             password = account.password if right else "guess"
             self.check(m.b64(password), self.model.judge((name, "password", right), mechanism), places)
+
+    def prove(self, mechanism, first, quality, places):
+        name, kind, might_be_right = first.claim
+        if quality in ("broken", "no base64"):
+            line = m.b64("broken") if quality == "broken" else m.NO_BASE64
+            self.check(line, self.model.broken_off(), places)
+            return
+        account = m.ACCOUNTS.get(name)
+        right = account is not None and quality not in ("wrong", "stranger")
+        line = m.prove(mechanism, first.text, account.password if right else "guess", self.challenge)
+        self.check(line, self.model.proved((name, kind, right and might_be_right), mechanism), places)
 
     @idle
     @rule(
@@ -329,7 +344,7 @@ def test_engine_and_model_agree(machine):
     run_state_machine_as_test(machine, settings=steady)
 
 
-def _always(_policy, *_mechanism, **_layer):
+def _always(*_asked, **_layer):
     return True
 
 
@@ -350,6 +365,7 @@ FAULTS = {
     "mechanisms are accepted on every layer": (Policy, "may_authenticate", _always),
     "passwords are accepted on every layer": (Policy, "may_use_password_command", _always),
     "STARTTLS is always offered": (Policy, "may_start_tls", _always),
+    "any proof will do": (scram, "_proves", _always),
 }
 
 

@@ -6,10 +6,12 @@ but for :func:`assert_no_connection`: a client that never came has not done anyt
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.command_patterns import Pattern
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.config import MECHANISMS
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer, PortState, Protocol, Security
@@ -27,6 +29,13 @@ _CAPABILITIES: Final = {Protocol.SMTP: "EHLO", Protocol.POP3: "CAPA", Protocol.I
 _HARMLESS: Final = frozenset({"NOOP", "ID"})
 """Commands that need no capability, and may come before they are asked for."""
 _LOGINS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
+_LOGIN_LINE: Final = {
+    Protocol.SMTP: re.compile(rb"(?im)^[ \t]*AUTH\b"),
+    Protocol.POP3: re.compile(rb"(?im)^[ \t]*(?:AUTH[ \t]+\S|USER\b|PASS\b|APOP\b)"),
+    Protocol.IMAP: re.compile(rb"(?im)^[ \t]*\S+[ \t]+(?:LOGIN|AUTHENTICATE)\b"),
+}
+"""A line that is meant to log in, well formed or not."""
+
 _UNSEEN: Final = (PortState.REFUSED, PortState.TIMEOUT)
 """Port states in which a connection attempt leaves no trace on the server."""
 
@@ -34,7 +43,7 @@ _UNSEEN: Final = (PortState.REFUSED, PortState.TIMEOUT)
 def assert_mechanism(server: MailServer, mechanism: str, *, tls: bool | None = True) -> None:
     """Assert that clients logged in with *mechanism* and nothing else.
 
-    Refused attempts count too: their credentials crossed the wire all the same.
+    What was refused, or only begun, counts too: it crossed the wire all the same.
 
     Args:
         server: The server whose record is asked.
@@ -61,12 +70,13 @@ def assert_mechanism(server: MailServer, mechanism: str, *, tls: bool | None = T
     expected = f"Every client logs in with {wanted}{where[tls]}, and in no other way."
     seen = False
     for session in server.sessions:
-        for entry in session.entries:
-            if isinstance(entry.fact, e.Authentication):
-                seen = True
-                used, inside = entry.fact.mechanism, entry.layer is Layer.TLS
-                if used.upper() != wanted or tls not in (None, inside):
-                    fail(server, "assert_mechanism", expected, f"session {session.number} used {used}{where[inside]}")
+        used = [(x.fact.mechanism, x.layer) for x in session.entries if isinstance(x.fact, e.Authentication)]
+        seen = seen or bool(used)
+        begun = [(name, x.layer) for x in session.entries if (name := _begun(session, x.fact)) is not None]
+        for (name, layer), how in [*((one, "used") for one in used), *((one, "began with") for one in begun)]:
+            inside = layer is Layer.TLS
+            if name.upper() != wanted or tls not in (None, inside):
+                fail(server, "assert_mechanism", expected, f"session {session.number} {how} {name}{where[inside]}")
     if not seen:
         fail(server, "assert_mechanism", expected, nobody(server.sessions, "presented credentials"))
 
@@ -87,6 +97,9 @@ def assert_starttls_before_auth(server: MailServer) -> None:
         early = [command for command in session.of(e.Command, Layer.CLEAR) if _begins_login(session, command)]
         if early:
             actual = f"session {session.number} began to log in before TLS: {early[0].line}"
+            fail(server, "assert_starttls_before_auth", expected, actual)
+        if _LOGIN_LINE[server.protocol].search(session.clear_in):  # also one that is no command, for a blank too many
+            actual = f"session {session.number} sent a line in clear that looks like a login"
             fail(server, "assert_starttls_before_auth", expected, actual)
     if not any(_begins_login(session, command) for session in server.sessions for command in session.commands):
         fail(server, "assert_starttls_before_auth", expected, nobody(server.sessions, "began to log in"))
@@ -114,6 +127,9 @@ def assert_capabilities_refetched(server: MailServer) -> None:
         decided = True
         if inside[0].verb != asking:
             actual = f"session {session.number} went on with {inside[0].line}"
+            fail(server, "assert_capabilities_refetched", expected, actual)
+        if len(inside) > 1 and not _was_awaited(session, inside[0], inside[1]):
+            actual = f"session {session.number} sent {inside[1].line} without waiting for the capabilities"
             fail(server, "assert_capabilities_refetched", expected, actual)
     if not decided:
         fail(server, "assert_capabilities_refetched", expected, nobody(server.sessions, "did anything inside TLS"))
@@ -237,6 +253,23 @@ def assert_handshake_rejected(server: MailServer, alert: str | None = None) -> N
             detail = facts.alert or facts.reason
             actual = f"ended the handshake as {str(facts.outcome)!r}" + (f" ({detail})" if detail else "")
         fail(server, "assert_handshake_rejected", expected, f"session {session.number} {actual}")
+
+
+def _begun(session: SessionRecord, fact: e.Fact) -> str | None:
+    """Return the mechanism of a login that a command begins, or None."""
+    if not isinstance(fact, e.Command) or not _begins_login(session, fact):
+        return None
+    if fact.verb in ("AUTH", "AUTHENTICATE"):
+        name = (fact.argument.split() or [b""])[0].decode("ascii", "replace").upper()
+        return name if name in MECHANISMS else "a mechanism that is not known"  # which may be a secret
+    return {"LOGIN": "LOGIN-COMMAND", "PASS": "USER"}.get(fact.verb, fact.verb)
+
+
+def _was_awaited(session: SessionRecord, asked: e.Command, following: e.Command) -> bool:
+    """Return whether *following* came in a piece of its own, after the reply to *asked*."""
+    facts = [entry.fact for entry in session.entries if entry.layer is Layer.TLS]
+    between = facts[facts.index(asked) : facts.index(following, facts.index(asked) + 1)]
+    return any(isinstance(fact, e.Received) for fact in between)
 
 
 def _begins_login(session: SessionRecord, command: e.Command) -> bool:

@@ -130,7 +130,10 @@ class SessionRecord:
     @property
     def quit_sent(self) -> bool:
         """True when the last thing the client said was QUIT, or LOGOUT in IMAP."""
-        return bool(self.commands) and self.commands[-1].verb == FAREWELLS[self.protocol]
+        last = self.commands[-1] if self.commands else None
+        return (
+            last is not None and last.verb == FAREWELLS[self.protocol] and not last.argument
+        )  # with one it is refused
 
     @cached_property
     def closed(self) -> e.Closed | None:

@@ -249,7 +249,6 @@ class Connection(asyncio.Protocol):
     def _take_records(self, data: bytes) -> None:
         channel = self._out.channel
         assert channel is not None  # noqa: S101 - the mode says so
-        clear = b"" if self._sieve.is_record(data) else self._sieve.feed(data)[0]
         before = channel.ended
         plain = channel.feed(data)
         self._out.flush()
@@ -269,9 +268,9 @@ class Connection(asyncio.Protocol):
             self._note(e.Received(plain))
             self._turns.take(plain)
         if channel.closed:
-            self._end_tls(channel, data, clear)
+            self._end_tls(channel, data)
 
-    def _end_tls(self, channel: TLSChannel, data: bytes, clear: bytes) -> None:
+    def _end_tls(self, channel: TLSChannel, data: bytes) -> None:
         """Answer the end of TLS, and go on listening: what a client says after it, it says in clear."""
         if channel.alert is not None:
             self._note(channel.alert)
@@ -280,7 +279,7 @@ class Connection(asyncio.Protocol):
             # Nobody knows what is in a record that cannot be read: it counts as said in clear.
             self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
             self._end = self._end or e.Closed("server", "close")
-            clear = data
+        clear = data if channel.error is not None else channel.unread()
         if self._mode is _Mode.DEAF:
             return
         if not channel.broken:

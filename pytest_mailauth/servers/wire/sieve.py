@@ -64,11 +64,6 @@ class Sieve:
             self._at_line_start = data.endswith(b"\n")
         return b""
 
-    def is_record(self, data: bytes) -> bool:
-        """Return whether *data* is one whole record and nothing else, as it is inside TLS nearly always."""
-        fresh = not self._record_left and not self._held
-        return fresh and len(data) > _LENGTH and len(data) == _LENGTH + int.from_bytes(data[3:_LENGTH], "big")
-
     def rest(self) -> bytes:
         """Return what was held back, and forget it: nothing more comes."""
         held, self._held = self._held, b""

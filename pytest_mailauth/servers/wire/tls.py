@@ -183,7 +183,7 @@ class TLSChannel:
         return b"".join(pieces)
 
     def unread(self) -> bytes:
-        """Return the bytes that OpenSSL has not looked at, after a handshake that failed."""
+        """Return the bytes that OpenSSL has not looked at: after a handshake that failed, or behind a close_notify."""
         return self._incoming.read()
 
     def send(self, data: bytes) -> None:

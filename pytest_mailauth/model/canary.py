@@ -159,6 +159,14 @@ def _numbered(text: str) -> str:
     return html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
 
 
+def _octets(text: str) -> bytes:
+    """Return the bytes that *text* was read from, or for a surrogate that no bytes are read as, what comes nearest."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 @functools.lru_cache(maxsize=1024)
 def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     """Return the byte forms in which *secret* may travel or be shown, each once and with its name.
@@ -166,7 +174,7 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     Base64 is searched at its three alignments: the characters that depend on unknown neighbours are cut off.
     """
     text = str(secret)  # a Secret has a repr of its own
-    raw = text.encode("utf-8", "surrogateescape")
+    raw = _octets(text)
     forms = [("plain text", raw)]
     with contextlib.suppress(UnicodeEncodeError):
         forms.append(("ISO-8859-1", text.encode("latin-1")))
@@ -174,7 +182,7 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     # Letters and digits are nowhere escaped, and made canaries have nothing else: there are thousands of them.
     if not (text.isascii() and text.isalnum()):
         for name, ways in _TEXTS:
-            forms += [(name, form.encode("utf-8", "surrogateescape")) for form in ways(text)]
+            forms += [(name, _octets(form)) for form in ways(text)]
         for data in octets:
             for name, shapes in _BYTES:
                 forms += [(name, form.encode()) for form in shapes(data)]

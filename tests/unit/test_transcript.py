@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_mailauth import Account, Secret
@@ -49,6 +49,7 @@ def is_encodable(text):
 
 
 @given(st.lists(facts, max_size=5))
+@example([e.Authentication("PLAIN", "", Secret("0000000\ud800"), accepted=False)])
 def test_whatever_was_observed_can_be_printed(observed):
     record = session(*observed)
     shown = (record.transcript(), repr(record), *(repr(fact) for fact in observed))

@@ -83,10 +83,14 @@ def assert_obeys(
         if finding.verdict is Verdict.ERROR:
             raise ServerFault(f"{name}: {finding.evidence}")
         if finding.verdict is Verdict.VIOLATION:
-            raise ClientViolation(server.shown(explain_failure(name, finding, server.transcript())))
+            raise _violation(server, name, finding)
     for name, finding in findings.items():
         if finding.verdict not in _ANSWERS and (rules is not None or name in _OWED):
-            raise ClientViolation(server.shown(explain_failure(name, finding, server.transcript())))
+            raise _violation(server, name, finding)
+
+
+def _violation(server: MailServer, rule: str, finding: Finding) -> ClientViolation:
+    return ClientViolation(server.shown(explain_failure(rule, finding, server.transcript())))
 
 
 def _named(rules: Iterable[str]) -> list[str]:
@@ -124,7 +128,7 @@ def assert_tls(server: MailServer, *, min_version: str = "1.2") -> None:
         raise ConfigError(f"min_version={min_version!r} is not known; use one of {', '.join(TLS_VERSIONS)}")
     if not server.sessions:
         nobody = Finding(Verdict.INCONCLUSIVE, "no client connected")
-        raise ClientViolation(explain_failure("tls12-or-newer", nobody, server.transcript()))
+        raise _violation(server, "tls12-or-newer", nobody)
     for session in server.sessions:
         failure = _tls_failure(server, session, min_version)
         if failure is not None:
@@ -191,7 +195,7 @@ def _let_in(server: MailServer, evidence: str) -> NoReturn:
     if fault is Certificate.VALID:
         _not_refused(server, evidence, "See in the transcript what let the client go on: it was to refuse this server.")
     finding = Finding(Verdict.VIOLATION, f"{evidence}, although the certificate is {fault}")
-    raise ClientViolation(server.shown(explain_failure("verify-before-credentials", finding, server.transcript())))
+    raise _violation(server, "verify-before-credentials", finding)
 
 
 def _not_refused(server: MailServer, actual: str, step: str) -> NoReturn:

@@ -14,8 +14,6 @@ from pytest_mailauth.model.hello import ClientHello, rank
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RECORD: Final = b"\x16\x03"
-"""How a ClientHello begins: a handshake record of SSL 3.0 or of any TLS (RFC 8446 section 5.1)."""
 RECORD_BEHIND_A_LINE: Final = b"\n\x16"
 """A handshake record where the next command would begin; no command begins so."""
 LIMIT: Final = 65_536

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mailauth.servers.wire.sieve import Sieve
+from pytest_mailauth.model.sieve import Sieve
 
 
 def record(content, kind=0x16):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Withhold
 from pytest_mailauth.model.record import FAREWELLS
+from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
-_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03[\x00-\x04]|\x03?\Z)")
-"""How a TLS record begins, or as much of that as has come: its type and its version (RFC 8446 section 5.1)."""
-_HEADER: Final = 5
 _CANCEL: Final = [b"*"]
 """Takes an authentication back (RFC 4954 section 4, RFC 9051 section 6.2.2): what a client may say to a ``+``."""
 _PROVE_NOTHING: Final = frozenset({*FAREWELLS.values(), "NOOP", "RSET"})
@@ -76,14 +73,9 @@ def _says_something(protocol: Protocol, data: bytes) -> bool:
     else (RFC 8446 sections 5 and 6.2). Nor does an empty line, ``*``, or a discovery command, also one that breaks off.
     """
     polite = [name.encode() for name in DISCOVERY[protocol]]
-    at = 0
-    while at < len(data):
-        if _RECORD.match(data, at):
-            at += _HEADER + int.from_bytes(data[at + 3 : at + _HEADER], "big")
-            continue
-        end = data.find(b"\n", at)
-        ended = end >= 0
-        line, at = data[at : end if ended else None], end + 1 if ended else len(data)
+    text, _records = Sieve().feed(data)
+    *whole, begun = text.split(b"\n")
+    for line, ended in [*((line, True) for line in whole), (begun, False)]:
         words = line.upper().split()
         verb = b"".join(words[1:2] if protocol is Protocol.IMAP else words[:1])
         is_polite = verb in polite or (not ended and any(name.startswith(verb) for name in polite))

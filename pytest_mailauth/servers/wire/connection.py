@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
+from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.ear import Ear
@@ -20,7 +21,6 @@ from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, HelloParser
 from pytest_mailauth.servers.wire.notes import Notes
 from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
-from pytest_mailauth.servers.wire.sieve import Sieve
 from pytest_mailauth.servers.wire.tls import TLSChannel
 from pytest_mailauth.servers.wire.transport import SocketTransport
 from pytest_mailauth.servers.wire.turns import Turns

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.servers.wire.hello import HelloParser
-from pytest_mailauth.servers.wire.sieve import Sieve
 from pytest_mailauth.servers.wire.tls import cleartext_alert
 
 if TYPE_CHECKING:

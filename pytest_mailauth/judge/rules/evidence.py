@@ -73,6 +73,16 @@ def connected(trial: Trial) -> bool:
     return any(session.of(e.Opened) for session in trial.sessions)
 
 
+def greeting(session: SessionRecord) -> tuple[float, bytes] | None:
+    """Return when the server first spoke and with what, or None when it had not before the client's first command."""
+    for entry in session.entries:
+        if isinstance(entry.fact, e.Sent):
+            return entry.at, entry.fact.data
+        if isinstance(entry.fact, e.Command) and entry.fact.verb:
+            return None
+    return None
+
+
 def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | None:
     """Return an account of a password or token crossing on *layer*, or None when none did.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import greeting, handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, unnamed
 from pytest_mailauth.model.events import HelloSeen
@@ -32,6 +32,9 @@ _SLACK: Final = 1.0
 def blocked_port_diagnosed(trial: Trial) -> Finding:
     """Look at how long the client took and at what it said."""
     state = PortState(trial.served.port_state)
+    if state is PortState.OPEN and trial.sessions and not any(greeting(session) for session in trial.sessions):
+        # A server that waits for a ClientHello is as silent as a blocked port to a client that waits for a greeting.
+        state = PortState.SILENT
     if state is PortState.OPEN:
         return Finding(Verdict.NOT_APPLICABLE, "the port was open")
     if trial.outcome.hung:

@@ -39,7 +39,7 @@ class Outlet:
 
     def send(self, data: bytes, bytewise: bool) -> None:  # noqa: FBT001 - see Pace
         """Send a reply, in one piece or byte by byte."""
-        if self.is_open:
+        if self.is_open and data:  # a greeting may be empty
             self._notes.add(e.Sent(data))
             self._notes.sent += len(data)
             self.was_used = True

@@ -134,10 +134,14 @@ def visit(authority, closed_port):
                 timeout=situation.timeout,
                 other_port=second and second.port,
             )
+            if situation.earlier:
+                case = dataclasses.replace(
+                    case, before=dataclasses.replace(case, username="carol@example.test", facts={})
+                )
             try:
                 make_client(protocol, faults, habits)(case)
             except ClientError as raised:
                 error = raised
-        return Seen(tuple(peer.log), tuple(second.log) if second else (), error)
+        return Seen(tuple(peer.log), tuple(second.log) if second else (), error, case.facts.get("error"))
 
     return run

@@ -190,8 +190,8 @@ def _let_finish(before: frozenset[threading.Thread]) -> None:
         mine.join(rest)
 
 
-def _let_go(error: BaseException) -> None:
-    """Drop what the client's frames hold: a connection that it left open ends when nobody knows it any more."""
+def let_go(error: BaseException) -> None:
+    """Drop what a client's frames hold: a connection that it left open ends when nobody knows it any more."""
     chain: list[BaseException] = []
     seen: BaseException | None = error
     while seen is not None and seen not in chain:
@@ -243,7 +243,7 @@ def run_trial(
         try:
             (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
-            _let_go(error)
+            let_go(error)
             ended.append(error)
         else:
             ended.append(None)

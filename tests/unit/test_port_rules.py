@@ -10,7 +10,10 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network
 from pytest_mailauth.model.canary import Account
 from pytest_mailauth.model.config import ServerConfig
-from pytest_mailauth.model.terms import PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.events import Deviated, Entry
+from pytest_mailauth.model.portstates import port_fact
+from pytest_mailauth.model.record import SessionRecord
+from pytest_mailauth.model.terms import Layer, PortState, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Outcome, Trial
 
 PORT = 40587
@@ -134,6 +137,27 @@ def test_host_and_port_are_asked_for(said, missing):
 @pytest.mark.parametrize("where", [AT, f"localhost, port {PORT}", f"127.0.0.1:{PORT}", f"[::1]:{PORT}"])
 def test_an_address_is_as_good_as_a_name(where):
     assert diagnosed(f"{where}: Connection refused").verdict is Verdict.PASS
+
+
+def on_a_banner(text):
+    record = trial(text, state=PortState.BANNER)
+    met = Entry(0.0, Layer.CLEAR, Deviated(port_fact(PortState.BANNER), "", b""))
+    session = SessionRecord(1, Protocol.SMTP, Security.STARTTLS, "main", (met,))
+    return RULES["blocked-port-diagnosed"].check(dataclasses.replace(record, sessions=(session,)))
+
+
+@pytest.mark.parametrize(
+    "text", ["Got unexpected smtp-server response: 554", "554 5.7.1 no", "* BYE no", "service refused", "-ERR no"]
+)
+def test_a_refusal_is_a_cause_where_the_port_is_blocked_by_a_banner_and_nowhere_else(text):
+    assert on_a_banner(f"{AT}: {text}").verdict is Verdict.PASS
+    assert on_a_banner(text).verdict is Verdict.NOTE
+    assert diagnosed(f"{AT}: {text}").verdict is Verdict.INCONCLUSIVE
+
+
+def test_blame_for_a_banner_is_blame():
+    assert on_a_banner(f"{AT}: wrong password").verdict is Verdict.VIOLATION
+    assert on_a_banner(f"{AT}: 5544 bytes").verdict is Verdict.INCONCLUSIVE
 
 
 def test_the_other_port_of_the_account_is_not_the_blocked_one():

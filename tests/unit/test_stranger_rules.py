@@ -140,6 +140,12 @@ def test_waiting_for_ever_and_blame_on_a_silent_server_are_told_once(outcome):
     assert flagged == ["blocked-port-diagnosed"]
 
 
+def test_a_refusal_that_is_passed_on_is_no_blame():
+    refused = (CLEAR, e.Deviated("answer", "EHLO", b"500 no\r\n"))
+    outcome = Outcome(error="exit status 9: Remote access denied: 500")
+    assert diagnosed(sent(GREETINGS[SMTP]), *said("EHLO"), refused, outcome=outcome).verdict is PASS
+
+
 # no-tls-inside-tls
 
 

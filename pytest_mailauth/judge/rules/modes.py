@@ -77,7 +77,9 @@ def mode_mismatch_diagnosed(trial: Trial) -> Finding:
         if found is not None:
             return found
     what, is_mute = met[0].what, all(stranger.is_mute for stranger in met)
-    if trial.outcome.hung and not is_mute:  # who waits for ever on a silent port is blocked-port-diagnosed's
+    # Silence is blocked-port-diagnosed's matter, and who passes a refusal on may call it one of access.
+    may_blame = is_mute or any(stranger.may_look for stranger in met)
+    if trial.outcome.hung and not is_mute:
         return Finding(
             Verdict.VIOLATION,
             f"{what}, and after {trial.outcome.seconds:.1f} s the client had not given up "
@@ -89,7 +91,7 @@ def mode_mismatch_diagnosed(trial: Trial) -> Finding:
             Verdict.NOT_APPLICABLE,
             f"{what}; the client said nothing about it: let it raise, print, or call case.report(error=...)",
         )
-    if blames_credentials(said) and not is_mute:
+    if blames_credentials(said) and not may_blame:
         return Finding(Verdict.VIOLATION, f"{what}, and the client blames the credentials: {said}")
     return Finding(Verdict.PASS, f"{what}; the client gave up and said: {said}")
 

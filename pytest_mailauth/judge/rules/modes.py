@@ -7,7 +7,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_mailauth.judge.rules.evidence import connected, fired, greeting, is_operation, leak, spoken
+from pytest_mailauth.judge.rules.evidence import (
+    connected,
+    fired,
+    greeting,
+    is_operation,
+    leak,
+    never_greets,
+    spoken,
+)
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, own_words
 from pytest_mailauth.model import events as e
@@ -118,8 +126,9 @@ def _stranger(trial: Trial, session: SessionRecord) -> _Stranger | None:
     first = greeting(session)
     if first is None:
         # Before the handshake an implicit TLS server owes no greeting to a client that knows it for one.
-        waits = session.security is not Security.IMPLICIT or trial.security is not Security.IMPLICIT or session.over_tls
-        return _Stranger("the server never greeted", session, 0.0, is_mute=True) if waits else None
+        is_due = trial.security is not Security.IMPLICIT or session.over_tls
+        is_mute = is_due and never_greets(trial)
+        return _Stranger("the server never greeted", session, 0.0, is_mute=True) if is_mute else None
     at, said = first
     line = said.partition(b"\r\n")[0].decode("utf-8", "replace")
     if not _GREETINGS[trial.protocol].match(said):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import fired, greeting, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, never_greets, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, names_refusal, own_words, unnamed
 from pytest_mailauth.model.events import HelloSeen
@@ -51,7 +51,7 @@ _TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED
 def blocked_port_diagnosed(trial: Trial) -> Finding:
     """Look at how long the client took and at what it said."""
     state = PortState(trial.served.port_state)
-    is_mute = state is PortState.OPEN and bool(trial.sessions) and not any(greeting(s) for s in trial.sessions)
+    is_mute = state is PortState.OPEN and bool(trial.sessions) and never_greets(trial)
     if is_mute:
         # A server that waits for a ClientHello is as silent as a blocked port to a client that waits for a greeting.
         state = PortState.SILENT

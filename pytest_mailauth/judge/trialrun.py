@@ -14,6 +14,7 @@ from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import Security
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
+from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client
@@ -78,6 +79,7 @@ class TrialRun:
         except BaseException:
             environment.close()
             raise
+        self._supply = Supply((server.host, server.port), declared.timeout)
         case = Case(
             protocol=setting.protocol,
             security=setting.security,
@@ -89,6 +91,7 @@ class TrialRun:
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
             other_port=other.port if other else None,
+            supply=self._supply if setting.scenario.supplied else None,
         )
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, before=self._earlier(case, earlier))
@@ -120,6 +123,7 @@ class TrialRun:
 
     def abandon(self) -> None:
         """Close everything without a record."""
+        self._supply.close()
         self.environment.close()
 
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
@@ -138,6 +142,7 @@ class TrialRun:
         try:
             if not hung:
                 _let_finish(self._threads)
+            self._supply.close()
             for server in environment.servers:
                 server.drain(DRAIN)
         finally:
@@ -170,6 +175,7 @@ class TrialRun:
             ),
             may_switch=may_switch or self.case.asked_for_fallback,
             ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
+            supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
             earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
         )
 

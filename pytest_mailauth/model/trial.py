@@ -142,6 +142,7 @@ class Trial:
         control: The same client on the same server without the deviation under test, or None.
         may_switch: Whether the client was told of another port.
         ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
+        supplied: Whether the client took a connection that somebody else had opened.
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
     """
 
@@ -155,6 +156,7 @@ class Trial:
     control: Trial | None = None
     may_switch: bool = False
     ports: tuple[int, ...] = ()
+    supplied: bool = False
     earlier: Earlier | None = None
 
     @property

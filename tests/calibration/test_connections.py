@@ -172,6 +172,51 @@ def test_a_declared_opportunist_may_connect_again_without_tls_and_keeps_its_pass
     assert row.verdict is NOTE
 
 
+# A connection that somebody else opened.
+
+
+class Given(smtplib.SMTP):
+    """smtplib on a socket that it did not open."""
+
+    def __init__(self, connection, **how):
+        self._connection = connection
+        super().__init__(**how)
+
+    def _get_socket(self, *_):
+        return self._connection
+
+
+def on_a_given_connection(wrap):
+    def run(case):
+        connection = case.connection
+        if connection is None:
+            pooled("host")(WithoutEarlier(case))
+            return
+        with (
+            contextlib.closing(wrap(connection, case)) as secured,
+            Given(secured, host=case.host, port=case.port, timeout=case.timeout) as client,
+        ):
+            client.login(case.username, case.password)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("wrap", "verdict"),
+    [
+        (lambda connection, case: case.ssl_context().wrap_socket(connection, server_hostname=case.host), PASS),
+        (lambda connection, _case: connection, VIOLATION),
+    ],
+)
+def test_implicit_tls_on_a_connection_that_is_open_already(wrap, verdict):
+    name = "implicit-mode-over-supplied-socket"
+    row = judged(on_a_given_connection(wrap), select=[name], securities=(Security.IMPLICIT,))[name, "implicit"]
+    assert row.verdict is verdict, row.judgements
+    assert [j.rule for j in row.judgements] == ["tls-really-started"]
+    plain = judged(pooled("host"), select=[name], securities=(Security.IMPLICIT,))[name, "implicit"]
+    assert plain.verdict is NOT_APPLICABLE
+
+
 # What is said about a refused login.
 
 ECHO = "cross-protocol-reflect"

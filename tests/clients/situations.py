@@ -138,6 +138,7 @@ class Situation:
     knows_helo: bool = True
     cut: bool = False
     earlier: bool = False
+    given: bool = False
 
     def script(self, protocol: Protocol) -> Script:
         """Return what the peer recites; the TLS context is filled in by the test."""
@@ -281,6 +282,13 @@ SITUATIONS: Final[dict[str, Situation]] = {
         | {"blames-password": "blame"},
         clear=INVITING,
         cut=True,
+    ),
+    "clear-on-a-given-connection": Situation(
+        shows={"clear-over-given-connection": "credential-clear"},
+        security=IMPLICIT,
+        clear=STRIPPED,
+        greets_in_clear=True,
+        given=True,
     ),
     "two-transfers": Situation(shows={"reuses-by-host": "outcome"}, security=IMPLICIT, earlier=True),
     "untrusted": Situation(

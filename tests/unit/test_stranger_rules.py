@@ -283,6 +283,24 @@ def test_what_was_required_before_the_cut_is_required_after_it(sessions, verdict
     assert RULES["starttls-required-is-required"].check(replace(trial, sessions=moved)).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("sessions", "verdict"),
+    [
+        ([[OPENED, *SECURED[:1]]], PASS),
+        ([[OPENED, sent(GREETINGS[SMTP]), *said("AUTH")]], VIOLATION),
+        ([[OPENED, *SECURED[:1]], [OPENED, *said("MAIL")]], VIOLATION),
+        ([[OPENED, sent(GREETINGS[SMTP]), *said("QUIT")]], INCONCLUSIVE),
+        ([], INCONCLUSIVE),
+    ],
+)
+def test_implicit_tls_begins_at_once_on_a_connection_that_was_given(sessions, verdict):
+    trial = recorded(*sessions, security=Security.IMPLICIT)
+    rule = RULES["tls-really-started"]
+    assert rule.check(replace(trial, supplied=True)).verdict is verdict
+    assert rule.check(trial).verdict is NOT_APPLICABLE
+    assert "case.connection" in rule.check(trial).evidence
+
+
 def test_an_alert_in_place_of_tls_is_called_one():
     alert = (CLEAR, e.Deviated("stays in clear", "STARTTLS", b"\x15\x03\x03\x00\x02\x02\x28"))
     rule = RULES["tls-really-started"]

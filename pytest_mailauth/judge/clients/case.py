@@ -10,6 +10,8 @@ from urllib.parse import quote
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_mailauth.model.canary import Secret
 
 PRINTED: Final = "printed a secret"
@@ -33,6 +35,7 @@ class Case:
         timeout: Seconds after which the client must give up waiting for anything.
         verify: Whether to check the server's certificate: ``"full"``, or ``"none"`` in some earlier transfers.
         other_port: Another port of the same account, with another mode, or None. Read :attr:`fallback_port`.
+        supply: Opens a connection for the client, or None. Read :attr:`connection`.
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
     """
 
@@ -49,6 +52,7 @@ class Case:
     timeout: float = 2.0
     verify: str = "full"
     other_port: int | None = field(default=None, repr=False)
+    supply: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
     before: Case | None = field(default=None, repr=False)
     facts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -65,6 +69,20 @@ class Case:
     def asked_for_fallback(self) -> bool:
         """True once :attr:`fallback_port` was read."""
         return "asked for the other port" in self.facts
+
+    @property
+    def connection(self) -> Any:
+        """A connected socket on which to begin, as a proxy or a pool would hand one over; only some scenarios have one.
+
+        Reading it tells the judge that the client can be given one. It is another one each time, and the reader's own.
+        """
+        self.facts["asked for a connection"] = True
+        return self.supply() if self.supply is not None else None
+
+    @property
+    def asked_for_connection(self) -> bool:
+        """True once :attr:`connection` was read."""
+        return "asked for a connection" in self.facts
 
     @property
     def earlier(self) -> Case | None:

@@ -176,12 +176,29 @@ def check_starttls_reply(trial: Trial) -> Finding:
 )
 def tls_really_started(trial: Trial) -> Finding:
     """Look at what the client did when the ClientHello was answered in clear, or with an alert."""
+    if trial.security is Security.IMPLICIT:
+        return _begun_at_once(trial)
     stayed_at = fired(trial, "stays in clear")
     if stayed_at is None:
         return Finding(Verdict.INCONCLUSIVE, "the client never sent a ClientHello, so it could not be left without TLS")
     alert = any(fact.data[:1] == b"\x15" for s in trial.sessions for fact in s.of(e.Deviated))
     cause = f"the ClientHello was answered {'with a fatal alert' if alert else 'in clear'}"
     return _went_on(trial, cause, after=stayed_at) or Finding(Verdict.PASS, f"{cause}, and the client gave up")
+
+
+def _begun_at_once(trial: Trial) -> Finding:
+    """Look at what a client that was told implicit TLS did on a connection that somebody else had opened."""
+    if not trial.supplied:
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            "this client opens its connections by itself; if it can be given one, give it case.connection",
+        )
+    found = _went_on(trial, "the client was given a connection and told implicit TLS", after=0.0)
+    if found is not None:
+        return found
+    if not any(session.of(e.HelloSeen) for session in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, "on the connection that it was given the client never began TLS")
+    return Finding(Verdict.PASS, "on the connection that it was given the client began TLS at once")
 
 
 @rule(

@@ -119,7 +119,7 @@ ROWS: Final = (
     Scenario(
         name="implicit-mode-over-supplied-socket",
         family="B",
-        summary="The server greets in clear; the client was told implicit TLS and begins on a connection that is open already.",
+        summary="The server greets in clear; the client is told implicit TLS, on a connection that is open already.",
         rules=("tls-really-started",),
         severity="critical",
         sources=("S10",),

@@ -186,6 +186,52 @@ def test_client(mailauth_case):
     result.stdout.fnmatch_lines(["*blocked-port-diagnosed: VIOLATION*", "*the client had not given up*"])
 
 
+def test_a_library_that_leaves_a_connection_open_is_let_go_and_no_leak_of_the_test(suite):
+    result = suite(
+        """
+import poplib
+
+@conformance(protocols=["pop3"], security=["implicit"], scenarios=["cross-protocol-mail-mix", "implicit-no-greeting"],
+             declared=Declaration(timeout=0.5))
+def test_client(mailauth_case):
+    case = mailauth_case
+    client = poplib.POP3_SSL(case.host, case.port, timeout=case.timeout, context=case.ssl_context())
+    client.user(case.username)
+    client.pass_(case.password)
+    client.quit()
+    client.close()
+"""
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("*ResourceWarning*")
+
+
+def test_a_client_that_keeps_connections_is_asked_about_them(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["pool-other-user"])
+def test_single(mailauth_case):
+    send(mailauth_case, mailauth_case.ssl_context())
+
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["pool-other-user"])
+def test_pool(mailauth_case):
+    first = mailauth_case.earlier or mailauth_case
+    with smtplib.SMTP(first.host, first.port, timeout=first.timeout) as client:
+        client.starttls(context=first.ssl_context())
+        client.login(first.username, first.password)
+        for case in filter(None, (mailauth_case.earlier, mailauth_case)):
+            client.sendmail(case.sender, [case.recipient], "Subject: x\\r\\n\\r\\nHello")
+"""
+    )
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*reuse-matches-security: VIOLATION*",
+            "SKIPPED*not applicable: this client makes one transfer; if it keeps connections*",
+        ]
+    )
+
+
 def test_an_asynchronous_body(pytester):
     pytester.makepyfile(
         """

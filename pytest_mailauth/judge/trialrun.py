@@ -17,8 +17,11 @@ from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_mailauth.judge.clients.client import Client
     from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Declaration, Earlier
     from pytest_mailauth.servers.environment import MailServers
 
@@ -153,12 +156,10 @@ class TrialRun:
         raised = None if error is None else f"{type(error).__name__}: {error}"
         said = None if raised is None else redact(raised, hidden)
         facts = {**self.case.facts, **(self.case.before.facts if self.case.before else {})}
-        reported = {name: value for name, value in facts.items() if name != PRINTED}
-        disclosed = {
-            "raised": raised != said,
-            "reported": _redacted(reported, hidden) != reported,
-            "printed": PRINTED in facts,
-        }
+        printed = facts.pop(PRINTED, "")
+        words = {"raised": raised or "", "printed": printed, "reported": "\n".join(_texts(facts))}
+        leaky = {how: text for how, text in words.items() if redact(text, hidden) != text}
+        own = {how: text for how, text in leaky.items() if _holds_more(text, sessions, hidden)}
         return Trial(
             protocol=self._setting.protocol,
             security=self._setting.security,
@@ -170,8 +171,9 @@ class TrialRun:
                 error=said,
                 hung=hung,
                 seconds=seconds,
-                facts=_redacted(reported, hidden),
-                disclosed=tuple(how for how, has in disclosed.items() if has),
+                facts=_redacted(facts, hidden),
+                disclosed=tuple(own),
+                passed_on=tuple(how for how in leaky if how not in own),
             ),
             may_switch=may_switch or self.case.asked_for_fallback,
             ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
@@ -204,6 +206,26 @@ def let_go(error: BaseException) -> None:
         chain.append(seen)
         seen.__traceback__ = None
         seen = seen.__cause__ or seen.__context__
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in what a client reported, at any depth of lists and dictionaries."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _texts(item)
+
+
+def _holds_more(text: str, sessions: tuple[SessionRecord, ...], hidden: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether a secret is left in *text* without the words of the server: the end of a line of two or more."""
+    said = b"".join(session.clear_out + session.tls_out for session in sessions).decode("utf-8", "replace")
+    for words in (line.split() for line in said.splitlines()):
+        for start in range(len(words) - 1):
+            text = text.replace(" ".join(words[start:]), "")
+    return redact(text, hidden) != text
 
 
 def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:

@@ -116,8 +116,9 @@ class Outcome:
         hung: True when it had not ended at the limit and had to be stopped.
         seconds: How long it ran.
         facts: What the client reported by itself.
-        disclosed: Where a secret of the trial stood in what the client said, before it was hidden here: ``"raised"``,
+        disclosed: How a secret of the trial was in the client's own words, before it was hidden here: ``"raised"``,
             ``"printed"``, ``"reported"``.
+        passed_on: How one was in words of the server that the client passed on, in the same terms.
     """
 
     error: str | None = None
@@ -125,6 +126,7 @@ class Outcome:
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     disclosed: tuple[str, ...] = ()
+    passed_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

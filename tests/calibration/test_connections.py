@@ -251,6 +251,20 @@ def reports_deep_inside(case):
         case.report(error="refused", log=[{"server": str(error)}])
 
 
+def tells_all(case):
+    try:
+        log_in(case)
+    except poplib.error_proto:
+        case.report(error=f"{case.username} cannot log in with {case.password}")
+
+
+def raises_all(case):
+    try:
+        log_in(case)
+    except poplib.error_proto:
+        raise ValueError(f"{case.username}:{case.password} is refused") from None
+
+
 def is_discreet(case):
     try:
         log_in(case)
@@ -259,7 +273,15 @@ def is_discreet(case):
 
 
 @pytest.mark.parametrize(
-    ("run", "verdict"), [(log_in, NOTE), (reports, VIOLATION), (reports_deep_inside, VIOLATION), (is_discreet, PASS)]
+    ("run", "verdict"),
+    [
+        (log_in, NOTE),
+        (reports, NOTE),
+        (reports_deep_inside, NOTE),
+        (tells_all, VIOLATION),
+        (raises_all, VIOLATION),
+        (is_discreet, PASS),
+    ],
 )
 def test_what_a_client_says_about_a_refusal_that_repeats_its_password(run, verdict):
     row = judged(run, select=[ECHO], protocol=Protocol.POP3)[ECHO, "starttls"]
@@ -279,7 +301,7 @@ PROGRAM = textwrap.dedent("""
         client.pass_(password)
         client.quit()
     except poplib.error_proto as error:
-        print({"everything": error, "part": "refused", "base64": "later"}[says])
+        print({"server": error, "part": "refused", "base64": "later", "own": user + " with " + password}[says])
         if says == "base64":
             import base64
             print(base64.b64encode(str(error).encode()).decode())
@@ -289,7 +311,9 @@ PROGRAM = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("status", ["0", "1"])
-@pytest.mark.parametrize(("says", "verdict"), [("everything", VIOLATION), ("base64", VIOLATION), ("part", PASS)])
+@pytest.mark.parametrize(
+    ("says", "verdict"), [("server", NOTE), ("base64", VIOLATION), ("own", VIOLATION), ("part", PASS)]
+)
 def test_what_a_program_prints_is_read_before_it_is_cut_and_hidden(says, verdict, status):
     values = ("{host}", "{port}", "{username}", "{password}", "{cafile}", says, status)
     client = command_client(
@@ -297,4 +321,4 @@ def test_what_a_program_prints_is_read_before_it_is_cut_and_hidden(says, verdict
     )
     row = judged(client, select=[ECHO])[ECHO, "starttls"]
     assert row.verdict is verdict, row.judgements
-    assert verdict is PASS or "what the client printed held the secret" in row.judgements[0].finding.evidence
+    assert verdict is PASS or "the client printed" in row.judgements[0].finding.evidence

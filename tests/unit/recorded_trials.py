@@ -112,6 +112,7 @@ outcomes = st.builds(
     error=maybe,
     hung=st.booleans(),
     disclosed=st.lists(st.sampled_from(("raised", "printed", "reported")), max_size=2).map(tuple),
+    passed_on=st.lists(st.sampled_from(("raised", "printed", "reported")), max_size=2).map(tuple),
     facts=st.just({}) | st.dictionaries(st.just("error"), text | st.integers() | st.binary() | st.none()),
 )
 

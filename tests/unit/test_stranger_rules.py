@@ -232,26 +232,28 @@ ECHO = [OPENED, *SECURED, sent(b"-ERR not understood: PASS %b\r\n" % PASSWORD.en
 
 
 @pytest.mark.parametrize(
-    ("disclosed", "error", "verdict"),
+    ("found", "error", "verdict"),
     [
-        ((), "LoginFailed: refused", PASS),
-        (("raised",), "LoginFailed: refused", NOTE),
-        (("raised", "printed"), "LoginFailed: refused", VIOLATION),
-        (("printed",), None, VIOLATION),
-        (("reported",), None, VIOLATION),
-        ((), None, NOT_APPLICABLE),
+        ({}, "LoginFailed: refused", PASS),
+        ({"passed_on": ("raised",)}, "LoginFailed: refused", NOTE),
+        ({"passed_on": ("printed", "reported")}, None, NOTE),
+        ({"disclosed": ("printed",), "passed_on": ("raised",)}, "LoginFailed: refused", VIOLATION),
+        ({"disclosed": ("raised",)}, "LoginFailed: refused", VIOLATION),
+        ({"disclosed": ("reported",)}, None, VIOLATION),
+        ({}, None, NOT_APPLICABLE),
     ],
 )
-def test_what_a_client_makes_of_its_own_secret(disclosed, error, verdict):
-    finding = RULES["secrets-not-logged"].check(recorded(ECHO, outcome=Outcome(error=error, disclosed=disclosed)))
+def test_what_a_client_makes_of_its_own_secret(found, error, verdict):
+    finding = RULES["secrets-not-logged"].check(recorded(ECHO, outcome=Outcome(error=error, **found)))
     assert finding.verdict is verdict
     assert PASSWORD not in finding.evidence
 
 
-def test_a_secret_that_was_not_repeated_says_nothing():
-    outcome = Outcome(error="x", disclosed=("printed",))
-    assert RULES["secrets-not-logged"].check(recorded([OPENED], outcome=outcome)).verdict is NOT_APPLICABLE
-    assert RULES["secrets-not-logged"].check(recorded(outcome=outcome)).verdict is INCONCLUSIVE
+def test_a_secret_that_was_not_repeated_says_nothing_and_one_in_own_words_everything():
+    rule = RULES["secrets-not-logged"]
+    assert rule.check(recorded([OPENED], outcome=Outcome(error="x", passed_on=("raised",)))).verdict is NOT_APPLICABLE
+    assert rule.check(recorded([OPENED], outcome=Outcome(disclosed=("printed",)))).verdict is VIOLATION
+    assert rule.check(recorded(outcome=Outcome(disclosed=("printed",)))).verdict is INCONCLUSIVE
 
 
 # What became of rules that were there before.

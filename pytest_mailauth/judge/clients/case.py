@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.model.canary import Secret
 
-PRINTED: Final = "printed a secret"
+PRINTED: Final = "printed with a secret"
+"""Where the output of a program is kept that holds a secret: as it was, for the judge alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,6 @@ class Case:
         """State what the wire cannot show, for example ``case.report(folders=["INBOX"])``."""
         self.facts.update(facts)
 
-    def note_disclosure(self) -> None:
+    def note_disclosure(self, printed: bytes) -> None:
         """State that a program printed a secret of this case, before what it printed was cut and redacted."""
-        self.facts[PRINTED] = True
+        self.facts[PRINTED] = printed.decode("utf-8", "replace")

@@ -202,7 +202,7 @@ class Program:
             printed = output.finish()
         hidden = ((case.password, "<password>"), (case.token, "<token>"))
         if any(find(secret, printed) for secret, _label in hidden):
-            case.note_disclosure()
+            case.note_disclosure(printed)
         said = _last_lines(printed, hidden)
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     advice="Take the secret, and the lines that carried it, out of a server's text before it is shown or logged.",
 )
 def secrets_not_logged(trial: Trial) -> Finding:
-    """Look at what was found in the client's words before they were hidden, when the server had said a secret to it.
+    """Look at what was found in the client's words before they were hidden, when a server repeats what it was told.
 
-    An exception is data for the caller, so what a library raises is a note: it is not what shows it to anybody.
+    The server's own words are data that a client passes on, or a crash does: a secret in them is a note.
     """
+    if not trial.sessions:
+        return Finding(Verdict.INCONCLUSIVE, "the client never connected")
+    outcome = trial.outcome
+    if outcome.disclosed:
+        return Finding(Verdict.VIOLATION, f"what the client {' and '.join(outcome.disclosed)} held its own secret")
     secrets = [secret for secret in trial.account.secrets.values() if len(secret) >= CANARY]
-    said = [session.clear_out + session.tls_out for session in trial.sessions]
-    if not any(find(secret, text) for secret in secrets for text in said):
-        if not trial.sessions:
-            return Finding(Verdict.INCONCLUSIVE, "the client never connected")
+    heard = [session.clear_out + session.tls_out for session in trial.sessions]
+    if not any(find(secret, text) for secret in secrets for text in heard):
         return Finding(Verdict.NOT_APPLICABLE, "no login command of this client held a secret that could be repeated")
-    shown = [how for how in trial.outcome.disclosed if how != "raised"]
     repeated = "the server repeated the login command in its refusal"
-    if shown:
-        return Finding(Verdict.VIOLATION, f"{repeated}, and what the client {' and '.join(shown)} held the secret")
-    if trial.outcome.disclosed:
+    if outcome.passed_on:
+        how = " and ".join(outcome.passed_on)
         return Finding(
-            Verdict.NOTE,
-            f"{repeated}, and the error that the client raised held the secret: whoever logs it, logs that",
+            Verdict.NOTE, f"{repeated}, and the client {how} that with the secret in it: whoever logs it, logs that"
         )
     if not own_words(trial):
         return Finding(

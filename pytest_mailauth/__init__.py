@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.case import Case
     from pytest_mailauth.leaks import Secrets
     from pytest_mailauth.message_assertions import assert_message_count, assert_recipients
+    from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
     from pytest_mailauth.model.canary import Account, Secret
     from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
     from pytest_mailauth.model.errors import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.relay import RelayPolicy
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.network.network import Host, Network
     from pytest_mailauth.network.providers import provider
     from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.letters import Attachment, Message
@@ -56,6 +58,7 @@ _HOMES = {
     "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
     "examination": "conformance",
     "judge.clients.case": "Case",
+    "model.attempts": "Attempt AttemptOutcome",
     "model.canary": "Account Secret",
     "model.config": "AuthPolicy ServerConfig TLSPolicy",
     "model.errors": (
@@ -71,6 +74,7 @@ _HOMES = {
     "servers.oauth_server": "OAuthServer",
     "servers.oauth_tokens": "BearerToken TokenReason TokenVerdict",
     "servers.script": "Expectation",
+    "network.network": "Host Network",
     "network.providers": "provider",
     "servers.environment": "MailServers",
     "servers.server": "MailServer",
@@ -90,6 +94,8 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "assert_tls",
     "conformance",
     "Case",
+    "Attempt",
+    "AttemptOutcome",
     "Account",
     "Secret",
     "AuthPolicy",
@@ -119,6 +125,8 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "TokenReason",
     "TokenVerdict",
     "Expectation",
+    "Host",
+    "Network",
     "provider",
     "MailServer",
     "MailServers",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.examination import Examination
     from pytest_mailauth.leaks import Secrets
+    from pytest_mailauth.network.network import Network
     from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.oauth_server import OAuthServer
     from pytest_mailauth.servers.pki import CertificateAuthority
@@ -202,6 +203,19 @@ def mailauth_pop3(mailauth: MailServers, request: pytest.FixtureRequest) -> Mail
 def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
     """A strict IMAP server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
     return _ready(mailauth, request, "imap")
+
+
+@pytest.fixture
+def mailauth_network(mailauth: MailServers) -> Iterator[Network]:
+    """Names and real port numbers in front of the fakes, for the Python clients of this process.
+
+    ``mailauth_network.host("smtp.example.test").smtp(587)`` adds a server, ``block(25)`` blocks a port, ``attempts``
+    lists what clients tried. A client that tries to reach another machine is kept from it, and fails the test.
+    """
+    from pytest_mailauth.network.network import Network
+
+    with Network(mailauth) as network:
+        yield network
 
 
 @pytest.fixture

@@ -73,9 +73,10 @@ def test_only_the_smtp_engine_imports_aiosmtpd():
     assert users == ["pytest_mailauth.servers.engines.smtp"]
 
 
-def test_only_the_wire_opens_sockets():
+def test_only_the_wire_and_the_network_touch_sockets():
     users = {name for name, path in MODULES.items() if "socket" in set(imports(path, lazy=True))}
-    assert {name for name in users if not name.startswith("pytest_mailauth.servers.wire")} == set()
+    rooms = ("pytest_mailauth.servers.wire", "pytest_mailauth.network.")
+    assert {name for name in users if not name.startswith(rooms)} == set()
 
 
 def test_no_cycles():

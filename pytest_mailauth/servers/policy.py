@@ -5,8 +5,9 @@ What is advertised is derived from what is accepted, so that the two cannot drif
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, fill
 from pytest_mailauth.model.terms import Protocol, Security
@@ -49,16 +50,20 @@ class Policy:
         self.script = script or Script(Protocol(config.protocol))
         self.logins = Logins(config.auth, accounts, clock, self.script.errors)
         self.relaying = Relaying(config.relay, self.logins)
+        self._deviations: dict[type, list[Any]] = defaultdict(list)
+        for deviation in config.deviations:
+            self._deviations[type(deviation)].append(deviation)
         self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
 
     def all(self, kind: type[_D]) -> tuple[_D, ...]:
         """Return the deviations of one kind."""
-        return tuple(d for d in self.config.deviations if isinstance(d, kind))
+        return tuple(self._deviations.get(kind, ()))
 
     def one(self, kind: type[_D]) -> _D | None:
         """Return the deviation of one kind, or None."""
-        return next(iter(self.all(kind)), None)
+        found = self._deviations.get(kind)
+        return found[0] if found else None
 
     def act_on(self, verb: str, argument: bytes, dialogue: Dialogue, *, over_tls: bool) -> Act | None:
         """Return what to do about a command, or None to carry it out. Asked once a command.

@@ -70,20 +70,26 @@ class Feed:
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         """Return the next command line, or with CRLF as *separator* the next line of a message."""
+        buffer, extent = self.buffer, len(separator)
+        if not buffer:  # as nearly always: a client waits for the reply to one line before it sends the next
+            await _more()
         allowed = LONGEST if separator == b"\n" else DATA_LINE_LIMIT
         limit = LENIENT_LIMIT if self._is_lenient else allowed
-        start = 0
-        while (end := self.buffer.find(separator, start)) < 0:
-            start = max(0, len(self.buffer) + 1 - len(separator))
+        end = buffer.find(separator)
+        while end < 0:
+            start = max(0, len(buffer) + 1 - extent)
             if start > limit:
                 end = start
                 break
             await _more()
+            end = buffer.find(separator, start)
         if end > allowed:
             self.overran = True
         if end > limit:
             raise self._overrun("line too long", end)
-        return self._take(end + len(separator))
+        line = bytes(buffer[: end + extent])
+        del buffer[: end + extent]
+        return line
 
     async def skip_line(self) -> None:
         """Drop everything up to the end of the line."""
@@ -94,9 +100,6 @@ class Feed:
 
     async def read(self, size: int) -> bytes:
         """Return up to *size* bytes of what has come."""
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
         data = bytes(self.buffer[:size])
         del self.buffer[:size]
         return data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from enum import Enum, auto
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
@@ -36,12 +36,14 @@ if TYPE_CHECKING:
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
 
 
-class _Mode(Enum):
-    CLEAR = auto()
-    HELLO = auto()
-    TLS = auto()
-    DEAF = auto()
-    """Nothing is answered any more; what still comes is recorded, since it may be a leak."""
+_DEEDS: Final = (StartTLS, Close, Reset)
+# What the next bytes are. No enumeration: to look up its members for every piece that comes in is dear.
+_CLEAR: Final = "text"
+_HELLO: Final = "a ClientHello"
+_TLS: Final = "TLS records"
+_DEAF: Final = "what nobody answers"
+"""It is recorded, since it may be a leak."""
+_INSIDE: Final = Layer.TLS
 
 
 class Connection(asyncio.Protocol):
@@ -72,16 +74,18 @@ class Connection(asyncio.Protocol):
         self._make_engine = engine
         self._engine: Engine | None = None
         self._sieve = Sieve()
-        self._ear = Ear(self._note, eavesdropper)
+        self._eavesdropper = eavesdropper
         self._context = context
         self._on_end = on_end
-        self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
+        self._mode = _HELLO if self._implicit else _CLEAR
+        if self._implicit:
+            self._hello = HelloParser()
         self._out = Outlet(self._notes)
-        self._hello = HelloParser()
         self._raw = bytearray()
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
-        self._turns = Turns(self._do, lambda: self._machine, self._guarded)
+        self._is_steady = self._pace.is_steady
+        self._turns = Turns(self._do, self._guarded)
         self._perform = self._turns.perform
         self._stay_clear: StayClear | None = None
         self._tag = b""
@@ -112,13 +116,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self._notes.received += len(data)
-        excess = self._notes.excess
+        excess = self._notes.arrived(len(data))
         if excess is not None:
             self._note(e.Malformed(f"{excess}: the client is cut off"))
             self.abort()
             return
-        self._guarded(lambda: self._take(data))
+        try:
+            self._take(data)
+        except Exception:  # noqa: BLE001 - see _guarded
+            self._fail()
 
     def pause_writing(self) -> None:
         """Hold the client's requests back until it has read the replies to those before."""
@@ -143,7 +149,7 @@ class Connection(asyncio.Protocol):
         # Every other way of ending has been noted by now.
         self._end = self._end or e.Closed("client", "close" if exc is None else "reset")
         self._guarded(self._let_the_engine_go)
-        if self._mode is _Mode.HELLO and self._raw:
+        if self._mode == _HELLO and self._raw:
             # What began like a hello may still hold a secret: it is kept like everything that was said in clear.
             self._note(e.Received(bytes(self._raw)))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
@@ -157,23 +163,25 @@ class Connection(asyncio.Protocol):
         try:
             step()
         except Exception:  # noqa: BLE001 - whatever it is, it is our bug, and the test must hear of it
-            self._note(e.Failed(traceback.format_exc()))
-            self.abort()
+            self._fail()
 
-    @property
-    def _machine(self) -> Engine:
-        assert self._engine is not None  # noqa: S101 - made before the first byte, dropped after the last
-        return self._engine
+    def _fail(self) -> None:
+        self._note(e.Failed(traceback.format_exc()))
+        self.abort()
+
+    @cached_property
+    def _ear(self) -> Ear:
+        return Ear(self._note, self._eavesdropper)  # few clients ever say what nobody answers
 
     def _meet(self) -> None:
-        self._engine = self._make_engine(self._implicit)
+        self._engine = self._turns.engine = self._make_engine(self._implicit)
         match self._policy.config.port_state:
             case PortState.RESET:
                 self._end = e.Closed("server", "reset")
                 self._transport.reset()
             case PortState.SILENT:
-                self._mode = _Mode.DEAF
-            case _ if self._mode is _Mode.CLEAR:
+                self._mode = _DEAF
+            case _ if self._mode == _CLEAR:
                 self._perform(self._engine.greet())
 
     def _let_the_engine_go(self) -> None:
@@ -183,17 +191,17 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         self._out.was_used = False
-        match self._mode:
-            case _Mode.TLS:
-                self._take_records(data)
-            case _Mode.CLEAR:
-                self._note(e.Received(data))
-                self._take_clear(data)
-            case _Mode.HELLO:
-                self._take_hello(data)
-            case _Mode.DEAF:  # pragma: no branch - there is no fifth
-                self._note(e.Received(data))
-                self._ear.hear(data)
+        mode = self._mode
+        if mode == _TLS:
+            self._take_records(data)
+        elif mode == _CLEAR:
+            self._note(e.Received(data))
+            self._take_clear(data)
+        elif mode == _HELLO:
+            self._take_hello(data)
+        else:
+            self._note(e.Received(data))
+            self._ear.hear(data)
         if not self._out.was_used:
             self._transport.acknowledge()
 
@@ -205,11 +213,11 @@ class Connection(asyncio.Protocol):
         text, records = sieve.feed(data)
         if text:
             self._turns.take(text)
-        if self._mode is _Mode.HELLO:
+        if self._mode == _HELLO:
             records += sieve.rest()
             if records:
                 self._refuse_hasty_hello(records)
-        elif records and self._ear.see(records) and self._mode is _Mode.CLEAR:
+        elif records and self._ear.see(records) and self._mode == _CLEAR:
             self._turn_away()  # a client that speaks TLS here waits for TLS, and would wait for ever
 
     def _refuse_hasty_hello(self, records: bytes) -> None:
@@ -237,13 +245,13 @@ class Connection(asyncio.Protocol):
             raw = bytes(self._raw)
             self._raw.clear()
             if self._stay_clear is not None:
-                self._mode = _Mode.CLEAR
+                self._mode = _CLEAR
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
             self._out.channel = TLSChannel(self._context.facing(self._hello.hello))
-            self._mode = _Mode.TLS
+            self._mode = _TLS
             self._take_records(raw)
 
     def _take_records(self, data: bytes) -> None:
@@ -251,7 +259,8 @@ class Connection(asyncio.Protocol):
         assert channel is not None  # noqa: S101 - the mode says so
         before = channel.ended
         plain = channel.feed(data)
-        self._out.flush()
+        if channel.outgoing.pending:
+            self._out.flush()
         if channel.ended is not None and before is None:
             self._note(channel.ended)
             if not channel.established:
@@ -261,9 +270,9 @@ class Connection(asyncio.Protocol):
                     self._note(e.Received(rest))
                     self._ear.hear(rest)
                 return
-            self._notes.layer = Layer.TLS
-            self._machine.met(channel)
-            self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
+            self._notes.layer = _INSIDE
+            self._turns.engine.met(channel)
+            self._perform(self._turns.engine.greet() if self._implicit else self._turns.engine.tls_started())
         if plain:
             self._note(e.Received(plain))
             self._turns.take(plain)
@@ -280,7 +289,7 @@ class Connection(asyncio.Protocol):
             self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
             self._end = self._end or e.Closed("server", "close")
         clear = data if channel.error is not None else channel.unread()
-        if self._mode is _Mode.DEAF:
+        if self._mode == _DEAF:
             return
         if not channel.broken:
             self._out.end_tls()
@@ -291,9 +300,18 @@ class Connection(asyncio.Protocol):
             self._ear.hear(clear)
 
     def _do(self, output: Doing) -> None:
+        if isinstance(output, Send):
+            if self._is_steady:
+                self._out.send(output.data)
+            else:
+                self._pace.answer(output.data, over_tls=self._notes.layer is _INSIDE)
+        elif isinstance(output, _DEEDS):
+            self._act(output)
+        else:
+            self._note(output)
+
+    def _act(self, output: StartTLS | Close | Reset) -> None:
         match output:
-            case Send():
-                self._pace.answer(output.data, over_tls=self._notes.layer is Layer.TLS)
             case StartTLS():
                 self._start_tls(output)
             case Close():
@@ -302,13 +320,11 @@ class Connection(asyncio.Protocol):
             case Reset():
                 self._end = self._end or e.Closed("server", "reset")
                 self._transport.reset()
-            case fact:
-                self._note(fact)
 
     def _caught_up(self) -> None:
         if self._farewell_is_owed:
             self._close()
-        elif self._mode is _Mode.HELLO and self._raw:
+        elif self._mode == _HELLO and self._raw:
             self._take_hello(b"")
 
     def _start_tls(self, start: StartTLS) -> None:
@@ -320,7 +336,7 @@ class Connection(asyncio.Protocol):
         self._pace.let_go(start.reply + suffix)
         if suffix:
             self._note(e.Deviated("injected", "STARTTLS", suffix))
-        self._mode = _Mode.HELLO
+        self._mode = _HELLO
         self._hello = HelloParser()
         self._sieve = Sieve()
         early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
@@ -329,7 +345,7 @@ class Connection(asyncio.Protocol):
 
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
-        self._mode = _Mode.DEAF
+        self._mode = _DEAF
         self._out.channel = None
         self._pace.stop()
         self._transport.write_eof()
@@ -339,5 +355,5 @@ class Connection(asyncio.Protocol):
             self._farewell_is_owed = True
             return
         self._out.end_tls()
-        self._mode = _Mode.DEAF
+        self._mode = _DEAF
         self._transport.close()

@@ -93,13 +93,14 @@ class TLSChannel:
         alert: The fact of a fatal alert after the handshake, or None.
         error: What is wrong with a record that came after the handshake, or None.
         closed: True when the peer said close_notify, or when the channel broke.
+        outgoing: What waits to be taken.
     """
 
     def __init__(self, context: ServerContext) -> None:
         self._leaf = context.leaf
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
         self.established = False
         self.ended: HandshakeEnded | None = None
         self.alert: AlertReceived | None = None
@@ -192,7 +193,7 @@ class TLSChannel:
 
     def take(self) -> bytes:
         """Return what has to go to the socket now."""
-        return self._outgoing.read()
+        return self.outgoing.read()
 
     def close(self) -> None:
         """Say close_notify (RFC 8446 section 6.1), if the handshake got that far."""

@@ -19,7 +19,6 @@ from aiosmtpd.smtp import MISSING, SMTP, Envelope
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
-from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
     LINE_LIMIT,
@@ -32,7 +31,7 @@ from pytest_mailauth.servers.engines.smtp_lines import (
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
 from pytest_mailauth.servers.engines.smtp_paths import ASCII_ONLY, Paths
-from pytest_mailauth.servers.engines.smtp_replies import with_code, without_code
+from pytest_mailauth.servers.engines.smtp_replies import several_lines, with_code, without_code
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.script import GREETING, MESSAGE
 
@@ -48,12 +47,6 @@ SAID: Final = ""
 """What a hook returns when the reply is among the outputs already."""
 MAX_BAD_COMMANDS: Final = 10
 _VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
-
-
-@functools.lru_cache(maxsize=64)
-def _several_lines(lines: tuple[str, ...]) -> bytes:
-    """Return a positive reply of so many lines (RFC 5321 section 4.2.1)."""
-    return raw("\r\n".join((*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}")))
 
 
 class _Handler:
@@ -119,8 +112,6 @@ class _Core(AuthCommand, Paths, SMTP):
         self.finished = False
         self._dialogue = policy.dialogue()
         self._reader = Feed(asyncio.LimitOverrunError, is_lenient=policy.is_lenient)
-        if policy.is_lenient:
-            self.line_length_limit = LENIENT_LIMIT
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.greets_as
         self.verb = ""
@@ -245,7 +236,7 @@ class _Core(AuthCommand, Paths, SMTP):
         self._set_rset_state()
         self.session.extended_smtp = True
         self.session.host_name = hostname
-        self.say(_several_lines((self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls))))
+        self.say(several_lines((self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls))))
 
     def _keywords(self) -> tuple[str, ...]:
         mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
@@ -268,9 +259,19 @@ class _Core(AuthCommand, Paths, SMTP):
         if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:
             self.reply("554 5.5.1 No valid recipients")
             return
-        self._reader.overran = False
-        await super().smtp_DATA(arg)
-        if self._reader.overran:
+        if arg or not self.envelope.rcpt_tos:  # aiosmtpd refuses it
+            await super().smtp_DATA(arg)
+            return
+        self.reply("354 End data with <CR><LF>.<CR><LF>")
+        # Our own reading: aiosmtpd's takes a message line by line, a coroutine for each.
+        text = await self._reader.message(self.data_size_limit or 0)
+        if text.problem is not None:
+            self.reply(text.problem)
+        else:
+            self.envelope.content = text.content
+            await self.push(await self.event_handler.handle_DATA(self, self.session, self.envelope))
+        self._set_post_data_state()
+        if text.overran:
             self.out.append(e.Malformed("a line of the message is longer than 1000 bytes (RFC 5321 section 4.5.3.1.6)"))
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:

@@ -191,22 +191,23 @@ def test_a_server_may_be_blocked_from_a_function_of_its_own(mailauth):
     assert meets(server) is Attempt.REFUSED
 
 
-def test_who_connected_before_the_block_is_served(serve, mailauth):
+@pytest.mark.parametrize("state", ["refused", "banner"])
+def test_who_connected_before_the_block_is_served(serve, mailauth, state):
     server = serve()
-    reached, go_on = threading.Event(), threading.Event()
+    reached, go_on, blocked = threading.Event(), threading.Event(), threading.Event()
 
     def hold_up():
         reached.set()
         go_on.wait(DEADLINE)
+        server.block(state)
+        blocked.set()
 
     mailauth.loop.soon(hold_up)
     assert reached.wait(DEADLINE)
     with Wire(server) as wire:  # the loop has not accepted it yet
-        blocking = threading.Thread(target=server.block, args=("refused",))
-        blocking.start()
         go_on.set()
-        blocking.join()
-        assert meets(server) is Attempt.REFUSED
+        assert blocked.wait(DEADLINE)
+        assert meets(server) is BEHIND[PortState(state)].attempt
         wire.greet()
 
 
@@ -291,6 +292,19 @@ def test_a_system_that_goes_on_listening_gets_a_new_socket(serve, monkeypatch):
         assert wire.reply(wire.speech.last)
 
 
+def test_the_number_is_ours_even_for_the_moment_in_which_nothing_listens(mailauth, monkeypatch):
+    server = mailauth.smtp()
+
+    def taken(_self, _name):
+        raise OSError(errno.EADDRINUSE, "somebody else has it")
+
+    monkeypatch.setattr(socket.socket, "bind", taken)
+    server.block("refused")
+    server.lift()
+    with Wire(server).greet():
+        pass
+
+
 # A socket that somebody else made.
 
 
@@ -314,8 +328,14 @@ def test_a_socket_that_is_given(mailauth, family, address, listens):
         with contextlib.suppress(OSError), socket.create_connection((address, number), SHORT) as client:
             assert state == "open"
             assert client.recv(4) == b"220 "
+    with socket.create_connection((address, number), DEADLINE):
+        # A connection that is open has the number, too.
+        server.block("refused")
+        server.lift()
+        with socket.create_connection((address, number), DEADLINE) as client:
+            assert client.recv(4) == b"220 "
     server.drain(DEADLINE)
-    assert len(server.sessions) == 3
+    assert len(server.sessions) == 5
     server.close()
     assert given.fileno() == -1
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
@@ -19,7 +18,7 @@ from pytest_mailauth.servers.behind import End, Moment
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.ear import Ear
 from pytest_mailauth.servers.wire.fate import Fate
-from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, HelloParser
+from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, WholeHello
 from pytest_mailauth.servers.wire.notes import Notes
 from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
@@ -46,7 +45,6 @@ _HELLO: Final = "a ClientHello"
 _TLS: Final = "TLS records"
 _DEAF: Final = "what nobody answers"
 """It is recorded, since it may be a leak."""
-_INSIDE: Final = Layer.TLS
 
 
 class Connection(asyncio.Protocol):
@@ -80,20 +78,18 @@ class Connection(asyncio.Protocol):
         self._make_engine = engine
         self._engine: Engine | None = None
         self._sieve = Sieve()
-        self._eavesdropper = eavesdropper
+        self._ear = Ear(self._note, eavesdropper)
         self._context = context
         self._on_end = on_end
         self._mode = _HELLO if self._implicit else _CLEAR
         if self._implicit:
-            self._hello = HelloParser()
+            self._hello = WholeHello()
         self._out = Outlet(self._notes)
         self._fate = Fate(state, Protocol(policy.config.protocol), self._note, self._out.send)
-        self._raw = bytearray()
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
         self._is_steady = self._pace.is_steady
         self._turns = Turns(self._do, self._guarded)
-        self._perform = self._turns.perform
         self._stay_clear: StayClear | None = None
         self._tag = b""
         self._farewell_is_owed = False
@@ -139,11 +135,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on with the client's requests."""
-        self._guarded(self._go_on)
-
-    def _go_on(self) -> None:
         if self._engine is not None:
-            self._turns.release()
+            self._guarded(self._turns.release)
 
     def eof_received(self) -> None:
         """Take note that the client will send nothing more; the transport closes itself once it has written all."""
@@ -156,9 +149,9 @@ class Connection(asyncio.Protocol):
         # Every other way of ending has been noted by now.
         self._end = self._end or e.Closed("client", "close" if exc is None else "reset")
         self._guarded(self._let_the_engine_go)
-        if self._mode == _HELLO and self._raw:
+        if self._mode == _HELLO and (raw := self._hello.take()):
             # What began like a hello may still hold a secret: it is kept like everything that was said in clear.
-            self._note(e.Received(bytes(self._raw)))
+            self._note(e.Received(raw))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
         self._note(self._end)
         self._out.channel = None  # OpenSSL's share of a connection is large, and the record needs none of it
@@ -176,14 +169,10 @@ class Connection(asyncio.Protocol):
         self._note(e.Failed(traceback.format_exc()))
         self.abort()
 
-    @cached_property
-    def _ear(self) -> Ear:
-        return Ear(self._note, self._eavesdropper)  # few clients ever say what nobody answers
-
     def _meet(self) -> None:
         self._engine = self._turns.engine = self._make_engine(self._implicit)
         if not self._ends_at(Moment.CONNECTED) and self._mode == _CLEAR:
-            self._perform(self._engine.greet())
+            self._turns.perform(self._engine.greet())
 
     def _ends_at(self, moment: Moment) -> bool:
         """Do what the port state has in store, and return whether a client gets nothing else."""
@@ -204,17 +193,13 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         self._out.was_used = False
-        mode = self._mode
-        if mode == _TLS:
+        if self._mode == _TLS:
             self._take_records(data)
-        elif mode == _CLEAR:
-            self._note(e.Received(data))
-            self._take_clear(data)
-        elif mode == _HELLO:
+        elif self._mode == _HELLO:
             self._take_hello(data)
         else:
             self._note(e.Received(data))
-            self._ear.hear(data)
+            (self._take_clear if self._mode == _CLEAR else self._ear.hear)(data)
         if not self._out.was_used:
             self._transport.acknowledge()
 
@@ -242,21 +227,18 @@ class Connection(asyncio.Protocol):
         self._turn_away()
 
     def _take_hello(self, data: bytes) -> None:
-        self._raw += data
-        self._hello.feed(data)
-        if self._pace.owes:
-            return  # the reply to STARTTLS is still on its slow way out
-        if self._hello.not_tls or self._hello.error:
-            raw = bytes(self._raw)
+        hello = self._hello
+        hello.feed(data)
+        if self._pace.owes or not hello.done:  # the reply to STARTTLS may still be on its slow way out
+            return
+        raw = hello.take()
+        if hello.hello is None:
             self._note(e.Received(raw))
-            self._raw.clear()
-            self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=self._hello.error))
+            self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=hello.error))
             self._turn_away()
             self._ear.hear(raw)
-        elif self._hello.hello is not None:
-            self._note(e.HelloSeen(self._hello.hello))
-            raw = bytes(self._raw)
-            self._raw.clear()
+        else:
+            self._note(e.HelloSeen(hello.hello))
             if self._ends_at(Moment.HELLO):
                 return
             if self._stay_clear is not None:
@@ -265,7 +247,7 @@ class Connection(asyncio.Protocol):
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._out.channel = TLSChannel(self._context.facing(self._hello.hello))
+            self._out.channel = TLSChannel(self._context.facing(hello.hello))
             self._mode = _TLS
             self._take_records(raw)
 
@@ -285,9 +267,9 @@ class Connection(asyncio.Protocol):
                     self._note(e.Received(rest))
                     self._ear.hear(rest)
                 return
-            self._notes.layer = _INSIDE
+            self._notes.layer = Layer.TLS
             self._turns.engine.met(channel)
-            self._perform(self._turns.engine.greet() if self._implicit else self._turns.engine.tls_started())
+            self._turns.perform(self._turns.engine.greet() if self._implicit else self._turns.engine.tls_started())
         if plain:
             self._note(e.Received(plain))
             self._turns.take(plain)
@@ -319,7 +301,7 @@ class Connection(asyncio.Protocol):
             if self._is_steady:
                 self._out.send(output.data)
             else:
-                self._pace.answer(output.data, over_tls=self._notes.layer is _INSIDE)
+                self._pace.answer(output.data, over_tls=self._notes.layer is Layer.TLS)
         elif isinstance(output, _DEEDS):
             self._act(output)
         else:
@@ -339,7 +321,7 @@ class Connection(asyncio.Protocol):
     def _caught_up(self) -> None:
         if self._farewell_is_owed:
             self._close()
-        elif self._mode == _HELLO and self._raw:
+        elif self._mode == _HELLO:
             self._take_hello(b"")
 
     def _start_tls(self, start: StartTLS) -> None:
@@ -352,7 +334,7 @@ class Connection(asyncio.Protocol):
         if suffix:
             self._note(e.Deviated("injected", "STARTTLS", suffix))
         self._mode = _HELLO
-        self._hello = HelloParser()
+        self._hello = WholeHello()
         self._sieve = Sieve()
         early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
         if RECORD_BEHIND_A_LINE in early:

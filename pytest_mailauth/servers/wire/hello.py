@@ -268,3 +268,22 @@ class HelloParser:
             self._wanted = _HEADER + int.from_bytes(self._message[1:_HEADER], "big")
             if self._wanted > LIMIT:
                 raise _Broken(f"a hello of {self._wanted} bytes")
+
+
+class WholeHello(HelloParser):
+    """Reads one ClientHello and keeps the bytes, for whoever reads them next or takes them for something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._raw = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the client, of any size."""
+        self._raw += data
+        super().feed(data)
+
+    def take(self) -> bytes:
+        """Return every byte that was fed, and forget them."""
+        raw = bytes(self._raw)
+        self._raw.clear()
+        return raw

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import imaplib
 import poplib
+import re
 import smtplib
 import ssl
 
@@ -213,9 +214,32 @@ def test_what_is_accepted_is_what_is_announced(mailauth, mechanism, protocol):
     assert set(others) <= set(words)
 
 
+EXTERNAL_REFUSED = {"smtp": "504 5.5.4", "pop3": "-ERR this mechanism is not offered here", "imap": "disabled"}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+@pytest.mark.parametrize("protocol", OVER)
+def test_external_is_announced_to_clients_that_showed_a_certificate(mailauth, protocol, security, version):
+    tls = TLSPolicy(min_version=version, max_version=version, client_certificate="optional")
+    auth = AuthPolicy(mechanisms=("PLAIN", "EXTERNAL"))
+    server = getattr(mailauth, protocol)(security=security, tls=tls, auth=auth)
+    OVER[protocol](server, speaker_for(mailauth, server, "PLAIN"), server.ssl_context(), initial=True)
+    with pytest.raises(Refused, match=re.escape(EXTERNAL_REFUSED[protocol])):
+        OVER[protocol](server, speaker_for(mailauth, server, "EXTERNAL"), server.ssl_context(), initial=True)
+    shown = trusting(server, "EXTERNAL", mailauth)
+    OVER[protocol](server, speaker_for(mailauth, server, "EXTERNAL"), shown, initial=True)
+    announced = ["EXTERNAL" in session.tls_out.decode().replace("AUTH=", " ").split() for session in server.sessions]
+    assert announced == [False, False, True]
+    assert [session.tls.version for session in server.sessions] == [version] * 3
+    assert not any("EXTERNAL" in session.clear_out.decode() for session in server.sessions)
+    assert [fact.accepted for fact in server.sessions[2].auth] == [True]
+
+
 @pytest.mark.parametrize("security", ["starttls", "implicit"])
 def test_apop(mailauth, security):
-    server = mailauth.pop3(security=security, auth=AuthPolicy(mechanisms=("APOP",), before_tls=("APOP",)))
+    before_tls = ("APOP",) if security == "starttls" else ()
+    server = mailauth.pop3(security=security, auth=AuthPolicy(mechanisms=("APOP",), before_tls=before_tls))
     if security == "implicit":
         client = poplib.POP3_SSL(server.host, server.port, context=server.ssl_context(), timeout=5)
     else:

@@ -111,25 +111,42 @@ class Policy:
         """True when STARTTLS is offered: the server wants it and TLS is not active yet."""
         return self.config.security is Security.STARTTLS and not over_tls
 
-    def mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
-        """Return the SASL mechanisms that are accepted on this layer."""
-        auth = self.config.auth
-        return auth.mechanisms if over_tls else auth.before_tls
+    def mechanisms(self, peer: Peer | None, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the mechanisms that are accepted on one connection.
 
-    def announced_mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
-        """Return the SASL mechanisms that are announced on this layer: the accepted ones, or none."""
+        Args:
+            peer: The other end of its TLS. Without a certificate that names somebody there is no EXTERNAL: it rests
+                on what was shown outside of it (RFC 4422 appendix A).
+            over_tls: Whether TLS is active.
+        """
+        if not over_tls:
+            return self.config.auth.before_tls
+        taken = self.config.auth.mechanisms
+        if "EXTERNAL" not in taken or (peer is not None and peer.identities()):
+            return taken
+        return tuple(name for name in taken if name != "EXTERNAL")
+
+    def announced_mechanisms(self, peer: Peer | None, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the SASL mechanisms that are announced on one connection: the accepted ones, or none."""
         if not self.config.auth.advertised:
             return ()
-        return tuple(name for name in self.mechanisms(over_tls=over_tls) if name != "APOP")
+        return tuple(name for name in self.mechanisms(peer, over_tls=over_tls) if name != "APOP")
 
     @property
     def takes_apop(self) -> bool:
-        """True when the POP3 greeting carries a timestamp, which is how APOP is announced (RFC 1939 section 7)."""
-        return "APOP" in (*self.config.auth.mechanisms, *self.config.auth.before_tls)
+        """True when the POP3 greeting carries a timestamp, which is how APOP is announced (RFC 1939 section 7).
 
-    def may_authenticate(self, mechanism: str, *, over_tls: bool) -> bool:
-        """True when this mechanism (any case) is accepted on this layer."""
-        return mechanism.upper() in self.mechanisms(over_tls=over_tls)
+        There is no other greeting after STLS, so what is accepted on either layer counts.
+        """
+        return "APOP" in self.config.reachable_mechanisms
+
+    def may_authenticate(self, mechanism: str, peer: Peer | None, *, over_tls: bool) -> bool:
+        """True when this mechanism (any case) is accepted on one connection."""
+        return mechanism.upper() in self.mechanisms(peer, over_tls=over_tls)
+
+    def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
+        """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""
+        return not over_tls and mechanism.upper() in self.config.auth.mechanisms
 
     def may_use_password_command(self, *, over_tls: bool) -> bool:
         """True when IMAP LOGIN and POP3 USER/PASS are accepted on this layer."""

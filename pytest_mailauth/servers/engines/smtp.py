@@ -239,7 +239,7 @@ class _Core(AuthCommand, Paths, SMTP):
         self.say(several_lines((self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls))))
 
     def _keywords(self) -> tuple[str, ...]:
-        mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
+        mechanisms = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
         relay = self.policy.config.relay
         values = {"SIZE": f"SIZE {relay.max_size}"}
         offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword != "HELP"]

@@ -79,9 +79,9 @@ class AuthCommand:
             return "503 5.5.1 Not during a mail transaction"
         if not mechanism:
             return "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
-        if self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
+        if self.policy.may_authenticate(mechanism, self.peer, over_tls=self.over_tls):
             return None
-        if self.policy.may_authenticate(mechanism, over_tls=True):
+        if self.policy.lacks_tls(mechanism, over_tls=self.over_tls):
             return refusal_text(Refusal.ENCRYPTION_NEEDED, Protocol.SMTP, self.policy.config.auth)
         return "504 5.5.4 Unrecognized authentication type"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 _DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
 # A comment may follow an address, and is aiosmtpd's to read.
@@ -37,6 +38,7 @@ class Paths:
     over_tls: bool
     verb: str
     envelope: Any
+    peer: Peer | None
 
     def offers(self, keyword: str) -> bool:
         """Return whether the service extension of an EHLO keyword is offered; only those that can be switched are."""
@@ -69,7 +71,8 @@ class Paths:
                 return None
             parsed[match["name"]] = match["value"] or True
         # No client is trusted to name a submitter: its word is read and dropped (RFC 4954 section 5).
-        if self.verb == "MAIL" and "AUTH" in parsed and self.policy.announced_mechanisms(over_tls=self.over_tls):
+        announced = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
+        if self.verb == "MAIL" and "AUTH" in parsed and announced:
             named = parsed.pop("AUTH")
             if not isinstance(named, str) or not _XTEXT.fullmatch(named):
                 return None

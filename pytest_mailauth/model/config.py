@@ -82,8 +82,8 @@ class TLSPolicy:
         min_version: Oldest version accepted, ``"1.0"`` to ``"1.3"``. Default ``"1.2"`` (S2, S5, S12; RFC 8997).
         max_version: Newest version accepted; None for the newest that OpenSSL has.
         ciphers: An OpenSSL cipher list for TLS 1.2 and older; None for the default of the version. Every suite that
-            is named has to be one that can be served, and no keyword may be misspelt. The suites of TLS 1.3 can't be chosen and are served besides:
-            ``max_version="1.2"`` leaves them out.
+            is named has to be one that can be served, and no keyword may be misspelt. The suites of TLS 1.3 can't be
+            chosen and are served besides: ``max_version="1.2"`` leaves them out.
         client_certificate: ``"none"``, ``"optional"`` or ``"required"``.
 
     Raises:

@@ -144,6 +144,11 @@ class Policy:
         """True when this mechanism (any case) is accepted on one connection."""
         return mechanism.upper() in self.mechanisms(peer, over_tls=over_tls)
 
+    @property
+    def binds_channels(self) -> bool:
+        """True when a mechanism is accepted that binds to the TLS connection (RFC 5802 section 6)."""
+        return any(name.endswith("-PLUS") for name in self.config.auth.mechanisms)
+
     def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
         """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""
         return not over_tls and mechanism.upper() in self.config.auth.mechanisms

@@ -247,7 +247,8 @@ class Connection(asyncio.Protocol):
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._out.channel = TLSChannel(self._context.facing(hello.hello))
+            context = self._context.facing(hello.hello)
+            self._out.channel = TLSChannel(context, may_export=self._policy.binds_channels)
             self._mode = _TLS
             self._take_records(raw)
 

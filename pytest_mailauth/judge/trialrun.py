@@ -7,18 +7,19 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_mailauth.judge.clients.case import Case
-from pytest_mailauth.model.canary import redact
+from pytest_mailauth.judge.clients.case import PRINTED, Case
+from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import Security
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
+from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client
     from pytest_mailauth.judge.scenarios import Setting
-    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.model.trial import Declaration, Earlier
     from pytest_mailauth.servers.environment import MailServers
 
 SLACK: Final = 1.0
@@ -78,7 +79,8 @@ class TrialRun:
         except BaseException:
             environment.close()
             raise
-        self.case = Case(
+        self._supply = Supply((server.host, server.port), declared.timeout)
+        case = Case(
             protocol=setting.protocol,
             security=setting.security,
             host=server.host,
@@ -89,6 +91,25 @@ class TrialRun:
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
             other_port=other.port if other else None,
+            supply=self._supply if setting.scenario.supplied else None,
+        )
+        earlier = setting.scenario.earlier
+        self.case = case if earlier is None else replace(case, before=self._earlier(case, earlier))
+
+    def _earlier(self, case: Case, terms: Earlier) -> Case:
+        """Return the transfer that comes before that of *case*, with facts of its own."""
+        account = self.environment.account
+        if terms.other_account:
+            account = Account.fresh("carol@example.test")
+            self.environment.store.accounts.append(account)
+        return replace(
+            case,
+            security=terms.security or case.security,
+            verify=terms.verify,
+            username=account.username,
+            password=account.password,
+            token=account.token,
+            facts={},
         )
 
     def cut_from_loop(self) -> None:
@@ -102,6 +123,7 @@ class TrialRun:
 
     def abandon(self) -> None:
         """Close everything without a record."""
+        self._supply.close()
         self.environment.close()
 
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
@@ -120,6 +142,7 @@ class TrialRun:
         try:
             if not hung:
                 _let_finish(self._threads)
+            self._supply.close()
             for server in environment.servers:
                 server.drain(DRAIN)
         finally:
@@ -127,7 +150,15 @@ class TrialRun:
         environment.raise_faults()
         sessions = tuple(session for server in environment.servers for session in server.sessions)
         hidden = hidden_values(environment.store.accounts)
-        said = None if error is None else redact(f"{type(error).__name__}: {error}", hidden)
+        raised = None if error is None else f"{type(error).__name__}: {error}"
+        said = None if raised is None else redact(raised, hidden)
+        facts = {**self.case.facts, **(self.case.before.facts if self.case.before else {})}
+        reported = {name: value for name, value in facts.items() if name != PRINTED}
+        disclosed = {
+            "raised": raised != said,
+            "reported": _redacted(reported, hidden) != reported,
+            "printed": PRINTED in facts,
+        }
         return Trial(
             protocol=self._setting.protocol,
             security=self._setting.security,
@@ -135,9 +166,17 @@ class TrialRun:
             served=self._config,
             account=environment.account,
             sessions=sessions,
-            outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=_redacted(self.case.facts, hidden)),
+            outcome=Outcome(
+                error=said,
+                hung=hung,
+                seconds=seconds,
+                facts=_redacted(reported, hidden),
+                disclosed=tuple(how for how, has in disclosed.items() if has),
+            ),
             may_switch=may_switch or self.case.asked_for_fallback,
             ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
+            supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
+            earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
         )
 
 
@@ -155,6 +194,16 @@ def _let_finish(before: frozenset[threading.Thread]) -> None:
         if mine is None:
             return
         mine.join(rest)
+
+
+def let_go(error: BaseException) -> None:
+    """Drop what a client's frames hold: a connection that it left open ends when nobody knows it any more."""
+    chain: list[BaseException] = []
+    seen: BaseException | None = error
+    while seen is not None and seen not in chain:
+        chain.append(seen)
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
 
 
 def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:
@@ -200,6 +249,7 @@ def run_trial(
         try:
             (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
+            let_go(error)
             ended.append(error)
         else:
             ended.append(None)

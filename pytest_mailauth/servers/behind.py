@@ -113,7 +113,15 @@ def _relay_in_clear(config: ServerConfig) -> ServerConfig:
     """Return the settings of the same without TLS: whatever the client would log in with is taken in clear."""
     takes_tokens_only = bool(config.auth.mechanisms) and set(config.auth.mechanisms) <= set(TOKEN_MECHANISMS)
     auth = _of_no_account(config.auth, IN_CLEAR.for_tokens() if takes_tokens_only else IN_CLEAR)
-    return replace(_relay(replace(config, auth=auth)), security=Security.NONE, tls=TLSPolicy(), auth=auth)
+    bare = replace(
+        config,
+        security=Security.NONE,
+        tls=TLSPolicy(),
+        certificate=Certificate.VALID,
+        port_state=PortState.OPEN,
+        auth=auth,
+    )
+    return replace(_relay(bare), auth=auth)
 
 
 def _of_no_account(own: AuthPolicy, others: AuthPolicy) -> AuthPolicy:

@@ -9,9 +9,10 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, fill
+from pytest_mailauth.model.deviations import Announce, Answer, Cut, Deviation, Greet, Hide, fill
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
+from pytest_mailauth.servers.engines.contract import Reset
 from pytest_mailauth.servers.logins import Desk, Logins
 from pytest_mailauth.servers.relaying import Relaying
 from pytest_mailauth.servers.script import Script
@@ -50,11 +51,15 @@ class Policy:
         self.script = script or Script(Protocol(config.protocol))
         self.logins = Logins(config.auth, accounts, clock, self.script.errors)
         self.relaying = Relaying(config.relay, self.logins)
+        self._deviate(config.deviations)
+
+    def _deviate(self, deviations: tuple[Deviation, ...]) -> None:
         self._deviations: dict[type, list[Any]] = defaultdict(list)
-        for deviation in config.deviations:
+        for deviation in deviations:
             self._deviations[type(deviation)].append(deviation)
-        self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
+        self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
+        self._cut = self.one(Cut)
 
     def remember(self, other: Policy) -> None:
         """Share the memory of *other*, which is about the same server: lock-outs, attempts, greylisting."""
@@ -78,8 +83,13 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
-        deviation = self._answers.get((verb, over_tls)) if self._answers else None
-        return deviation or dialogue.act(verb, argument)
+        reply = self._answers.get((verb, over_tls)) if self._answers else None
+        if reply is not None:
+            return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        if self._cut is not None and over_tls and verb in self._cut.verbs:
+            self._deviate(self._cut.then)
+            return Act("cut", end=Reset())
+        return dialogue.act(verb, argument)
 
     @property
     def is_lenient(self) -> bool:
@@ -101,7 +111,7 @@ class Policy:
 
         A line is hidden by its first word (``"AUTH PLAIN LOGIN"`` by ``"AUTH"``).
         """
-        if not self.config.deviations:
+        if not self._deviations:
             return names
         kept = tuple(name for name in names if name.split()[0] not in self._hidden)
         added = tuple(x for d in self.all(Announce) if d.over_tls is over_tls for x in d.lines)

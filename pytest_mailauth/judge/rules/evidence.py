@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
-from pytest_mailauth.model.terms import Layer, Protocol, Verdict
+from pytest_mailauth.model.deviations import Greet
+from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -71,6 +72,22 @@ def fired(trial: Trial, kind: str, verb: str | None = None) -> float | None:
 def connected(trial: Trial) -> bool:
     """Return whether the client opened at least one connection."""
     return any(session.of(e.Opened) for session in trial.sessions)
+
+
+def greeting(session: SessionRecord) -> tuple[float, bytes] | None:
+    """Return when the server first spoke and with what, or None when it had not before the client's first command."""
+    for entry in session.entries:
+        if isinstance(entry.fact, e.Sent):
+            return entry.at, entry.fact.data
+        if isinstance(entry.fact, e.Command) and entry.fact.verb:
+            return None
+    return None
+
+
+def never_greets(trial: Trial) -> bool:
+    """Return whether the server says nothing to a client that waits: by its mode, or because it is to say nothing."""
+    waits_for_tls = trial.served.security is Security.IMPLICIT and trial.security is not Security.IMPLICIT
+    return waits_for_tls or any(isinstance(d, Greet) and not d.data for d in trial.served.deviations)
 
 
 def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, never_greets, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, unnamed
+from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, names_refusal, own_words, unnamed
 from pytest_mailauth.model.events import HelloSeen
 from pytest_mailauth.model.portstates import UNSEEN, port_fact
 from pytest_mailauth.model.terms import Layer, PortState, Security, Verdict
@@ -30,6 +30,12 @@ _SERVES: Final = {
 """The states in which a server answers, and a client has no blocked port to tell of."""
 _IN_A_HANDSHAKE: Final = (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE)
 """The states that a client meets only once it has begun a TLS handshake."""
+_CALLED: Final = {
+    PortState.BANNER: "blocked by a banner",
+    PortState.HANDSHAKE_RESET: "reset in the handshake",
+    PortState.HANDSHAKE_CLOSE: "closed in the handshake",
+}
+"""States whose name alone makes no sentence."""
 _TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED, *_IN_A_HANDSHAKE)
 """The states in which TLS can fail only for a client that tries it."""
 
@@ -45,30 +51,35 @@ _TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED
 def blocked_port_diagnosed(trial: Trial) -> Finding:
     """Look at how long the client took and at what it said."""
     state = PortState(trial.served.port_state)
+    is_mute = state is PortState.OPEN and bool(trial.sessions) and never_greets(trial)
+    if is_mute:
+        # A server that waits for a ClientHello is as silent as a blocked port to a client that waits for a greeting.
+        state = PortState.SILENT
     if state in _SERVES:
         return Finding(Verdict.NOT_APPLICABLE, _SERVES[state])
+    called = _CALLED.get(state, state)
     if trial.outcome.hung:
         return Finding(
             Verdict.VIOLATION,
-            f"the port was {state}, and after {trial.outcome.seconds:.1f} s the client had not given up "
+            f"the port was {called}, and after {trial.outcome.seconds:.1f} s the client had not given up "
             f"(declared time-out: {trial.declared.timeout:g} s)",
         )
     said = own_words(trial)
     if not said:
         return Finding(
             Verdict.NOT_APPLICABLE,
-            f"the port was {state}, the client ended in time and said nothing; "
+            f"the port was {called}, the client ended in time and said nothing; "
             "let it raise, print, or call case.report(error=...)",
         )
-    if state not in UNSEEN and fired(trial, port_fact(state)) is None:
+    if not is_mute and state not in UNSEEN and fired(trial, port_fact(state)) is None:
         never = "was never in a TLS handshake" if state in _IN_A_HANDSHAKE else "never reached the port"
         return Finding(Verdict.INCONCLUSIVE, f"the client {never}, so it never met the port state; it said: {said}")
     if blames_credentials(said):
-        return Finding(Verdict.VIOLATION, f"the port was {state}, and the client blames the credentials: {said}")
-    if not names_network(said):
+        return Finding(Verdict.VIOLATION, f"the port was {called}, and the client blames the credentials: {said}")
+    if not names_network(said) and not (state is PortState.BANNER and names_refusal(said)):
         # A progress line, or a claim of success: wrong as it is, it may be about a queue that tries again later.
         return Finding(
-            Verdict.INCONCLUSIVE, f"the port was {state}; what the client said names no failure of the network: {said}"
+            Verdict.INCONCLUSIVE, f"the port was {called}; what the client said names no failure of the network: {said}"
         )
     late, missing = _is_late(trial), unnamed(trial, said)
     when = f"{trial.outcome.seconds:.1f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios import baselines, certificates, ports, starttls, versions
+from pytest_mailauth.judge.scenarios import baselines, certificates, connections, ports, starttls, strangers, versions
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
 
 if TYPE_CHECKING:
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    row.name: row for table in (baselines, ports, starttls, versions, certificates) for row in table.ROWS
+    row.name: row
+    for table in (baselines, ports, strangers, starttls, versions, certificates, connections)
+    for row in table.ROWS
 }
 """Every scenario by name."""
 

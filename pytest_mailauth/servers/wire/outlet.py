@@ -39,7 +39,7 @@ class Outlet:
 
     def send(self, data: bytes, bytewise: bool = False) -> None:  # noqa: FBT001, FBT002 - see Pace
         """Send a reply, in one piece or byte by byte."""
-        if not self.is_open:
+        if not data or not self.is_open:  # a greeting may be empty
             return
         self._notes.add(e.Sent(data))
         self._notes.sent += len(data)

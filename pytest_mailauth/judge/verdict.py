@@ -14,6 +14,7 @@ from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.trial import Trial
 
 NET: Final = ("no-cleartext-credentials", "no-operation-before-required-tls")
@@ -44,6 +45,7 @@ class Result:
         judgements: What each rule said.
         transcript: What was said on the wire, secrets hidden.
         seconds: How long the client ran.
+        diagnosis: What went wrong in plain words; empty where nothing did.
     """
 
     client: str
@@ -51,6 +53,7 @@ class Result:
     judgements: tuple[Judgement, ...]
     transcript: str
     seconds: float
+    diagnosis: tuple[Diagnosis, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from pytest_mailauth.model.errors import ClientViolation
+from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_assertion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.servers.server import MailServer
@@ -68,15 +69,31 @@ def fail(server: MailServer, name: str, expected: str, actual: str, compared: Se
         ClientViolation: Always.
     """
     __tracebackhide__ = True
+    text = told(
+        name, expected, actual, {"Compared": compared}, transcript=server.transcript(), diagnosis=endings(server)
+    )
+    raise ClientViolation(server.shown(text))
+
+
+def told(
+    name: str,
+    expected: str,
+    actual: str,
+    details: Mapping[str, Sequence[str]],
+    *,
+    transcript: str | None,
+    diagnosis: Iterable[str] = (),
+) -> str:
+    """Return the text of the failure of the assertion *name*; see :func:`explain_assertion` for the arguments."""
     claim = CLAIMS[name]
-    text = explain_assertion(
+    return explain_assertion(
         name,
         requirement=claim.requirement,
         sources=claim.sources,
         expected=expected,
         actual=actual,
-        details={"Compared": compared},
-        transcript=server.transcript(),
+        details=details,
+        transcript=transcript,
         step=claim.step,
+        diagnosis=diagnosis,
     )
-    raise ClientViolation(server.shown(text))

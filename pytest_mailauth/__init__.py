@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         assert_obeys,
         assert_tls,
     )
+    from pytest_mailauth.attempt_assertions import assert_attempts, assert_bounded, assert_never_weaker
     from pytest_mailauth.examination import conformance
     from pytest_mailauth.judge.clients.case import Case
     from pytest_mailauth.leaks import Secrets
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
+    "attempt_assertions": "assert_attempts assert_bounded assert_never_weaker",
     "examination": "conformance",
     "judge.clients.case": "Case",
     "model.attempts": "Attempt AttemptOutcome Strength",
@@ -96,6 +98,9 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "assert_not_authenticated",
     "assert_obeys",
     "assert_tls",
+    "assert_attempts",
+    "assert_bounded",
+    "assert_never_weaker",
     "conformance",
     "Case",
     "Attempt",

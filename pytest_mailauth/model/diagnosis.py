@@ -36,7 +36,11 @@ SHOWN: Final = 3
 """Diagnoses at the end of a failure; more are counted."""
 _SESSIONS: Final = 3
 """Sessions that are told of when no cause is known."""
-_CLOSED_DOORS: Final = {PortState.REFUSED: "port-refused", PortState.TIMEOUT: "port-blocked"}
+_CLOSED_DOORS: Final = {
+    PortState.REFUSED: "port-refused",
+    PortState.TIMEOUT: "port-blocked",
+    PortState.PROHIBITED: "no-way-there",
+}
 _SUBSUMED: Final = {
     "tls-needed": {"password-before-tls", "login-before-tls", "work-before-tls"},
     "command-refused": {
@@ -49,6 +53,7 @@ _SUBSUMED: Final = {
     },
     "not-understood": {"tls-where-starttls-belongs", "text-where-tls-belongs"},
     "no-greeting": {"port-25-blocked", "port-blocked"},
+    "left-during-handshake": {"turned-away"},
     "client-hung": {"waited-where-tls-belongs", "no-greeting"},
 }
 """Causes that say nothing new beside one of these."""

@@ -178,6 +178,20 @@ SITUATIONS = {
         ("turned-away",), {"deviations": (Greet(data=b"554 5.7.1 no service\r\n"),)}, smtp()),
     "BYE instead of a greeting": (
         ("turned-away",), {"protocol": "imap", "deviations": (Greet(data=b"* BYE no service\r\n"),)}, imap),
+    "a box that answers in the place of the server": (
+        ("turned-away",), {"port_state": "banner"}, smtp()),
+    "a box that answers in clear where TLS belongs": (
+        ("turned-away",), {"port_state": "banner", "security": "implicit"}, smtps),
+    "a forced relay": (
+        ("intercepted", "certificate-refused"), {"port_state": "intercepted"}, smtp()),
+    "a forced relay without TLS": (
+        ("intercepted", "starttls-not-offered"), {"port_state": "intercepted-no-tls"}, smtp()),
+    "a handshake that is reset": (
+        ("handshake-broken-off",), {"port_state": "handshake-reset"}, smtp()),
+    "a handshake that is cut": (
+        ("handshake-broken-off",), {"port_state": "handshake-close", "security": "implicit"}, smtps),
+    "a slow server": (
+        (NOTHING_KNOWN,), {"port_state": "slow"}, smtp(login=False)),
     "a port that accepts and is silent": (
         ("no-greeting",), {"port_state": "silent"}, waits),
     "a port that resets": (

@@ -16,6 +16,7 @@ from pytest_mailauth.model.exchanges import (
     is_turned_away,
     operations_in_clear,
 )
+from pytest_mailauth.model.portstates import OTHERS, RELAY_HOST, port_fact
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Security
 
 if TYPE_CHECKING:
@@ -119,6 +120,13 @@ def _nothing_at_once(seen: Seen) -> str | None:
 
 def _turned_away(seen: Seen) -> str | None:
     return f"the greeting was {seen.quoted(greeting(seen.session))}" if is_turned_away(seen.session) else None
+
+
+def _intercepted(seen: Seen) -> str | None:
+    """Return that another server answered: the record says so, and no client could know."""
+    kinds = {fact.kind for fact in seen.session.of(e.Deviated)}
+    states = [state for state in sorted(OTHERS) if port_fact(state) in kinds]
+    return f"the port of this server is {states[0].value!r}, and {RELAY_HOST} answered" if states else None
 
 
 def _no_greeting(seen: Seen) -> str | None:
@@ -236,6 +244,13 @@ CONNECTION: Final = (
         "Use port 587 or 465 to send, and ask your provider whether access to the port is restricted.",
         ("S7", "S11", "RFC 5321 section 3.1"),
         _turned_away,
+    ),
+    Cause(
+        "intercepted",
+        "Another server answered: a provider may force mail through its own",
+        "Do not log in there: use port 587 or 465, and ask your provider whether it restricts the port.",
+        ("S11", "RFC 8314 section 5.3"),
+        _intercepted,
     ),
     Cause(
         "no-greeting",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.causes.cause import Cause
 from pytest_mailauth.model.causes.connection import tls_at_once
+from pytest_mailauth.model.portstates import port_fact
 from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
     NO_COMMON_VERSION,
@@ -15,6 +16,7 @@ from pytest_mailauth.model.terms import (
     Certificate,
     HandshakeOutcome,
     Layer,
+    PortState,
     Security,
 )
 
@@ -33,12 +35,16 @@ _REFUSING: Final = frozenset(
 )
 """Alerts by which a certificate is refused, beside those with rows of their own (RFC 8446 section 6.2)."""
 _VERSION_ALERTS: Final = frozenset({"protocol_version", "inappropriate_fallback"})
+_CUT: Final = tuple(map(port_fact, (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE)))
+"""Reasons of a handshake that something on the way breaks off."""
 _OLD: Final = TLS_VERSIONS[: TLS_VERSIONS.index("1.2")]
 _SUITE_ALERTS: Final = frozenset({"handshake_failure", "insufficient_security"})
 
 
 def _broken_off(seen: Seen) -> str | None:
     session = seen.session
+    if any(one.reason in _CUT for one in session.of(e.HandshakeEnded)):
+        return f"the connection ended after the ClientHello ({session.closed.how if session.closed else 'reset'})"
     ended, closed = session.of(e.HandshakeEnded), session.closed
     if tls_at_once(seen) or not session.of(e.HelloSeen) or ended or closed is None or closed.by != "server":
         return None
@@ -96,7 +102,7 @@ def _suite(seen: Seen) -> str | None:
 
 def _refused_by_server(seen: Seen) -> str | None:
     outcome, _, reason = _tls(seen)
-    known = reason in (NO_COMMON_VERSION, NO_COMMON_SUITE)
+    known = reason in (NO_COMMON_VERSION, NO_COMMON_SUITE, *_CUT)
     return (
         seen.quoted(reason or "no reason is known")
         if outcome is HandshakeOutcome.SERVER_REFUSED and not known

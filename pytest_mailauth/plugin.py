@@ -342,8 +342,10 @@ def pytest_runtest_makereport(
     if report.failed and call.excinfo is not None and call.excinfo.typename not in _WITH_TRANSCRIPT:
         for server in _used(item):
             if server.sessions:
-                from pytest_mailauth.report.text import shown
+                from pytest_mailauth.report.explain import known_endings
+                from pytest_mailauth.report.text import diagnosed, shown
 
                 lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
+                lines += map(server.shown, diagnosed(known_endings(server)))
                 report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
     return report

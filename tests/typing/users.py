@@ -11,18 +11,23 @@ from pytest_mailauth import (
     AuthPolicy,
     Case,
     Declaration,
+    Diagnosis,
     MailServer,
     MailServers,
     Message,
+    Network,
     Secret,
     Secrets,
     SessionRecord,
     TLSPolicy,
+    assert_attempts,
+    assert_bounded,
     assert_capabilities_refetched,
     assert_commands,
     assert_handshake_rejected,
     assert_mechanism,
     assert_message_count,
+    assert_never_weaker,
     assert_no_cleartext_credentials,
     assert_no_connection,
     assert_not_authenticated,
@@ -32,6 +37,8 @@ from pytest_mailauth import (
     assert_starttls_before_auth,
     assert_tls,
     conformance,
+    diagnose,
+    explain,
 )
 
 if TYPE_CHECKING:
@@ -101,3 +108,13 @@ def test_secrets(
 ) -> None:
     key: Secret = mailauth_secrets.new("API key")
     mailauth_secrets.assert_absent(caplog, capsys, ValueError(key), frame_locals=True)
+
+
+def test_attempts(mailauth_network: Network, mailauth_smtp: MailServer) -> None:
+    assert_attempts(mailauth_network, [25, ("smtp.example.test", 587), ("smtp.example.test", 465, "refused")])
+    assert_never_weaker(mailauth_network, allow_explicit=True)
+    assert_bounded(mailauth_network.attempts, limit=5)
+    text: str = explain(mailauth_network, width=80) + explain(mailauth_smtp.sessions)
+    first: Diagnosis = diagnose(mailauth_smtp)[0]
+    sources: tuple[str, ...] = first.sources
+    print(text, first.name, first.evidence, sources)

@@ -50,13 +50,17 @@ def test_server(mailauth_smtp: MailServer) -> None:
     context: ssl.SSLContext = mailauth_smtp.ssl_context()
     host: str = mailauth_smtp.host
     port: int = mailauth_smtp.port
+    mailauth_smtp.block(how="refused")
+    mailauth_smtp.port_state = "silent"
+    mailauth_smtp.lift()
+    state: str = mailauth_smtp.port_state
     password: Secret = mailauth_smtp.account.password
     sessions: tuple[SessionRecord, ...] = mailauth_smtp.sessions
     assert_obeys(mailauth_smtp, declared=Declaration(timeout=5.0))
     assert_tls(mailauth_smtp, min_version="1.3")
     assert_no_cleartext_credentials(mailauth_smtp)
     assert_not_authenticated(mailauth_smtp)
-    print(context, host, port, password, sessions)
+    print(context, host, port, state, password, sessions)
 
 
 def test_factory(mailauth: MailServers) -> None:

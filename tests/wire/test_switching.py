@@ -400,3 +400,13 @@ def test_a_queue_that_has_more_room_than_was_found_is_full_all_the_same(mailauth
     monkeypatch.setattr(wire_port, "_measured", lambda: 1)
     server = mailauth.smtp(port_state="timeout")
     assert meets(server) is Attempt.UNANSWERED
+
+
+@LINUX
+def test_our_own_attempts_are_no_client_s(mailauth, monkeypatch):
+    """Whoever watches the attempts of this process must see its clients, and nobody else."""
+    tried = []
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda _self, address: tried.append(address))
+    server = mailauth.smtp(port_state="timeout")
+    assert meets(server) is Attempt.UNANSWERED
+    assert tried == []

@@ -102,7 +102,7 @@ class Channel:
             try:
                 self._control.sendall(len(message).to_bytes(4, "big") + message)
                 return self._answered()
-            except (EOFError, BrokenPipeError, TimeoutError) as error:
+            except (EOFError, ConnectionError, TimeoutError) as error:
                 raise ServerFault("the namespace's helper has ended, or answers no more") from error
 
     def _answered(self) -> Any:

@@ -127,8 +127,6 @@ class _Helper:
     def listen(self, family: int, kind: int, address: str, port: int, backlog: int) -> _Socket:
         one = _Socket(family, kind | _socket.SOCK_CLOEXEC)
         try:
-            if family == _socket.AF_INET6:
-                one.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
             if kind == _socket.SOCK_STREAM:
                 one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             one.bind((address, port))

@@ -8,7 +8,8 @@ import pytest
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.network.namespace import Namespace
 
-pytestmark = pytest.mark.skipif(Namespace.probe() is not None, reason=str(Namespace.probe()))
+if Namespace.probe() is not None:
+    pytest.skip(Namespace.probe(), allow_module_level=True)
 
 DEADLINE = 30
 SMTP, POP3, IMAP = ("smtp.mail.example.test", "pop.mail.example.test", "imap.mail.example.test")

@@ -47,7 +47,8 @@ class Channel:
     """The process that makes a namespace and serves it from inside.
 
     Raises:
-        CannotServe: It could not make one; the message says why.
+        CannotServe: The kernel refuses to make one; the message says why.
+        ServerFault: The helper failed otherwise. Our bug.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Channel:
                 raise CannotServe(_why_not(error)) from error
             except EOFError:
                 status = self._process.wait(PATIENCE)
-                raise CannotServe(f"the helper inside the namespace ended with status {status}") from None
+                raise ServerFault(f"the helper inside the namespace ended with status {status}") from None
             undo.pop_all()
 
     @property

@@ -37,16 +37,13 @@ ASKED_FOR_NAMES = ("/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"
 CANNOT_ENTER, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
 """Exit statuses when a program was not started; the last two are those of a shell."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class Refused(OSError):
     """The kernel refuses a step; ``filename`` names it."""
 
 
 def _call(step: str, *arguments: object) -> None:
-    function = getattr(_libc, step)
-    if function(*arguments) < 0:
+    if getattr(ctypes.CDLL(None, use_errno=True), step)(*arguments) < 0:
         number = ctypes.get_errno()
         raise Refused(number, os.strerror(number), step)
 
@@ -207,7 +204,8 @@ def _serve(control: str) -> None:
 
 # The way in.
 
-ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)
+ENDING = (1, 2, 15)
+"""SIGHUP, SIGINT and SIGTERM, by which programs are ended; by number, since not every system has them."""
 
 
 class _Ended(BaseException):
@@ -225,7 +223,7 @@ def _enter(helper: str, inode: str, *argv: str) -> NoReturn:
 
     The program is the second process of a PID namespace, so whatever it leaves behind ends with the first.
     """
-    environment = _initial_environment()
+    environment, inherited = _initial_environment(), _inherited()
     try:
         watched = _go_inside(helper, int(inode))
     except OSError as error:
@@ -244,8 +242,11 @@ def _enter(helper: str, inode: str, *argv: str) -> NoReturn:
             for number in taken:
                 _signal.signal(number, _signal.SIG_DFL)
             os.close(living)
-            _be_first(argv, environment, telling, alive)
+            _be_first(argv, environment, inherited, (telling, alive))
         os.close(telling)
+        # What the program closes has to be closed for whoever is at the other end.
+        for descriptor in inherited:
+            os.close(descriptor)
         status = _wait(told, watched)
     except _Ended as ended:
         status = ended.args[0]
@@ -254,6 +255,17 @@ def _enter(helper: str, inode: str, *argv: str) -> NoReturn:
         os.kill(init, _signal.SIGKILL)
         os.waitpid(init, 0)
     _end_like(status)
+
+
+def _inherited() -> list[int]:
+    found = []
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - as above
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            continue  # that of the listing
+        found.append(descriptor)
+    return found
 
 
 def _initial_environment() -> dict[bytes, bytes]:
@@ -280,28 +292,20 @@ def _go_inside(helper: str, inode: int) -> int:
 
 def _wait(told: int, watched: int) -> int:
     """Return the program's wait status, or that of a killed one when the helper ends before it."""
-    waiting = select.poll()
-    waiting.register(told, select.POLLIN)
-    waiting.register(watched, select.POLLIN)
-    waiting.poll()
-    os.set_blocking(told, False)
-    try:
-        status = os.read(told, 4)
-    except BlockingIOError:
-        status = b""
+    ready, _, _ = select.select([told, watched], [], [])
+    status = os.read(told, 4) if told in ready else b""
     return int.from_bytes(status, sys.byteorder) if status else _signal.SIGKILL
 
 
-def _be_first(argv: tuple[str, ...], environment: dict[bytes, bytes], telling: int, alive: int) -> NoReturn:
+def _be_first(
+    argv: tuple[str, ...], environment: dict[bytes, bytes], inherited: list[int], pipes: tuple[int, int]
+) -> NoReturn:
     """Start the program, reap what it orphans, and tell its wait status."""
+    telling, alive = pipes
     try:
         _call("prctl", PARENT_DEATH_SIGNAL, _signal.SIGKILL)
-        os.set_blocking(alive, False)
-        try:
-            os.read(alive, 1)
+        if select.select([alive], [], [], 0)[0]:
             os._exit(0)  # the one to die with has died already
-        except BlockingIOError:
-            pass
         try:  # noqa: SIM105 - as above
             _mount("proc", "/proc", "proc", 0)
         except Refused:
@@ -309,6 +313,8 @@ def _be_first(argv: tuple[str, ...], environment: dict[bytes, bytes], telling: i
         program = os.fork()
         if not program:
             _execute(argv, environment)
+        for descriptor in inherited:
+            os.close(descriptor)
         ended = 0
         while ended != program:
             ended, status = os.waitpid(-1, 0)

@@ -22,7 +22,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pytest_mailauth.model.errors import CannotServe, ConfigError
+from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault
 from pytest_mailauth.network import blocking
 from pytest_mailauth.network.channel import Channel, reap
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1024
 """Clients that may connect at once before anybody accepts."""
 _HOSTS, _SWITCH, _RESOLVER = "/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"
+CANNOT_ENTER: Final = 125
+"""The status with which the way in ends when the kernel refuses it. See :mod:`.inside`."""
 _OWN_ADDRESS: Final = "127.0.1.1"
 """What this machine's name leads to. 127.0.0.1 is called localhost."""
 _NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?", re.ASCII)
@@ -75,6 +77,9 @@ class Namespace:
 
         Args:
             how: A way to block a port, which has to work as well. See :meth:`block`.
+
+        Raises:
+            ServerFault: It failed for another reason than a refusal. Our bug, and none to skip a test for.
         """
         return _probe(how)
 
@@ -299,7 +304,11 @@ def _probe(how: str | None) -> str | None:
             done = one.run([sys.executable, "-I", "-S", "-c", ""], text=True)
     except CannotServe as refusal:
         return str(refusal)
-    return f"no program can be run in a namespace: {done.stderr.strip()}" if done.returncode else None
+    if done.returncode == CANNOT_ENTER:
+        return f"no program can be run in a namespace: {done.stderr.strip()}"
+    if done.returncode:
+        raise ServerFault(f"a program in a namespace ended with status {done.returncode}: {done.stderr.strip()}")
+    return None
 
 
 def _loopback(address: str) -> str:

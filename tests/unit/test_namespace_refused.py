@@ -3,6 +3,7 @@
 import errno
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import types
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import pytest_mailauth
-from pytest_mailauth.model.errors import CannotServe
-from pytest_mailauth.network import channel, namespace
+from pytest_mailauth.model.errors import CannotServe, ServerFault
+from pytest_mailauth.network import channel, inside, namespace
 from pytest_mailauth.network.namespace import Namespace
 
 PACKAGE = Path(pytest_mailauth.__file__).parent.parent
@@ -76,15 +77,37 @@ def test_another_system_is_told(monkeypatch):
 @pytest.mark.skipif("not sys.platform.startswith('linux')")
 def test_a_helper_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setattr(channel, "_INSIDE", (sys.executable, "-c", "raise SystemExit(9)"))
-    with pytest.raises(CannotServe, match="the helper inside the namespace ended with status 9"):
+    with pytest.raises(ServerFault, match="the helper inside the namespace ended with status 9"):
         Namespace()
 
 
-def test_a_program_that_cannot_be_run_inside_is_a_reason(monkeypatch):
-    ended = types.SimpleNamespace(returncode=125, stderr="mailauth: cannot enter the namespace: unshare\n")
-    monkeypatch.setattr(namespace, "Channel", lambda: types.SimpleNamespace(ask=lambda *_: b"", close=lambda: None))
-    monkeypatch.setattr(Namespace, "run", lambda *_, **__: ended)
-    monkeypatch.setattr(namespace, "sys", types.SimpleNamespace(platform="linux", executable=sys.executable))
-    assert namespace._probe.__wrapped__(None) == (
-        "no program can be run in a namespace: mailauth: cannot enter the namespace: unshare"
-    )
+@pytest.fixture
+def probed_with(monkeypatch):
+    """Return a function that probes where every program ends so."""
+
+    def probe(status, said):
+        ended = types.SimpleNamespace(returncode=status, stderr=said)
+        monkeypatch.setattr(namespace, "Channel", lambda: types.SimpleNamespace(ask=lambda *_: b"", close=lambda: None))
+        monkeypatch.setattr(Namespace, "run", lambda *_, **__: ended)
+        monkeypatch.setattr(namespace, "sys", types.SimpleNamespace(platform="linux", executable=sys.executable))
+        return namespace._probe.__wrapped__(None)
+
+    return probe
+
+
+def test_a_program_that_cannot_be_run_inside_is_a_reason(probed_with):
+    assert namespace.CANNOT_ENTER == inside.CANNOT_ENTER
+    reason = probed_with(inside.CANNOT_ENTER, "mailauth: cannot enter the namespace: unshare\n")
+    assert reason == "no program can be run in a namespace: mailauth: cannot enter the namespace: unshare"
+
+
+def test_a_failure_of_ours_is_no_reason_to_skip(probed_with):
+    with pytest.raises(ServerFault, match="a program in a namespace ended with status -9: why"):
+        probed_with(-9, "why")
+
+
+def test_there_is_a_namespace_where_another_program_gets_one():
+    command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "true"]
+    if shutil.which("unshare") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("unshare gives none either")
+    assert Namespace.probe() is None

@@ -517,6 +517,17 @@ def test_a_helper_that_dies_takes_everything_with_it(tmp_path, environment):
             inside.names({})
 
 
+def test_a_program_that_is_lost_has_ended(inside, tmp_path, environment):
+    process = inside.popen(["sh", "-c", f"{TREE}; wait"], env=environment, stdout=subprocess.PIPE)
+    with process, contextlib.ExitStack() as however_it_goes:
+        however_it_goes.callback(process.kill)
+        assert process.stdout.readline() == b"started\n"
+        (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGKILL)
+        assert process.wait(DEADLINE) == -signal.SIGKILL
+    assert not marked(tmp_path)
+
+
 def test_a_closed_namespace_says_so():
     with Namespace() as inside:
         command = inside.command(["true"])

@@ -77,8 +77,6 @@ def test_only_the_smtp_engine_imports_aiosmtpd():
 
 OPEN_SOCKETS = (
     "pytest_mailauth.servers.wire",
-    "pytest_mailauth.servers.server",  # names the type of one it is given
-    "pytest_mailauth.servers.environment",
     "pytest_mailauth.network.channel",  # talks to the helper in a namespace
     "pytest_mailauth.network.namespace",  # hands out what the helper made
     "pytest_mailauth.network.inside",

@@ -11,7 +11,8 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.evidence import leak
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFault
-from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.portstates import UNSEEN
+from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
 from pytest_mailauth.report.text import explain_assertion, explain_failure
 
@@ -26,7 +27,7 @@ _APPLIES: Final[dict[str, Callable[[ServerConfig, Declaration], bool]]] = {
     "no-cleartext-credentials": lambda _config, _declared: True,
     "no-operation-before-required-tls": lambda config, _declared: config.security is not Security.NONE,
     "verify-before-credentials": lambda config, _declared: (
-        config.certificate is not Certificate.VALID or config.tls.is_anonymous
+        config.shown_certificate is not Certificate.VALID or config.tls.is_anonymous
     ),
     "tls12-or-newer": lambda config, declared: (
         config.tls.is_legacy or (declared.min_tls > "1.2" and config.security is not Security.NONE)
@@ -43,9 +44,6 @@ _OWED: Final = frozenset(_APPLIES) - {"no-operation-before-required-tls", "respe
 The two others may stay open; a client that does nothing in clear does nothing wrong."""
 
 _ANSWERS: Final = (Verdict.PASS, Verdict.NOTE)
-
-_UNSEEN: Final = (PortState.REFUSED, PortState.TIMEOUT)
-"""Port states in which a connection attempt leaves no trace on the server."""
 
 
 def assert_obeys(
@@ -173,7 +171,7 @@ def assert_not_authenticated(server: MailServer) -> None:
     """
     __tracebackhide__ = True
     sessions = server.sessions
-    if not sessions and server.config.port_state not in _UNSEEN:
+    if not sessions and server.config.port_state not in UNSEEN:
         _not_refused(server, "no client connected", "Let the client under test connect to this server: see its error.")
     for session in sessions:
         for fact in session.of(e.Authentication):
@@ -191,7 +189,7 @@ def assert_not_authenticated(server: MailServer) -> None:
 def _let_in(server: MailServer, evidence: str) -> NoReturn:
     """Fail with the rule about certificates where one is bad, and with what the test asked for elsewhere."""
     __tracebackhide__ = True
-    fault = server.config.certificate
+    fault = server.config.shown_certificate
     if fault is Certificate.VALID:
         _not_refused(server, evidence, "See in the transcript what let the client go on: it was to refuse this server.")
     finding = Finding(Verdict.VIOLATION, f"{evidence}, although the certificate is {fault}")

@@ -13,8 +13,9 @@ from pytest_mailauth.command_patterns import Pattern
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import MECHANISMS
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.portstates import UNSEEN
 from pytest_mailauth.model.record import FAREWELLS
-from pytest_mailauth.model.terms import Layer, PortState, Protocol, Security
+from pytest_mailauth.model.terms import Layer, Protocol, Security
 from pytest_mailauth.report.claims import fail, nobody
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ _LOGIN_LINE: Final = {
     Protocol.IMAP: re.compile(rb"(?im)^[ \t]*\S+[ \t]+(?:LOGIN|AUTHENTICATE)\b"),
 }
 """A line that is meant to log in, well formed or not."""
-
-_UNSEEN: Final = (PortState.REFUSED, PortState.TIMEOUT)
-"""Port states in which a connection attempt leaves no trace on the server."""
 
 
 def assert_mechanism(server: MailServer, mechanism: str, *, tls: bool | None = True) -> None:
@@ -213,7 +211,7 @@ def assert_no_connection(server: MailServer) -> None:
     """
     __tracebackhide__ = True
     state = server.config.port_state
-    if state in _UNSEEN:
+    if state in UNSEEN:
         raise ConfigError(f"assert_no_connection proves nothing with port_state={str(state)!r}; use 'open' or 'silent'")
     met = len(server.sessions)
     if met:

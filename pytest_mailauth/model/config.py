@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.portstates import check_port_state
 from pytest_mailauth.model.relay import RelayPolicy
 from pytest_mailauth.model.settings import (
     check_callable,
@@ -251,7 +252,10 @@ class ServerConfig:
         tls: See :class:`TLSPolicy`.
         certificate: ``"valid"`` or the name of one fault, see :class:`~pytest_mailauth.model.terms.Certificate`.
         auth: See :class:`AuthPolicy`.
-        port_state: ``"open"``, ``"refused"``, ``"timeout"``, ``"silent"`` or ``"reset"``.
+        port_state: What a client meets on the port: ``"open"`` (default), ``"refused"``, ``"timeout"``, ``"silent"``,
+            ``"reset"``, ``"handshake-reset"``, ``"handshake-close"``, ``"banner"``, ``"intercepted"``,
+            ``"intercepted-no-tls"``, ``"prohibited"`` or ``"slow"``, see
+            :class:`~pytest_mailauth.model.terms.PortState`.
         host: The name that clients are given and that the valid certificate carries. Default ``"localhost"``.
         relay: What an SMTP server takes from whom, see :class:`~pytest_mailauth.model.relay.RelayPolicy`.
         line_limits: ``"strict"`` (default) refuses a line that is longer than the protocol allows (RFC 5321 section
@@ -297,6 +301,7 @@ class ServerConfig:
             raise ConfigError("client_certificate needs TLS, but security is 'none'")
         if self.security is Security.NONE and self.certificate is not Certificate.VALID:
             raise ConfigError(f"certificate={str(self.certificate)!r} needs TLS, but security is 'none'")
+        check_port_state(PortState(self.port_state), Security(self.security), self.host)
         offered = (*self.auth.mechanisms, *self.auth.before_tls)
         if "APOP" in offered and self.protocol is not Protocol.POP3:
             raise ConfigError("APOP exists in POP3 only (RFC 1939 section 7)")
@@ -314,6 +319,12 @@ class ServerConfig:
         check_texts(Protocol(self.protocol), self.auth.texts)
         if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
             raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")
+
+    @property
+    def shown_certificate(self) -> Certificate:
+        """The certificate that a client is shown: on an intercepted port one for another host."""
+        intercepted = self.port_state is PortState.INTERCEPTED
+        return Certificate.WRONG_HOST if intercepted else Certificate(self.certificate)
 
     @property
     def greets_as(self) -> str:

@@ -103,6 +103,23 @@ class PortState(StrEnum):
     """The connection is accepted and not one byte is ever sent."""
     RESET = "reset"
     """The connection is accepted and then reset before the greeting."""
+    HANDSHAKE_RESET = "handshake-reset"
+    """The connection is reset in the middle of the TLS handshake: once the ClientHello was read."""
+    HANDSHAKE_CLOSE = "handshake-close"
+    """The connection is closed in the middle of the TLS handshake: once the ClientHello was read."""
+    BANNER = "banner"
+    """A box on the path refuses in clear and closes, on an implicit TLS port too, since it has no certificate: SMTP
+    554 5.7.1 (RFC 5321 section 3.1, which has a server wait for QUIT; such a box does not), POP3 ``-ERR``, IMAP
+    ``* BYE`` (S7, S11)."""
+    INTERCEPTED = "intercepted"
+    """Another server answers, relay.isp.test, with a valid certificate in its own name; it offers AUTH and takes it."""
+    INTERCEPTED_NO_TLS = "intercepted-no-tls"
+    """Another server answers, relay.isp.test, in clear on whatever port; it takes passwords and relays anything."""
+    PROHIBITED = "prohibited"
+    """The network says that the port is administratively prohibited (RFC 1812 section 5.2.7.1). Loopback says nothing
+    of the kind: it can be had in the in-process network and in a namespace."""
+    SLOW = "slow"
+    """A server answers, and every byte of its replies drips."""
 
 
 class ClientCertificate(StrEnum):

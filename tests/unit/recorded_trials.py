@@ -115,13 +115,18 @@ outcomes = st.builds(
 )
 
 
+ABOUT_TLS = (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE, PortState.INTERCEPTED)
+PORT_STATES = {True: [state for state in PortState if state not in ABOUT_TLS], False: list(PortState)}
+"""The port states that a server can be in, by whether it has no TLS."""
+
+
 @st.composite
 def trials(draw):
     """Return a trial in which anything may have been seen, with a control as likely as without."""
     protocol, security = draw(st.sampled_from(Protocol)), draw(st.sampled_from(Security))
     served = {
         "tls": TLSPolicy(max_version=draw(versions)),
-        "port_state": draw(st.sampled_from(PortState)),
+        "port_state": draw(st.sampled_from(PORT_STATES[security is Security.NONE])),
         "certificate": Certificate.VALID if security is Security.NONE else draw(st.sampled_from(Certificate)),
         "deviations": draw(st.sampled_from(((), (Trail(data=b"x"),), (Trail(data=b"x"), Withhold(patience=1.0))))),
     }

@@ -7,7 +7,7 @@ import pytest
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.relay import RelayPolicy
-from pytest_mailauth.model.terms import Protocol
+from pytest_mailauth.model.terms import Certificate, PortState, Protocol
 
 KINDS = (TLSPolicy, AuthPolicy, RelayPolicy)
 
@@ -217,3 +217,30 @@ def test_what_looks_like_a_contradiction_and_is_none():
 def test_a_policy_for_tokens_forgets_which_passwords_were_too_weak():
     weak = AuthPolicy(mechanisms=("PLAIN", "XOAUTH2"), too_weak=("PLAIN", "XOAUTH2"))
     assert weak.for_tokens().too_weak == ("XOAUTH2",)
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [("handshake-reset", "reset"), ("handshake-close", "reset"), ("intercepted", "intercepted-no-tls")],
+)
+def test_port_states_about_tls_need_tls(state, remedy):
+    for security in ("starttls", "implicit"):
+        assert ServerConfig(protocol="smtp", security=security, port_state=state).port_state is PortState(state)
+    told = f"port_state='{state}' needs TLS, but security is 'none'; use .* or port_state='{remedy}'"
+    with pytest.raises(ConfigError, match=told):
+        ServerConfig(protocol="smtp", security="none", port_state=state)
+    assert ServerConfig(protocol="smtp", security="none", port_state=remedy)
+
+
+@pytest.mark.parametrize("state", ["intercepted", "intercepted-no-tls"])
+def test_an_intercepted_server_is_not_the_relay_itself(state):
+    with pytest.raises(ConfigError, match=r"host='relay.isp.test' .* port_state='intercepted.*; use another host"):
+        ServerConfig(protocol="imap", host="relay.isp.test", port_state=state)
+    assert ServerConfig(protocol="imap", host="relay.isp.test").port_state is PortState.OPEN
+
+
+@pytest.mark.parametrize("state", PortState)
+def test_only_an_intercepted_port_shows_another_certificate(state):
+    config = ServerConfig(protocol="pop3", certificate="expired", port_state=state)
+    shown = Certificate.WRONG_HOST if state is PortState.INTERCEPTED else Certificate.EXPIRED
+    assert config.shown_certificate is shown

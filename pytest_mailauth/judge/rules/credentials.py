@@ -94,7 +94,7 @@ _REFUSALS: Final = {
 )
 def verify_before_credentials(trial: Trial) -> Finding:
     """Look for the password or an operation inside TLS after a certificate with a fault, or after none."""
-    fault = Certificate(trial.served.certificate)
+    fault = trial.served.shown_certificate
     tried = handshakes(trial)
     is_anonymous = trial.served.tls.is_anonymous
     if fault is Certificate.VALID and not is_anonymous:

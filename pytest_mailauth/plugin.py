@@ -41,6 +41,7 @@ SHARED_SERVERS = 5
 """Servers of ``mailauth_factory`` whose transcripts are in the report of a failure: those that were made last."""
 _WITH_TRANSCRIPT = ("ClientViolation", "ClientUnusable")
 """Failures of our own, which carry the transcript in their text."""
+_SKIPS = "CannotServeHere"
 _PLAN = "mailauth_conformance"
 _FIXTURES = {"mailauth_smtp": "smtp", "mailauth_pop3": "pop3", "mailauth_imap": "imap"}
 _servers = pytest.StashKey[list["MailServers"]]()
@@ -317,7 +318,13 @@ def _hidden(item: pytest.Item) -> tuple[tuple[str, str], ...]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Take the secrets of the test's servers out of a failure, and put the transcripts beside it."""
+    """Take the secrets of the test's servers out of a failure, and put the transcripts beside it.
+
+    What this system does not have, and others do, is a skip with its reason and no failure: ``port_state="timeout"``.
+    """
+    if call.excinfo is not None and call.excinfo.typename == _SKIPS:
+        reason = str(call.excinfo.value)
+        call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
     report = yield
     if call.excinfo is not None:
         item.stash[_ended_early] = True  # a test that has failed, or was skipped, could not do what is waited for

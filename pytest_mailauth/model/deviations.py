@@ -68,9 +68,13 @@ class Withhold:
 
 @dataclass(frozen=True, kw_only=True)
 class Slow:
-    """Let every reply wait *delay* seconds, then send it byte by byte, each in a segment of its own."""
+    """Let every reply wait *delay* seconds, then send it byte by byte, each in a segment of its own.
+
+    Between two bytes pass *between* seconds; by default they leave together.
+    """
 
     delay: float
+    between: float = 0.0
 
 
 Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow

@@ -31,6 +31,10 @@ class CannotServe(MailAuthError):
     """This host cannot serve what was asked (for example TLS 1.0 on a hardened OpenSSL). Nobody's fault."""
 
 
+class CannotServeHere(CannotServe):
+    """This system does not have what was asked, and others do: a test that needs it is skipped with the reason."""
+
+
 class ServerFault(MailAuthError):
     """A fake server failed inside. Our bug: it always fails the test and never blames the client."""
 

@@ -26,6 +26,18 @@ _WITHOUT_TLS: Final = {
 """The states that are about TLS, each with the one that comes next to it without."""
 
 
+def port_fact(state: PortState) -> str:
+    """Return the ``kind`` of the ``Deviated`` fact that shows that a client met this state.
+
+    A connection has it as soon as it is made; for a state of the handshake, once the ClientHello was read.
+
+    Examples:
+        >>> port_fact(PortState.BANNER)
+        'port state banner'
+    """
+    return f"port state {state.value}"
+
+
 def check_port_state(state: PortState, security: Security, host: str) -> None:
     """Check that a server with this *security* and *host* can be in this *state*.
 

@@ -24,6 +24,8 @@ from pytest_mailauth.servers.wire.loop import LoopThread
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from pytest_mailauth.servers.wire.port import Socket
+
 
 class MailServers(ReadsMail):
     """Makes servers that share accounts, messages, one certificate authority and one thread.
@@ -123,8 +125,14 @@ class MailServers(ReadsMail):
         if self._closed:
             raise RuntimeError("these servers are closed; make new ones with MailServers()")
 
-    def serve(self, config: ServerConfig, listener_name: str = "main") -> MailServer:
+    def serve(self, config: ServerConfig, listener_name: str = "main", sock: Socket | None = None) -> MailServer:
         """Start a server with these settings.
+
+        Args:
+            config: The settings.
+            listener_name: What its port is called in records.
+            sock: A socket to listen on, which may listen already; the server closes it. None for a port of 127.0.0.1
+                that the system chooses.
 
         Raises:
             RuntimeError: This environment is closed.
@@ -132,7 +140,12 @@ class MailServers(ReadsMail):
         """
         self._must_be_open()
         home = self.environment() if self._isolated else self
-        server = MailServer(config, home, listener_name)
+        try:
+            server = MailServer(config, home, listener_name, sock)
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
         if self._isolated:
             # A session makes thousands of servers under Hypothesis: those that are closed are let go.
             self._servers = [one for one in self._servers if not one.closed]

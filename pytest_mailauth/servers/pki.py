@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.portstates import RELAY_HOST
 from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.servers.pki_faults import TABLE, Leaf, Pair, for_client, read, sign_again
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 KeyType = Literal["ec", "rsa"]
 
 ALWAYS_NAMED: Final = ("localhost", "127.0.0.1", "::1")
-"""The names that every valid certificate carries besides the configured host."""
+"""The names that every valid certificate carries besides the configured host, but for that of another server."""
 
 _T = TypeVar("_T")
 
@@ -150,7 +151,8 @@ class CertificateAuthority:
     ) -> Issued:
         """Return the certificate of a server, the same one for the same arguments.
 
-        The valid one names *host*, ``localhost``, ``127.0.0.1`` and ``::1``; a faulty one is the valid one with
+        The valid one names *host*, ``localhost``, ``127.0.0.1`` and ``::1``, but for that of the server that answers
+        on an intercepted port, which names ``relay.isp.test`` alone; a faulty one is the valid one with
         one property changed, see :data:`pytest_mailauth.servers.pki_faults.TABLE`.
 
         Args:
@@ -195,7 +197,8 @@ class CertificateAuthority:
 
         def build_ec() -> Leaf:
             try:
-                leaf = self._root.issue_cert(*dict.fromkeys((host, *ALWAYS_NAMED)))
+                also = () if host == RELAY_HOST else ALWAYS_NAMED
+                leaf = self._root.issue_cert(*dict.fromkeys((host, *also)))
             except ValueError as error:
                 raise ConfigError(f"host={host!r} can't stand in a certificate: {error}") from error
             return Leaf(*read(leaf.cert_chain_pems[0], leaf.private_key_pem))

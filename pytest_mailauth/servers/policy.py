@@ -52,6 +52,10 @@ class Policy:
         self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
 
+    def remember(self, other: Policy) -> None:
+        """Share the memory of *other*, which is about the same server: lock-outs, attempts, greylisting."""
+        self.logins, self.relaying = other.logins, other.relaying
+
     def all(self, kind: type[_D]) -> tuple[_D, ...]:
         """Return the deviations of one kind."""
         return tuple(d for d in self.config.deviations if isinstance(d, kind))

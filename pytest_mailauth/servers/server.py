@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.errors import ServerFault
+from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import (
     URL_SCHEMES,
@@ -15,6 +16,7 @@ from pytest_mailauth.model.terms import (
     Protocol,
     Security,
 )
+from pytest_mailauth.servers.behind import BEHIND
 from pytest_mailauth.servers.expectations import Scripted
 from pytest_mailauth.servers.inbox import Inbox, ReadsMail
 from pytest_mailauth.servers.mailstore import MailStore
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.environment import MailServers
+    from pytest_mailauth.servers.wire.listener import Make
+    from pytest_mailauth.servers.wire.port import Socket
 
 
 def engine_of(protocol: Protocol) -> Callable[..., Engine]:
@@ -55,14 +59,16 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
     """One running fake server. Make it with ``MailServers`` or with the fixtures ``mailauth...``.
 
     Attributes:
-        config: The settings it was made from.
+        config: The settings it was made from, with the state that its port is in now.
         host: The name to connect to, which is also the name on a valid certificate.
         port: The TCP port, chosen by the system.
         account: The account that may log in: ``account.username``, ``account.password``, ``account.address``.
         closed: True once it no longer serves.
     """
 
-    def __init__(self, config: ServerConfig, shared: MailServers, listener_name: str = "main") -> None:
+    def __init__(
+        self, config: ServerConfig, shared: MailServers, listener_name: str = "main", sock: Socket | None = None
+    ) -> None:
         self.config = config
         self.host = config.host
         self.account = shared.account
@@ -71,6 +77,24 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         shared.store.hide_issued(config.auth.accept_token)
         self._script = Script(self.protocol)
         self._policy = Policy(config, shared.store.accounts, self._script, monotonic)
+        self._answering: dict[PortState, Make] = {}
+        self.closed = False
+        self._states = [PortState(config.port_state)]
+        self._listener = Listener(shared.loop, self._states[0], self._who_answers(self._states[0]), sock)
+        self.port = self._listener.port
+
+    def _who_answers(self, state: PortState) -> Make:
+        """Return what makes the connections of clients that meet this state; another server has other settings."""
+        if state not in self._answering:
+            self._answering[state] = self._made_for(state)
+        return self._answering[state]
+
+    def _made_for(self, state: PortState) -> Make:
+        shared, own = self._shared, self._policy
+        config = BEHIND[state].server(self.config)
+        policy = Policy(config, shared.store.accounts, self._script, monotonic)
+        if config.host == self.config.host:
+            policy.remember(own)
         context = None
         if config.security is not Security.NONE:
             certificate = Certificate(config.certificate)
@@ -80,18 +104,16 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         make_engine = engine_of(self.protocol)
 
         def engine(over_tls: bool) -> Engine:  # noqa: FBT001 - the contract's one argument
-            return make_engine(self._policy, shared.store, over_tls=over_tls)
+            return make_engine(policy, shared.store, over_tls=over_tls)
 
         def eavesdropper() -> Engine:
             accounts = tuple(shared.store.accounts)
             return make_engine(Policy(config, accounts), MailStore(accounts), over_tls=False)
 
         def connection(on_end: Callable[[Connection], None]) -> Connection:
-            return Connection(engine, eavesdropper, self._policy, context, on_end)
+            return Connection(engine, eavesdropper, policy, context, on_end, state=state)
 
-        self.closed = False
-        self._listener = Listener(shared.loop, PortState(config.port_state), connection)
-        self.port = self._listener.port
+        return connection
 
     def __repr__(self) -> str:
         return f"<MailServer {self.url} security={self.security.value!r}>"
@@ -118,6 +140,52 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
     def security(self) -> Security:
         """``starttls``, ``implicit`` or ``none``."""
         return Security(self.config.security)
+
+    @property
+    def port_state(self) -> PortState:
+        """What a connecting client meets. Assign another state, or its name, while the server runs.
+
+        Once it is assigned, clients that connect meet it. Open connections go on as they are, as behind a firewall
+        whose rule is about new connections: nothing that was promised to a client is taken back. A client whose attempt
+        waits on a port that does not answer comes through at its next retry once the port is open.
+
+        Raises:
+            ConfigError: There is no such state, or it contradicts the server's settings.
+            CannotServe: This port, or this system, cannot do it.
+            RuntimeError: The server is closed.
+        """
+        return self._states[-1]
+
+    @port_state.setter
+    def port_state(self, state: PortState | str) -> None:
+        config = replace(self.config, port_state=state)
+        wanted = PortState(config.port_state)
+
+        def switched() -> None:
+            self.config = config
+            self._states.append(wanted)
+
+        self._listener.switch(wanted, self._who_answers(wanted), switched)
+
+    @property
+    def port_states(self) -> tuple[PortState, ...]:
+        """Every state that the port has been in, in order."""
+        return tuple(self._states)
+
+    def block(self, how: PortState | str = PortState.TIMEOUT) -> None:
+        """Block the port: let clients that connect from now on meet *how*. See :attr:`port_state`.
+
+        Raises:
+            ConfigError: *how* is no state, or ``"open"``.
+            CannotServe: This port, or this system, cannot do it.
+        """
+        if how == PortState.OPEN:
+            raise ConfigError("how='open' blocks nothing; use lift()")
+        self.port_state = how
+
+    def lift(self) -> None:
+        """Open the port."""
+        self.port_state = PortState.OPEN
 
     @property
     def url(self) -> str:

@@ -152,7 +152,7 @@ def test_one_server_that_cannot_be_closed_keeps_no_other_open(monkeypatch):
     assert not servers.loop.running
     with pytest.raises(RuntimeError, match="the servers are closed"):
         close()
-    broken._listener._socket.close()
+    broken._listener._port.close()
 
 
 def test_many_clients_at_once(serve):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, unnamed
 from pytest_mailauth.model.events import HelloSeen
+from pytest_mailauth.model.portstates import UNSEEN, port_fact
 from pytest_mailauth.model.terms import Layer, PortState, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -19,6 +20,18 @@ _PATIENCE: Final = 1.5
 """Multiples of the declared time-out after which giving up is late."""
 _SLACK: Final = 1.0
 """Seconds added to that, for a busy machine."""
+
+_SERVES: Final = {
+    PortState.OPEN: "the port was open",
+    PortState.SLOW: "the port was slow and not blocked",
+    PortState.INTERCEPTED: "the port was not blocked: another server answered",
+    PortState.INTERCEPTED_NO_TLS: "the port was not blocked: another server answered",
+}
+"""The states in which a server answers, and a client has no blocked port to tell of."""
+_IN_A_HANDSHAKE: Final = (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE)
+"""The states that a client meets only once it has begun a TLS handshake."""
+_TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED, *_IN_A_HANDSHAKE)
+"""The states in which TLS can fail only for a client that tries it."""
 
 
 @rule(
@@ -32,8 +45,8 @@ _SLACK: Final = 1.0
 def blocked_port_diagnosed(trial: Trial) -> Finding:
     """Look at how long the client took and at what it said."""
     state = PortState(trial.served.port_state)
-    if state is PortState.OPEN:
-        return Finding(Verdict.NOT_APPLICABLE, "the port was open")
+    if state in _SERVES:
+        return Finding(Verdict.NOT_APPLICABLE, _SERVES[state])
     if trial.outcome.hung:
         return Finding(
             Verdict.VIOLATION,
@@ -47,8 +60,9 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
             f"the port was {state}, the client ended in time and said nothing; "
             "let it raise, print, or call case.report(error=...)",
         )
-    if state in (PortState.SILENT, PortState.RESET) and not trial.sessions:
-        return Finding(Verdict.INCONCLUSIVE, f"the client never reached the port; it said: {said}")
+    if state not in UNSEEN and fired(trial, port_fact(state)) is None:
+        never = "was never in a TLS handshake" if state in _IN_A_HANDSHAKE else "never reached the port"
+        return Finding(Verdict.INCONCLUSIVE, f"the client {never}, so it never met the port state; it said: {said}")
     if blames_credentials(said):
         return Finding(Verdict.VIOLATION, f"the port was {state}, and the client blames the credentials: {said}")
     if not names_network(said):
@@ -98,8 +112,11 @@ def no_silent_port_switch(trial: Trial) -> Finding:
         )
     if operations(trial, Layer.TLS):
         return Finding(Verdict.NOT_APPLICABLE, "the client went on inside TLS, so it had no reason to turn elsewhere")
-    if PortState(trial.served.port_state) is PortState.OPEN and not tried:
+    state = PortState(trial.served.port_state)
+    if state in _TLS_TO_BE_TRIED and not tried:
         return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so none could fail")
+    if state not in UNSEEN and not any(session.listener == "main" for session in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, "the client never reached the port, so nothing there could fail")
     if not trial.sessions and not names_network(own_words(trial)):
         # A refused port sees nothing: only the client can tell that it tried.
         return Finding(

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.sieve import Sieve
-from pytest_mailauth.model.terms import HandshakeOutcome, Layer, PortState, Security
+from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security
+from pytest_mailauth.servers.behind import End, Moment
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.ear import Ear
+from pytest_mailauth.servers.wire.fate import Fate
 from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, HelloParser
 from pytest_mailauth.servers.wire.notes import Notes
 from pytest_mailauth.servers.wire.outlet import Outlet
@@ -28,6 +30,7 @@ from pytest_mailauth.servers.wire.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_mailauth.model.terms import PortState
     from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.policy import Policy
     from pytest_mailauth.servers.wire.contexts import ServerContext
@@ -54,6 +57,7 @@ class Connection(asyncio.Protocol):
         policy: The server's decisions, of which the wire carries out the ones about bytes and time.
         context: The TLS context, or None for a server without TLS.
         on_end: Called once when the connection is over.
+        state: The port state that the client meets.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Connection(asyncio.Protocol):
         policy: Policy,
         context: ServerContext | None,
         on_end: Callable[[Connection], None],
+        *,
+        state: PortState,
     ) -> None:
         self._notes = Notes()
         self.entries = self._notes.entries
@@ -77,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._on_end = on_end
         self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
         self._out = Outlet(self._notes)
+        self._fate = Fate(state, Protocol(policy.config.protocol), self._note, self._out.send)
         self._hello = HelloParser()
         self._raw = bytearray()
         self._end: e.Closed | None = None
@@ -167,14 +174,20 @@ class Connection(asyncio.Protocol):
 
     def _meet(self) -> None:
         self._engine = self._make_engine(self._implicit)
-        match self._policy.config.port_state:
-            case PortState.RESET:
-                self._end = e.Closed("server", "reset")
-                self._transport.reset()
-            case PortState.SILENT:
+        if not self._ends_at(Moment.CONNECTED) and self._mode is _Mode.CLEAR:
+            self._perform(self._engine.greet())
+
+    def _ends_at(self, moment: Moment) -> bool:
+        """Do what the port state has in store, and return whether a client gets nothing else."""
+        end = self._fate.at(moment)
+        match end:
+            case End.SILENCE:
                 self._mode = _Mode.DEAF
-            case _ if self._mode is _Mode.CLEAR:
-                self._perform(self._engine.greet())
+            case End.RESET:
+                self._do(Reset())
+            case End.CLOSE:
+                self._turn_away()
+        return end is not None
 
     def _let_the_engine_go(self) -> None:
         engine, self._engine = self._engine, None
@@ -236,6 +249,8 @@ class Connection(asyncio.Protocol):
             self._note(e.HelloSeen(self._hello.hello))
             raw = bytes(self._raw)
             self._raw.clear()
+            if self._ends_at(Moment.HELLO):
+                return
             if self._stay_clear is not None:
                 self._mode = _Mode.CLEAR
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))

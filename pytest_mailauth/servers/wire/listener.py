@@ -7,42 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.errors import CannotServe
-from pytest_mailauth.model.terms import PortState
+from pytest_mailauth.servers.behind import BEHIND, Attempt
 from pytest_mailauth.servers.wire.loop import silence
+from pytest_mailauth.servers.wire.port import Port
 from pytest_mailauth.servers.wire.transport import SocketTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytest_mailauth.model.events import Entry
+    from pytest_mailauth.model.terms import PortState
     from pytest_mailauth.servers.wire.connection import Connection
     from pytest_mailauth.servers.wire.loop import LoopThread
+    from pytest_mailauth.servers.wire.port import Client, Socket
 
-ADDRESS: Final = "127.0.0.1"
-BACKLOG: Final = 1024
-"""Clients that may connect at once. One too many would be left to its next retry, a second later."""
+    Make = Callable[[Callable[[Connection], None]], Connection]
 
 
 class Listener:
-    """One listening socket and the connections that came in through it.
+    """One port and the connections that came in through it.
 
     Args:
         loop: The loop that serves.
         state: What a connecting client meets.
         make: Makes the connection object for a new client; its argument is called when the connection is over.
+        sock: A socket to listen on, IPv4 or IPv6, which may listen already. It is closed with the listener. None for a
+            port of 127.0.0.1 that the system chooses.
 
     Raises:
-        CannotServe: This system cannot leave a connection attempt unanswered.
+        CannotServe: This port cannot be in this state.
     """
 
-    def __init__(
-        self, loop: LoopThread, state: PortState, make: Callable[[Callable[[Connection], None]], Connection]
-    ) -> None:
+    def __init__(self, loop: LoopThread, state: PortState, make: Make, sock: Socket | None = None) -> None:
         self.records: list[list[Entry]] = []
         """What was noted of every connection that ever came in, in order. Only the loop changes it."""
         self._live: set[Connection] = set()
@@ -50,54 +48,84 @@ class Listener:
         self._idle.set()
         self._loop = loop
         self._make = make
-        self._filler: socket.socket | None = None
-        self._serving = False
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._attempt = BEHIND[state].attempt
+        self._is_watched = False
+        self._is_closed = False
+        self._port = Port(sock)
+        self.port: int = self._port.number
         try:
-            self._socket.bind((ADDRESS, 0))
-            self.port: int = self._socket.getsockname()[1]
-            self._open(state)
+            came = self._port.meet(self._attempt)
         except BaseException:
-            self._socket.close()
+            self._port.close()
             raise
+        self._serves = False
+        if came or self._attempt is Attempt.ANSWERED:
+            self._serves = True
+            loop.soon(lambda: self._go_on(came))
 
-    def _open(self, state: PortState) -> None:
-        match state:
-            case PortState.REFUSED:
-                return  # bound and not listening: refused, and the port stays ours
-            case PortState.TIMEOUT:
-                self._fill_the_queue()
-            case _:
-                self._socket.listen(BACKLOG)
-                self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-                self._loop.soon(self._serve)
-                self._serving = True
+    def switch(self, state: PortState, make: Make, switched: Callable[[], None]) -> None:
+        """Let clients that connect from now on meet another state. Open connections go on as they are.
 
-    def _fill_the_queue(self) -> None:
-        if not sys.platform.startswith("linux"):
-            raise CannotServe(f"port_state='timeout' needs Linux's accept queue; this is {sys.platform}")
-        # A queue of length 0 holds one connection; with ours in it, Linux answers no further attempt.
-        self._socket.listen(0)
-        self._filler = socket.create_connection((ADDRESS, self.port))
+        When this returns, it is so. Whoever had connected before is still served as before.
 
-    def _serve(self) -> None:
-        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+        Args:
+            state: What a connecting client meets.
+            make: As for a new listener.
+            switched: Called when it is done, in the order in which it is done if several threads ask.
+
+        Raises:
+            CannotServe: This port cannot be in this state; it stays as it was.
+            RuntimeError: The port is closed.
+        """
+        attempt = BEHIND[state].attempt
+        self._port.check(attempt)  # not on the loop: it may have to measure
+
+        def switch() -> None:
+            self._switch(attempt, make)
+            switched()
+
+        self._loop.do(switch)
+
+    def _switch(self, attempt: Attempt, make: Make) -> None:
+        if self._is_closed:
+            raise RuntimeError("this server is closed; its port is in no state any more")
+        self._serves = True
+        self._look_away()
+        came: list[Client] = []
+        try:
+            came = self._port.meet(attempt)
+            self._attempt = attempt
+        finally:
+            self._go_on(came)
+        self._make = make
+
+    def _go_on(self, came: Iterable[Client]) -> None:
+        for client, peer in came:
+            self._take(client, peer)
+        if self._attempt is Attempt.ANSWERED and not self._is_closed:
+            asyncio.get_running_loop().add_reader(self._port, self._accept)
+            self._is_watched = True
+
+    def _look_away(self) -> None:
+        if self._is_watched:
+            asyncio.get_running_loop().remove_reader(self._port)
+            self._is_watched = False
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, peer = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError:
-                # Out of descriptors, say. The loop would come back at every pass for as long as it lasts.
-                asyncio.get_running_loop().remove_reader(self._socket)
-                raise
-            connection = self._make(self._ended)
-            self._idle.clear()
-            self.records.append(connection.entries)  # not the connection, which holds on to its TLS
-            self._live.add(connection)
-            SocketTransport(client, peer, connection)
+        try:
+            for client, peer in self._port.accepted():
+                self._take(client, peer)
+        except OSError:
+            # Out of descriptors, say. The loop would come back at every pass for as long as it lasts.
+            self._look_away()
+            raise
+
+    def _take(self, client: Socket, peer: Any) -> None:
+        connection = self._make(self._ended)
+        self._idle.clear()
+        self.records.append(connection.entries)  # not the connection, which holds on to its TLS
+        self._live.add(connection)
+        SocketTransport(client, peer, connection)
 
     def _ended(self, connection: Connection) -> None:
         self._live.discard(connection)
@@ -111,25 +139,24 @@ class Listener:
             await asyncio.wait_for(self._idle.wait(), timeout)
 
     def cut(self) -> None:
-        """Cut off every client as overdue, and answer no further attempt. Call it on the loop."""
+        """Cut off every client as overdue, and leave no attempt waiting. Call it on the loop."""
+        if self._attempt is Attempt.UNANSWERED and not self._is_closed:
+            # The next retry of a pending attempt is refused.
+            self._go_on(self._port.meet(Attempt.REFUSED))
         for connection in tuple(self._live):
             connection.overdue()
-        if self._filler is not None:
-            # Without a listener the next retry of a pending attempt is refused.
-            self._socket.close()
 
     def close(self) -> None:
         """Stop listening and cut off whoever is still connected. Nothing is left behind; calling again is harmless."""
-        if self._serving:
-            self._serving = False
+        if self._serves:
+            self._serves = False
             self._loop.run(self._shut())
-        with contextlib.suppress(OSError):
-            self._socket.close()
-        if self._filler is not None:
-            self._filler.close()
+        self._is_closed = True
+        self._port.close()
 
     async def _shut(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
+        self._is_closed = True
+        self._look_away()
         for connection in tuple(self._live):
             connection.abort()
         await self._idle.wait()

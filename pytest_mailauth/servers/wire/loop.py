@@ -80,6 +80,16 @@ class LoopThread:
         """Run *coroutine* on the loop and return its result."""
         return self.submit(coroutine).result(PATIENCE)
 
+    def do(self, function: Callable[[], _T]) -> _T:
+        """Call *function* on the loop, whichever thread asks for it, and return its result."""
+        if threading.current_thread() is self._thread:
+            return function()
+
+        async def done() -> _T:
+            return function()
+
+        return self.run(done())
+
     def call(self, function: Callable[[], _T]) -> _T:
         """Call *function* on the loop once everything that has already arrived was dealt with; return its result."""
 

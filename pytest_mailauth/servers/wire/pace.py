@@ -81,9 +81,14 @@ class Pace:
 
     def _drip(self) -> None:
         assert self._slow is not None  # noqa: S101 - only then is there a queue
+        if self._slow.between and len(self._queue[0]) > 1:
+            self._send(self._queue[0][:1], False)  # noqa: FBT003
+            self._queue[0] = self._queue[0][1:]
+            self._after(self._slow.between, self._drip)
+            return
         self._send(self._queue.pop(0), True)  # noqa: FBT003
         if self._queue:
-            self._after(self._slow.delay, self._drip)
+            self._after(max(self._slow.delay, self._slow.between), self._drip)
         else:
             self._caught_up()
 

@@ -314,6 +314,10 @@ def _hidden(item: pytest.Item) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(hidden))
 
 
+def _skip(reason: str) -> NoReturn:
+    raise pytest.skip.Exception(reason, _use_item_location=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -324,7 +328,7 @@ def pytest_runtest_makereport(
     """
     if call.excinfo is not None and call.excinfo.typename == _SKIPS:
         reason = str(call.excinfo.value)
-        call.excinfo = pytest.CallInfo.from_call(lambda: pytest.skip(reason), call.when).excinfo
+        call.excinfo = pytest.CallInfo.from_call(lambda: _skip(reason), call.when).excinfo
     report = yield
     if call.excinfo is not None:
         item.stash[_ended_early] = True  # a test that has failed, or was skipped, could not do what is waited for

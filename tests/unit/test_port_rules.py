@@ -8,9 +8,13 @@ import pytest
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network
+from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import Account
 from pytest_mailauth.model.config import ServerConfig
-from pytest_mailauth.model.terms import PortState, Protocol, Security, Verdict
+from pytest_mailauth.model.hello import ClientHello
+from pytest_mailauth.model.portstates import UNSEEN, port_fact
+from pytest_mailauth.model.record import SessionRecord
+from pytest_mailauth.model.terms import Layer, PortState, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Outcome, Trial
 
 PORT = 40587
@@ -161,3 +165,95 @@ def test_a_progress_line_does_not_show_that_the_refused_port_was_tried():
     assert switch.check(progress).verdict is Verdict.INCONCLUSIVE
     refused = dataclasses.replace(trial(f"{AT}: Connection refused"), may_switch=True)
     assert switch.check(refused).verdict is Verdict.PASS
+
+
+# Port states.
+
+BLOCKED = [
+    PortState.SILENT,
+    PortState.RESET,
+    PortState.BANNER,
+    PortState.HANDSHAKE_RESET,
+    PortState.HANDSHAKE_CLOSE,
+]
+SERVED = [PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED, PortState.INTERCEPTED_NO_TLS]
+
+
+def session(*facts, listener="main"):
+    entries = tuple(e.Entry(float(at), layer, fact) for at, (layer, fact) in enumerate(facts))
+    return SessionRecord(1, Protocol.SMTP, Security.STARTTLS, listener, entries)
+
+
+CAME = (Layer.CLEAR, e.Opened("x"))
+HELLO = (Layer.CLEAR, e.HelloSeen(ClientHello(legacy_version="1.2")))
+LEFT = (Layer.CLEAR, e.Closed("client", "close"))
+MAIL = (Layer.CLEAR, e.Command("MAIL", b"FROM:<a@b>", "MAIL FROM:<a@b>"))
+
+
+def met(state):
+    return (Layer.CLEAR, e.Deviated(port_fact(state), "", b""))
+
+
+def test_every_port_state_is_among_those_tested():
+    assert {*BLOCKED, *SERVED, *UNSEEN} == set(PortState)
+
+
+@pytest.mark.parametrize("state", BLOCKED)
+def test_a_blocked_port_that_a_client_never_met_tells_nothing(state):
+    said = f"{AT}: connection reset"
+    with_fact = dataclasses.replace(trial(said, state=state), sessions=(session(CAME, met(state), LEFT),))
+    check = RULES["blocked-port-diagnosed"].check
+    assert check(with_fact).verdict is Verdict.PASS
+    for sessions in ((), (session(CAME, LEFT),), (session(CAME, met(PortState.SLOW), LEFT),)):
+        finding = check(dataclasses.replace(with_fact, sessions=sessions))
+        assert finding.verdict is Verdict.INCONCLUSIVE
+        assert "never met the port state" in finding.evidence
+
+
+@pytest.mark.parametrize("state", SERVED)
+def test_a_port_on_which_a_server_answers_is_not_blocked(state):
+    seen = dataclasses.replace(trial(f"{AT}: connection reset", state=state), sessions=(session(CAME, met(state)),))
+    assert RULES["blocked-port-diagnosed"].check(seen).verdict is Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("state", sorted(UNSEEN))
+def test_a_port_that_shows_nobody_is_judged_by_what_is_said(state):
+    assert diagnosed(f"{AT}: connection refused", state=state).verdict is Verdict.PASS
+    assert diagnosed("wrong password", state=state).verdict is Verdict.VIOLATION
+
+
+def switched(state, *sessions, said=f"{AT}: connection reset"):
+    return RULES["no-silent-port-switch"].check(
+        dataclasses.replace(trial(said, state=state), sessions=sessions, may_switch=True)
+    )
+
+
+@pytest.mark.parametrize("state", [state for state in PortState if state not in UNSEEN])
+def test_a_client_that_did_not_come_to_the_port_has_not_refrained(state):
+    assert switched(state).verdict is Verdict.INCONCLUSIVE
+    assert switched(state, session(CAME, LEFT, listener="other")).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("state", [PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED, *BLOCKED[3:]])
+def test_a_handshake_that_was_not_begun_cannot_have_failed(state):
+    assert switched(state, session(CAME, LEFT)).verdict is Verdict.INCONCLUSIVE
+    assert switched(state, session(CAME, HELLO, LEFT)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("state", [PortState.BANNER, PortState.INTERCEPTED_NO_TLS])
+def test_a_client_that_leaves_where_there_is_no_tls_has_refrained(state):
+    assert switched(state, session(CAME, met(state), LEFT)).verdict is Verdict.PASS
+    assert switched(state, session(CAME, met(state), MAIL, LEFT)).verdict is Verdict.VIOLATION
+
+
+def test_a_certificate_of_another_server_is_for_another_host():
+    inside = (Layer.TLS, e.Command("MAIL", b"FROM:<a@b>", "MAIL FROM:<a@b>"))
+    check = RULES["verify-before-credentials"].check
+    other = dataclasses.replace(trial(None, state=PortState.INTERCEPTED), sessions=(session(CAME, HELLO, inside),))
+    finding = check(other)
+    assert finding.verdict is Verdict.VIOLATION
+    assert "the certificate was wrong-host" in finding.evidence
+    own = dataclasses.replace(other, served=ServerConfig(protocol="smtp", port_state="slow"))
+    assert check(own).verdict is Verdict.NOT_APPLICABLE
+    unseen = dataclasses.replace(other, sessions=(session(CAME, LEFT),))
+    assert check(unseen).verdict is Verdict.INCONCLUSIVE

@@ -34,10 +34,10 @@ _OUTCOMES: Final = {
     errno.EADDRNOTAVAIL: AttemptOutcome.UNREACHABLE,
 }
 _REFUSES: Final = {
-    PortState.REFUSED.value: (errno.ECONNREFUSED, AttemptOutcome.REFUSED),
-    "prohibited": (errno.EHOSTUNREACH, AttemptOutcome.UNREACHABLE),
+    PortState.REFUSED: (errno.ECONNREFUSED, AttemptOutcome.REFUSED),
+    PortState.PROHIBITED: (errno.EHOSTUNREACH, AttemptOutcome.UNREACHABLE),
 }
-"""What a connection attempt ends with, by the name of the port state."""
+"""What a connection attempt ends with."""
 
 
 _NOBODY: Final = Door(PortState.REFUSED, None)
@@ -143,7 +143,7 @@ def _meet(sock: socket.socket, address: tuple[Any, ...], door: Door, note: Note,
             note.waited = note.timeout
             note.outcome = AttemptOutcome.UNBOUNDED if note.timeout is None else AttemptOutcome.TIMEOUT
             raise TimeoutError("timed out") if note.timeout else _failure(errno.ETIMEDOUT)
-        return Way((here, directory.unanswered.port, *rest), note, directory)
+        return Way((here, directory.unanswered.number, *rest), note, directory)
     assert door.server is not None  # noqa: S101 - an open door without a server is none
     return Way((here, door.server.port, *rest), note)
 

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.portstates import UNSEEN
 from pytest_mailauth.model.terms import PortState
 from pytest_mailauth.network.journal import Journal
 from pytest_mailauth.network.names import FIRST, MANY, canonical
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.server import MailServer
 
 FAMILIES: Final = ("ipv4", "ipv6")
-AT_THE_DOOR: Final = frozenset({"refused", "timeout", "prohibited"})
-"""What a client meets before any server could answer, by the names of the port states."""
-
 _numbers = count(1)
 """Handed out once in a process, so that networks side by side never meet."""
 
@@ -155,5 +153,4 @@ def _ports_of(place: Place, directory: Directory) -> set[int]:
 
 
 def _door_of(server: MailServer) -> Door:
-    state = PortState(getattr(server, "port_state", server.config.port_state))
-    return Door(state if state in AT_THE_DOOR else PortState.OPEN, server)
+    return Door(server.port_state if server.port_state in UNSEEN else PortState.OPEN, server)

@@ -108,8 +108,13 @@ class Host:
             CannotServe: This host cannot serve what the settings ask for.
         """
         self._must_be_free(port)
-        server = self._network.servers.serve(replace(config, host=self.name), f"{self.name}:{port}")
+        # The network answers that, so the server behind it is never asked.
+        prohibited = config.port_state is PortState.PROHIBITED
+        config = replace(config, host=self.name, port_state=PortState.OPEN if prohibited else config.port_state)
+        server = self._network.servers.serve(config, f"{self.name}:{port}")
         self.leads_to(server, port)
+        if prohibited:
+            self.block(port, PortState.PROHIBITED)
         self._network.block_late(server, port)
         return self
 

@@ -32,7 +32,6 @@ ISPS: Final[dict[str, ISP]] = {
 }
 """Every access provider by name."""
 
-RELAY_HOST: Final = "relay.isp.test"
 RELAY_SETTINGS: Final[dict[str, Any]] = {"relay": RelayPolicy(relay="open")}
 """A relay knows its customers by their address: it takes mail from them without a login."""
 

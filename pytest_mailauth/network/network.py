@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pytest_mailauth.model.attempts import AttemptOutcome
 from pytest_mailauth.model.config import ServerConfig, choose
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.portstates import RELAY_HOST, UNSEEN
 from pytest_mailauth.model.terms import STANDARD_PORTS, PortState, Protocol, Security
 from pytest_mailauth.network import isps, redirect, uncovered
-from pytest_mailauth.network.directory import AT_THE_DOOR, Directory
+from pytest_mailauth.network.directory import Directory
 from pytest_mailauth.network.hosts import Host, check_port, families
 from pytest_mailauth.network.providers import provider
 from pytest_mailauth.network.records import MX, SRV, TXT, host_name, number, service_name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _ON_PORT: Final = {port: kind for kind, port in STANDARD_PORTS.items()} | {25: (Protocol.SMTP, Security.STARTTLS)}
 """What a box on the path takes a connection for, by its port."""
+_BOX: Final = "box.isp.test"
 
 
 class Network:
@@ -128,7 +130,7 @@ class Network:
         for port, state in isp.blocks.items():
             self.block(port, how=state)
         for port in isp.forces:
-            relay = self.host(isps.RELAY_HOST).smtp(port, **isps.RELAY_SETTINGS)
+            relay = self.host(RELAY_HOST).smtp(port, **isps.RELAY_SETTINGS)
             self._directory.forced[port] = relay[port]
         return self
 
@@ -192,11 +194,11 @@ class Network:
             return self
         state = choose(PortState, how, "how")
         self.lift(port)
-        if state in AT_THE_DOOR:
+        if state in UNSEEN:
             self._directory.blocked[port] = state
             return self
         for server in self._servers_on(port):
-            _block(server, state)
+            server.block(state)
         self._directory.boxes[port] = self._box(port, state)
         self._at_servers[port] = state
         return self
@@ -213,7 +215,7 @@ class Network:
             directory.boxes.pop(port, None)
             if self._at_servers.pop(port, None) is not None:
                 for server in self._servers_on(port):
-                    _lift(server)
+                    _open(server)
         if not where:
             for entry in tuple(directory.hosts.values()):
                 for port in {port for place in entry.places for port in (*place.blocked, *place.boxes)}:
@@ -226,13 +228,13 @@ class Network:
         check_port(port)
         for place in places:
             self.lift_at((place,), port)
-            if state in AT_THE_DOOR:
+            if state in UNSEEN:
                 place.blocked[port] = state
             elif port in place.doors:
-                _block(place.doors[port], state)
+                place.doors[port].block(state)
                 place.held[port] = state
             else:
-                place.boxes[port] = self._box(port, state)
+                place.boxes[port] = self._box(port, state, place.name)
 
     def lift_at(self, places: Iterable[Place], port: int) -> None:
         """Take the block of a port of some addresses back."""
@@ -240,18 +242,18 @@ class Network:
             place.blocked.pop(port, None)
             place.boxes.pop(port, None)
             if place.held.pop(port, None) is not None:
-                _lift(place.doors[port])
+                _open(place.doors[port])
 
     def block_late(self, server: MailServer, port: int) -> None:
         """Let a server that was just added meet the block of its port that all hosts have."""
         if port in self._at_servers:
-            _block(server, self._at_servers[port])
+            server.block(self._at_servers[port])
 
     def _servers_on(self, port: int) -> list[MailServer]:
         places = (place for entry in tuple(self._directory.hosts.values()) for place in entry.places)
         return list(dict.fromkeys(place.doors[port] for place in places if port in place.doors))
 
-    def _box(self, port: int, state: PortState) -> MailServer:
+    def _box(self, port: int, state: PortState, host: str = _BOX) -> MailServer:
         """Return a server that answers where a host has none, in the name of whoever is on the path."""
         if port not in _ON_PORT:
             raise ConfigError(
@@ -259,17 +261,15 @@ class Network:
                 "one there first, or block it with 'timeout', 'refused' or 'prohibited'"
             )
         protocol, security = _ON_PORT[port]
-        config = ServerConfig(protocol=protocol, security=security, host=isps.RELAY_HOST)
-        server = self.servers.serve(config, f"box:{port}")
-        _block(server, state)
-        return server
+        config = ServerConfig(protocol=protocol, security=security, host=host, port_state=state)
+        return self.servers.serve(config, f"{host}:{port}")
 
     def wait_really(self) -> Self:
         """Let attempts that nobody answers take as long as their clients wait, in place of ending them at once."""
         self._directory.really = True
         return self
 
-    def explain(self) -> str:
+    def summary(self) -> str:
         """Return what clients tried, a line for each attempt, or why none may have come."""
         lines = [f"{one.number}. {one}" for one in self.attempts] + self._directory.bypassed
         return "\n".join(lines) or uncovered.told(self._directory) or "no client tried to connect"
@@ -305,9 +305,6 @@ def _port(where: tuple[str | int, ...]) -> int:
     return check_port(port)
 
 
-def _block(server: Any, state: PortState) -> None:
-    server.block(state)
-
-
-def _lift(server: Any) -> None:
-    server.lift()
+def _open(server: MailServer) -> None:
+    if not server.closed:
+        server.lift()

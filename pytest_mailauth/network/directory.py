@@ -92,6 +92,8 @@ class Directory:
         self.unanswered = Unanswered()
         self.really = False
         """Whether attempts without an answer wait as long as the client does."""
+        self.opened_in = 0
+        """The thread in which the network was opened."""
         self._own = own
         self._lock = threading.Lock()
 

@@ -26,11 +26,12 @@ class Patch:
     Args:
         owner: A module or a class.
         name: The name of the function in it.
-        replacement: Called in place of it with the real one, and then its arguments. What it calls of the replaced
-            functions is the real ones.
+        replacement: Called in place of it with the real one, and then its arguments.
+        leads: Whether what it calls of the replaced functions is the real ones. Not so for one that only looks on:
+            what is led goes on below it.
     """
 
-    def __init__(self, owner: Any, name: str, replacement: Replacement) -> None:
+    def __init__(self, owner: Any, name: str, replacement: Replacement, leads: bool = True) -> None:  # noqa: FBT001, FBT002 - a row of a table
         self._owner = owner
         self._name = name
         self._own = own = _uncovered(vars(owner).get(name, _INHERITED))
@@ -40,8 +41,10 @@ class Patch:
 
         def function(*arguments: Any, **keywords: Any) -> Any:
             call = functools.partial(_bound, real) if is_method else real
-            if not self._alive or inside():
+            if not self._alive or (leads and inside()):
                 return call(*arguments, **keywords)
+            if not leads:
+                return replacement(call, *arguments, **keywords)
             _here.inside = True
             try:
                 return replacement(call, *arguments, **keywords)
@@ -78,7 +81,7 @@ def inside() -> bool:
     return getattr(_here, "inside", False)
 
 
-def replace(table: Iterable[tuple[Any, str, Replacement]]) -> list[Patch]:
+def replace(table: Iterable[tuple[Any, ...]]) -> list[Patch]:
     """Replace every function of *table*, or none of them when one cannot be."""
     done: list[Patch] = []
     try:

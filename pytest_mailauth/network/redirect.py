@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SOCKET: Final[type] = next(one for one in ssl.SSLSocket.__mro__ if _socket.socket in one.__bases__)
 """The class ``socket.socket``, even if a guard has put another in its place."""
-_REPLACED: Final[tuple[tuple[Any, str, Any], ...]] = (
+_REPLACED: Final[tuple[tuple[Any, ...], ...]] = (
     (socket, "getaddrinfo", lookup.getaddrinfo),
     (socket, "gethostbyname", lookup.gethostbyname),
     (socket, "gethostbyname_ex", lookup.gethostbyname_ex),
@@ -30,8 +30,8 @@ _REPLACED: Final[tuple[tuple[Any, str, Any], ...]] = (
     (_SOCKET, "sendto", connect.sendto),
     (_SOCKET, "sendmsg", connect.sendmsg),
     (_SOCKET, "getsockopt", connect.getsockopt),
-    (threading.Thread, "start", scope.start),
-    (asyncio.BaseEventLoop, "run_in_executor", patience_asyncio.run_in_executor),
+    (threading.Thread, "start", scope.start, False),
+    (asyncio.BaseEventLoop, "run_in_executor", patience_asyncio.run_in_executor, False),
 )
 _lock = threading.RLock()
 _patches: list[patches.Patch] = []

@@ -1,7 +1,8 @@
 """Which networks are open in this process, and whose a call is: several may be open side by side, in several threads.
 
-A call belongs to the network of its context, else to that of whoever started its thread. Only where neither is known
-(a thread of a pool, or one that is older than the network) every open network is asked, the newest first.
+A call belongs to the network of its context, else to that of whoever started its thread, else to those that were
+opened in its thread. Only where none of that is known (a thread of a pool, or one that is older than the network) every
+open network is asked, the newest first.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _NEAR: Final = 4
 def enter(directory: Directory) -> None:
     """Open a network for this context, and for the threads and tasks that begin in it."""
     global _open  # noqa: PLW0603 - there is one process
+    directory.opened_in = threading.get_ident()
     with _lock:
         _open = (directory, *_open)
     _mine.set((directory, *_mine.get()))
@@ -70,7 +72,8 @@ def _known() -> tuple[Directory, ...] | None:
     began = threads.started.get(thread)
     if began and (any(one in _open for one in began) or not threads.is_pooled(thread)):
         return began
-    return None
+    # A loop that is older than the network runs its tasks in a context that does not know it.
+    return tuple(one for one in _open if one.opened_in == thread.ident) or None
 
 
 def place_at(address: str) -> tuple[Directory, Place] | None:
@@ -96,7 +99,7 @@ def is_ours(depth: int) -> bool:
 
 def start(real: Callable[..., Any], thread: threading.Thread) -> Any:
     """In place of ``Thread.start``: remember for which networks a thread begins."""
-    known = _known() or (_open if len(_open) == 1 else ())
+    known = _known()
     if known and not is_ours(2):
         threads.started[thread] = known
     return real(thread)

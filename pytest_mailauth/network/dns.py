@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.network.names import canonical
 from pytest_mailauth.network.records import MX, NOWHERE, SRV, TXT
+from pytest_mailauth.servers.wire.loop import silence
 
 try:
     import dnslib
@@ -87,7 +89,9 @@ def answer(directory: Directory, query: bytes, *, limit: int | None) -> bytes | 
         reply.header.rcode = dnslib.RCODE.NXDOMAIN
     packed = reply.pack()
     if limit is not None and len(packed) > max(limit, _udp_room(asked)):
-        packed = reply.truncate().pack()
+        cut = asked.reply(ra=0, aa=1)
+        cut.header.tc = 1
+        packed = cut.pack()
     return bytes(packed)
 
 
@@ -98,7 +102,7 @@ def _found(directory: Directory, name: str) -> Iterator[tuple[str, Any]]:
             if place.family == "ipv4":
                 yield "A", dnslib.A(place.address)
             else:
-                yield "AAAA", dnslib.AAAA(place.address)
+                yield "AAAA", dnslib.AAAA(tuple(ipaddress.ip_address(place.address).packed))
     for record in directory.records.get(name, ()):
         yield type(record).__name__, _served(record)
 
@@ -141,7 +145,7 @@ class NameServer:
         needed()
         self._directory = directory
         self._loop = loop
-        self._talks: set[asyncio.Task[None]] = set()
+        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.address: tuple[str, int] = loop.run(self._open())
 
     async def _open(self) -> tuple[str, int]:
@@ -165,7 +169,7 @@ class NameServer:
         """Answer the queries of one TCP connection, each with its length in front (RFC 7766 section 8)."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine that runs is one
-        self._talks.add(task)
+        self._talks[task] = writer
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -176,7 +180,7 @@ class NameServer:
                     writer.write(struct.pack("!H", len(reply)) + reply)
                     await writer.drain()
         finally:
-            self._talks.discard(task)
+            del self._talks[task]
             writer.close()
 
     def close(self) -> None:
@@ -185,10 +189,11 @@ class NameServer:
             self._loop.run(self._shut())
 
     async def _shut(self) -> None:
+        await silence()  # who has connected already is among those who are cut off
         self._tcp.close()
         self._udp.close()
-        talks = tuple(self._talks)
-        for talk in talks:
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-        await asyncio.sleep(0)
+        talks = dict(self._talks)
+        for writer in talks.values():
+            writer.transport.abort()  # ends what is read from it, too
+        await asyncio.gather(*talks)
+        await silence()

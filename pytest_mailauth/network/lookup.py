@@ -76,7 +76,8 @@ def _stand_in(host: Any) -> Any:
     if not isinstance(host, str | bytes | bytearray) or literal(host):
         return host
     # Who has no files to look into would ask a server for it.
-    return host if canonical(host) in ("", "localhost") else _HERE
+    name = canonical(host)
+    return name if name in ("", "localhost") else _HERE
 
 
 def places_for(entry: Entry, family: int) -> tuple[Place, ...]:

@@ -192,7 +192,7 @@ class Network:
         if len(where) == 2:
             self.host(str(where[0])).block(port, how)
             return self
-        state = choose(PortState, how, "how")
+        state = _state(how)
         self.lift(port)
         if state in UNSEEN:
             self._directory.blocked[port] = state
@@ -224,7 +224,7 @@ class Network:
 
     def block_at(self, places: Iterable[Place], port: int, how: PortState | str) -> None:
         """Block a port of some addresses; :meth:`Host.block` is the way to call it."""
-        state = choose(PortState, how, "how")
+        state = _state(how)
         check_port(port)
         for place in places:
             self.lift_at((place,), port)
@@ -303,6 +303,13 @@ def _port(where: tuple[str | int, ...]) -> int:
     if len(where) > 2 or not isinstance(port, int) or (len(where) == 2 and not isinstance(where[0], str)):
         raise ConfigError(f"{where!r} names no port; give a port such as 25, or a host and a port")
     return check_port(port)
+
+
+def _state(how: PortState | str) -> PortState:
+    state = choose(PortState, how, "how")
+    if state is PortState.OPEN:
+        raise ConfigError("how='open' blocks nothing; use lift()")
+    return state
 
 
 def _open(server: MailServer) -> None:

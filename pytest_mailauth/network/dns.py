@@ -34,7 +34,7 @@ _TTL: Final = 0
 _PLAIN_UDP: Final = 512
 """Bytes of an answer over UDP to a client that says nothing about it (RFC 1035 section 4.2.1)."""
 _LONGEST_TEXT: Final = 255
-"""Bytes of one string of a TXT record (RFC 1035 section 3.3.14)."""
+"""Bytes of one string of a TXT record (RFC 1035)."""
 _ROOM: Final = 20
 """How often a free port is looked for of which TCP and UDP are both free."""
 
@@ -67,7 +67,7 @@ _KINDS: Final = {"MX": MX, "SRV": SRV, "TXT": TXT}
 def answer(directory: Directory, query: bytes, *, limit: int | None) -> bytes | None:
     """Return the answer to a query, at most *limit* bytes long where the transport has one; None to no query.
 
-    A name that is known has records of some types, and no error for the others (RFC 2308 section 2.2). Everything
+    A name that is known has records of some types, and no error for the others (NODATA, RFC 2308 section 1). Everything
     else does not exist: NXDOMAIN.
     """
     try:
@@ -108,7 +108,7 @@ def _found(directory: Directory, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _exists(directory: Directory, name: str) -> bool:
-    """Return whether a name has records of any type, or is above one that has (RFC 8020)."""
+    """Return whether a name has records of any type, or is above one that has."""
     known = {*directory.hosts, *directory.records} - directory.unknown
     return any(one == name or one.endswith(f".{name}") for one in known)
 
@@ -166,7 +166,7 @@ class NameServer:
         raise AssertionError  # pragma: no cover - the last try returns or raises
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the queries of one TCP connection, each with its length in front (RFC 7766 section 8)."""
+        """Answer the queries of one TCP connection, each with its length in front (RFC 7766)."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine that runs is one
         self._talks[task] = writer

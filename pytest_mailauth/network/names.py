@@ -57,5 +57,5 @@ def stands_for_a_host(address: str) -> bool:
 
 
 def is_local_name(name: str) -> bool:
-    """Return whether a canonical name is one that a machine has for itself (RFC 6761 section 6.3)."""
+    """Return whether a canonical name is one that a machine has for itself (RFC 6761)."""
     return name in LOCAL_NAMES or name.endswith(".localhost")

@@ -147,7 +147,7 @@ class Network:
         """Say where a service of a domain is: ``srv("_submissions._tcp.example.test", "smtp.example.test", 465)``.
 
         The target ``"."`` says that the service is not offered (RFC 2782). For the names of mail services see
-        RFC 6186 section 3 and RFC 8314 section 5.1.
+        RFC 6186 section 3 and RFC 8314.
 
         Raises:
             ConfigError: A value is none.

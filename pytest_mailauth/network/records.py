@@ -10,13 +10,13 @@ from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.network.names import canonical
 
 NOWHERE: Final = "."
-"""The target that says: this is not offered here (RFC 2782, RFC 7505 section 3)."""
+"""The target that says: this is not offered here (RFC 2782, RFC 7505)."""
 _SERVICE: Final = re.compile(r"_[^.]+\._(?:tcp|udp)\..+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MX:
-    """Who takes the mail of a domain (RFC 5321 section 5.1)."""
+    """Who takes the mail of a domain (RFC 5321)."""
 
     preference: int
     exchange: str
@@ -24,7 +24,7 @@ class MX:
 
 @dataclass(frozen=True)
 class SRV:
-    """Where a service of a domain is (RFC 2782; for mail RFC 6186 and RFC 8314 section 5.1)."""
+    """Where a service of a domain is (RFC 2782; for mail RFC 6186 and RFC 8314)."""
 
     priority: int
     weight: int

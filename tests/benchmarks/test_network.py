@@ -67,7 +67,9 @@ def test_a_network_of_one_test(servers, floor, note):
 
     found = medians({"empty": empty, "one host": one_host, "server": server_alone, "plain": plain}, ROUNDS)
     note(f"network, opened and closed, empty          {found['empty']:7.3f} ms")
-    note(f"network with one host and server           {found['one host']:7.3f} ms, the server alone {found['server']:.3f}")
+    note(
+        f"network with one host and server           {found['one host']:7.3f} ms, the server alone {found['server']:.3f}"
+    )
     note(f"socket.create_connection to loopback       {found['plain']:7.3f} ms")
 
 

@@ -63,7 +63,7 @@ def _literal_for(sock: socket.socket, host: Any, port: Any) -> Any:
     if literal(text):
         return text
     entry = lookup.found(host, port)
-    return text if entry is None else lookup.places_for(entry, sock.family)[0].address
+    return lookup.stand_in(text) if entry is None else lookup.places_for(entry, sock.family)[0].address
 
 
 def _way(sock: socket.socket, address: Any) -> Way:

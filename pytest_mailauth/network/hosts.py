@@ -129,7 +129,9 @@ class Host:
         return self
 
     def _add(self, protocol: Protocol, security: Security, port: int, settings: dict[str, Any]) -> Host:
-        return self.serve(config_for(protocol, {"security": security, **settings}, {}), port)
+        return self.serve(
+            config_for(protocol, {"security": security, **settings}, self._network.servers.defaults), port
+        )
 
     def _must_be_free(self, port: int) -> None:
         check_port(port)

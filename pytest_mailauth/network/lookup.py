@@ -71,7 +71,7 @@ def _number(port: Any) -> int:
     return 0
 
 
-def _stand_in(host: Any) -> Any:
+def stand_in(host: Any) -> Any:
     """Return what the real function is asked for in place of a name that every machine has for itself."""
     if not isinstance(host, str | bytes | bytearray) or literal(host):
         return host
@@ -106,7 +106,7 @@ def getaddrinfo(  # noqa: PLR0917 - the arguments of socket.getaddrinfo
         return real(host, port, family, type, proto, flags)
     entry = found(host, port)
     if entry is None:
-        return real(_stand_in(host), port, family, type, proto, flags)
+        return real(stand_in(host), port, family, type, proto, flags)
     mapped = family == socket.AF_INET6 and flags & socket.AI_V4MAPPED and "ipv6" not in {x.family for x in entry.places}
     places = places_for(entry, 0 if mapped else family)
     numeric = flags & ~(socket.AI_CANONNAME | socket.AI_ADDRCONFIG) | socket.AI_NUMERICHOST
@@ -119,14 +119,14 @@ def getaddrinfo(  # noqa: PLR0917 - the arguments of socket.getaddrinfo
 def gethostbyname(real: Real, host: Any) -> Any:
     """In place of ``socket.gethostbyname``."""
     entry = found(host)
-    return real(_stand_in(host)) if entry is None else places_for(entry, socket.AF_INET)[0].address
+    return real(stand_in(host)) if entry is None else places_for(entry, socket.AF_INET)[0].address
 
 
 def gethostbyname_ex(real: Real, host: Any) -> Any:
     """In place of ``socket.gethostbyname_ex``."""
     entry = found(host)
     if entry is None:
-        return real(_stand_in(host))
+        return real(stand_in(host))
     return entry.name, [], [place.address for place in places_for(entry, socket.AF_INET)]
 
 

@@ -107,6 +107,15 @@ def test_what_makes_no_sense_is_refused_with_a_remedy(mailauth_network, wrong, t
         wrong(mailauth_network)
 
 
+@pytest.mark.mailauth(security="none", host="marked.example.test", line_limits="lenient")
+def test_the_marker_counts_for_what_a_host_does_not_say(mailauth_network):
+    host = mailauth_network.host(HOST).smtp(25).smtp(26, line_limits="strict")
+    assert [(x.security, x.host, x.config.line_limits) for x in (host[25], host[26])] == [
+        ("starttls", HOST, "lenient"),
+        ("starttls", HOST, "strict"),
+    ]
+
+
 def test_a_server_may_have_another_name_than_its_certificate(mailauth_network):
     shared = mailauth_network.host("shared.example.test").smtps()[465]
     mailauth_network.host(HOST).leads_to(shared, 465)

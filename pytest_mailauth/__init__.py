@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.relay import RelayPolicy
     from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security, Verdict
     from pytest_mailauth.model.trial import Declaration
-    from pytest_mailauth.network.network import Host, Network
+    from pytest_mailauth.network.hosts import Host
+    from pytest_mailauth.network.network import Network
     from pytest_mailauth.network.providers import provider
     from pytest_mailauth.report.explain import diagnose, explain
     from pytest_mailauth.servers.environment import MailServers
@@ -79,7 +80,8 @@ _HOMES = {
     "servers.oauth_server": "OAuthServer",
     "servers.oauth_tokens": "BearerToken TokenReason TokenVerdict",
     "servers.script": "Expectation",
-    "network.network": "Host Network",
+    "network.hosts": "Host",
+    "network.network": "Network",
     "network.providers": "provider",
     "report.explain": "diagnose explain",
     "servers.environment": "MailServers",

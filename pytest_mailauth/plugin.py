@@ -50,6 +50,7 @@ _running = pytest.StashKey[pytest.Item]()
 _began = pytest.StashKey[float]()
 _ended_early = pytest.StashKey[bool]()
 _issuers = pytest.StashKey[list["OAuthServer"]]()
+_network = pytest.StashKey["Network"]()
 _controls = pytest.StashKey[dict[str, Any]]()
 
 
@@ -210,7 +211,7 @@ def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> Mail
 
 
 @pytest.fixture
-def mailauth_network(mailauth: MailServers) -> Iterator[Network]:
+def mailauth_network(mailauth: MailServers, request: pytest.FixtureRequest) -> Iterator[Network]:
     """Names and real port numbers in front of the fakes, for the Python clients of this process.
 
     ``mailauth_network.host("smtp.example.test").smtp(587)`` adds a server, ``block(25)`` blocks a port, ``attempts``
@@ -219,6 +220,7 @@ def mailauth_network(mailauth: MailServers) -> Iterator[Network]:
     from pytest_mailauth.network.network import Network
 
     with Network(mailauth) as network:
+        request.node.stash[_network] = network
         yield network
 
 
@@ -348,4 +350,8 @@ def pytest_runtest_makereport(
                 lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
                 lines += map(server.shown, diagnosed(known_endings(server)))
                 report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
+    if report.failed and (network := item.stash.get(_network, None)) is not None:
+        from pytest_mailauth.model.canary import redact
+
+        report.sections.append(("mailauth network", redact(network.summary(), _hidden(item))))
     return report

@@ -34,9 +34,9 @@ BANNERS: Final = {
     Protocol.POP3: b"-ERR Connection blocked by this network\r\n",
     Protocol.IMAP: b"* BYE Connection blocked by this network\r\n",
 }
-"""What a box on the path says (RFC 5321 section 3.1, RFC 1939 section 3, RFC 9051 section 7.1.5).
+"""What a box on the path says in the place of a greeting.
 
-RFC 5321 wants a text that helps to find the fault, so that whoever reads it in an error knows what to do."""
+RFC 5321 section 3.1 wants a text that helps to find the fault, so that whoever reads it knows what to do."""
 
 _GREETINGS: Final = {
     Protocol.POP3: f"+OK {RELAY_HOST} POP3 server ready\r\n".encode(),

@@ -23,6 +23,7 @@ from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ClientUnusable, ClientViolation, ConfigError, ServerFault
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Trial
+from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_failure
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Examination:
             finding = honest(step.trial)
             if finding.verdict is not Verdict.PASS:
                 # The body's own traceback shows where it failed.
-                raise ClientUnusable(explain_failure("control", finding, describe(step.trial))) from step.error
+                raise ClientUnusable(_failure("control", finding, step.trial)) from step.error
             self._controls[key] = step.trial
             step.error = None
         if self._setting.scenario.control is not None:
@@ -143,7 +144,7 @@ class Examination:
     @staticmethod
     def _react(judgement: Judgement, trial: Trial) -> None:
         __tracebackhide__ = True
-        text = explain_failure(judgement.rule, judgement.finding, describe(trial))
+        text = _failure(judgement.rule, judgement.finding, trial)
         match judgement.finding.verdict:
             case Verdict.VIOLATION | Verdict.INCONCLUSIVE:
                 raise ClientViolation(text)
@@ -151,6 +152,10 @@ class Examination:
                 raise ServerFault(text)
             case _:
                 pass
+
+
+def _failure(rule: str, finding: Finding, trial: Trial) -> str:
+    return explain_failure(rule, finding, describe(trial), endings(trial))
 
 
 class Step:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.examination import Examination
     from pytest_mailauth.leaks import Secrets
+    from pytest_mailauth.network.network import Network
     from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.oauth_server import OAuthServer
     from pytest_mailauth.servers.pki import CertificateAuthority
@@ -49,6 +50,7 @@ _running = pytest.StashKey[pytest.Item]()
 _began = pytest.StashKey[float]()
 _ended_early = pytest.StashKey[bool]()
 _issuers = pytest.StashKey[list["OAuthServer"]]()
+_network = pytest.StashKey["Network"]()
 _controls = pytest.StashKey[dict[str, Any]]()
 
 
@@ -184,7 +186,10 @@ def mailauth_secrets(request: pytest.FixtureRequest) -> Secrets:
 
 def _ready(servers: MailServers, request: pytest.FixtureRequest, protocol: str) -> MailServer:
     make = {"smtp": servers.smtp, "pop3": servers.pop3, "imap": servers.imap}[protocol]
-    return make(**_settings(request.node, protocol))
+    settings = _settings(request.node, protocol)
+    if protocol != "smtp":
+        settings.pop("relay", None)  # a marker is for all three, and mail is sent to one of them
+    return make(**settings)
 
 
 @pytest.fixture
@@ -203,6 +208,20 @@ def mailauth_pop3(mailauth: MailServers, request: pytest.FixtureRequest) -> Mail
 def mailauth_imap(mailauth: MailServers, request: pytest.FixtureRequest) -> MailServer:
     """A strict IMAP server: passwords only inside TLS 1.2 or newer. Change it with the marker."""
     return _ready(mailauth, request, "imap")
+
+
+@pytest.fixture
+def mailauth_network(mailauth: MailServers, request: pytest.FixtureRequest) -> Iterator[Network]:
+    """Names and real port numbers in front of the fakes, for the Python clients of this process.
+
+    ``mailauth_network.host("smtp.example.test").smtp(587)`` adds a server, ``block(25)`` blocks a port, ``attempts``
+    lists what clients tried. A client that tries to reach another machine is kept from it, and fails the test.
+    """
+    from pytest_mailauth.network.network import Network
+
+    with Network(mailauth) as network:
+        request.node.stash[_network] = network
+        yield network
 
 
 @pytest.fixture
@@ -325,8 +344,14 @@ def pytest_runtest_makereport(
     if report.failed and call.excinfo is not None and call.excinfo.typename not in _WITH_TRANSCRIPT:
         for server in _used(item):
             if server.sessions:
-                from pytest_mailauth.report.text import shown
+                from pytest_mailauth.report.explain import known_endings
+                from pytest_mailauth.report.text import diagnosed, shown
 
                 lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
+                lines += map(server.shown, diagnosed(known_endings(server)))
                 report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
+    if report.failed and (network := item.stash.get(_network, None)) is not None:
+        from pytest_mailauth.model.canary import redact
+
+        report.sections.append(("mailauth network", redact(network.summary(), _hidden(item))))
     return report

@@ -11,6 +11,7 @@ from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
 from pytest_mailauth.model.deviations import Hide
+from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.terms import Security
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.judge.clients.client import Client
     from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Declaration, Earlier
     from pytest_mailauth.servers.environment import MailServers
@@ -286,6 +288,11 @@ def run_trial(
             client.stop(run.case)
         thread.join(GRACE)
     return run.finish(ended[0] if ended else None, hung=hung, may_switch=client.may_switch)
+
+
+def diagnosis_of(trial: Trial) -> tuple[Diagnosis, ...]:
+    """Return what went wrong in a trial, most telling first."""
+    return diagnose(trial.sessions, attempts=trial.attempts, served=trial.served)
 
 
 def describe(trial: Trial) -> str:

@@ -14,6 +14,7 @@ from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
@@ -49,6 +50,7 @@ class Result:
         judgements: What each rule said.
         transcript: What was said on the wire, secrets hidden.
         seconds: How long the client ran.
+        diagnosis: What went wrong in plain words; empty where nothing did.
     """
 
     client: str
@@ -56,6 +58,7 @@ class Result:
     judgements: tuple[Judgement, ...]
     transcript: str
     seconds: float
+    diagnosis: tuple[Diagnosis, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -12,6 +12,7 @@ from pytest_mailauth.model.terms import TLS_VERSIONS, Layer, Protocol, Security,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pytest_mailauth.model.attempts import Attempt
     from pytest_mailauth.model.canary import Account
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
@@ -144,6 +145,7 @@ class Trial:
         control: The same client on the same server without the deviation under test, or None.
         may_switch: Whether the client was told of another port.
         ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
+        attempts: What the client tried by name and port, in order; empty where the trial has no network.
         supplied: Whether the client took a connection that somebody else had opened.
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
     """
@@ -158,6 +160,7 @@ class Trial:
     control: Trial | None = None
     may_switch: bool = False
     ports: tuple[int, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     supplied: bool = False
     earlier: Earlier | None = None
 

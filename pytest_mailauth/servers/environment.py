@@ -85,6 +85,11 @@ class MailServers(ReadsMail):
             return self._ca
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings of the servers made here, where the call does not say otherwise."""
+        return dict(self._defaults)
+
+    @property
     def servers(self) -> tuple[MailServer, ...]:
         """Every server made here, in order."""
         return tuple(self._servers)

@@ -8,7 +8,8 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
-from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
+from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.terms import Layer, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -17,29 +18,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
-DISCOVERY: Final[dict[Protocol, frozenset[str]]] = {
-    Protocol.SMTP: frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT", "HELP"}),
-    Protocol.POP3: frozenset({"CAPA", "STLS", "QUIT"}),
-    # ID is sent in clear by honest clients; what it tells is another rule's matter.
-    Protocol.IMAP: frozenset({"CAPABILITY", "STARTTLS", "NOOP", "LOGOUT", "ID"}),
-}
-"""Commands that reveal and change nothing: allowed in clear even where TLS is required (RFC 8314 section 5.2)."""
-
 CANARY: Final = 12
 """Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
-
-
-def is_operation(protocol: Protocol, command: e.Command) -> bool:
-    """Return whether *command* does more than discover, secure or leave. POP3 ``AUTH`` alone only lists.
-
-    A line without a verb is no command: a ClientHello on a cleartext port looks like that.
-    """
-    if not command.verb:
-        return False
-    if protocol is Protocol.POP3 and command.verb == "AUTH" and not command.argument:
-        return False
-    return command.verb not in DISCOVERY[protocol]
 
 
 def operations(trial: Trial, layer: Layer, *, after: float = 0.0) -> list[e.Command]:

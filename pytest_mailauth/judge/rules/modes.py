@@ -11,7 +11,6 @@ from pytest_mailauth.judge.rules.evidence import (
     connected,
     fired,
     greeting,
-    is_operation,
     leak,
     never_greets,
     spoken,
@@ -19,6 +18,7 @@ from pytest_mailauth.judge.rules.evidence import (
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import blames_credentials, own_words
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 

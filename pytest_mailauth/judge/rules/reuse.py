@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, is_operation, spoken
+from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, spoken
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.model.trial import Finding
 

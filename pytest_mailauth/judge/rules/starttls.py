@@ -7,11 +7,9 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import (
-    DISCOVERY,
     LOGIN_COMMANDS,
     connected,
     fired,
-    is_operation,
     leak,
     operations,
     spoken,
@@ -19,6 +17,7 @@ from pytest_mailauth.judge.rules.evidence import (
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Cut, Withhold
+from pytest_mailauth.model.exchanges import DISCOVERY, is_operation
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict

@@ -21,6 +21,7 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.verdict import NET
 from pytest_mailauth.model.terms import Certificate, PortState
+from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.providers import PROVIDERS
 from pytest_mailauth.report.reference import CLASSES
 from pytest_mailauth.servers.pki_faults import TABLE
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from clients import Row
 
+    from pytest_mailauth.judge.scenarios import Scenario
     from pytest_mailauth.network.profile import Provider, Service, Source
 
 PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
@@ -127,7 +129,7 @@ def scenarios_page() -> str:
         rows = [
             (
                 anchor(scenario.name),
-                scenario.summary + (f" Only for clients declared `auth={scenario.auth}`." if scenario.auth else ""),
+                scenario.summary + _conditions(scenario),
                 ", ".join(scenario.protocols),
                 ", ".join(scenario.modes),
                 links("rules.md", scenario.rules),
@@ -146,6 +148,13 @@ def scenarios_page() -> str:
         "of the three: `smtp-starttls-cert-expired`. `mailauth scenarios` lists the same.",
         *parts,
     )
+
+
+def _conditions(scenario: Scenario) -> str:
+    """Return what has to be so for a client to meet the scenario, as further sentences."""
+    only_for = [f"{name}={value}" for name, value in scenario.only_for.items()]
+    declared = f" Only for clients declared {code(*only_for)}." if only_for else ""
+    return declared + (" Name and port are real." if scenario.network is not None else "")
 
 
 def calibration_page() -> str:
@@ -188,7 +197,12 @@ def _asked(rule: str, row: Row) -> list[str]:
     return [
         scenario.name
         for scenario in SCENARIOS.values()
-        if rule in scenario.rules and {*scenario.protocols} & {*row.protocols} and {*scenario.modes} & {*row.security}
+        if rule in scenario.rules
+        and any(
+            scenario.is_for(protocol, mode, Declaration(**row.declares))
+            for protocol in row.protocols
+            for mode in row.security
+        )
     ]
 
 

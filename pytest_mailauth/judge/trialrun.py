@@ -8,15 +8,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.judge.clients.client import in_process
+from pytest_mailauth.judge.scenarios.plan import plan_for
+from pytest_mailauth.judge.stage import at_localhost, in_network
 from pytest_mailauth.model.canary import redact
-from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
-from pytest_mailauth.model.deviations import Hide
-from pytest_mailauth.model.terms import Security
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 
 if TYPE_CHECKING:
-    from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.servers.environment import MailServers
@@ -43,6 +43,7 @@ class TrialRun:
         setting: The scenario for one protocol and mode.
         control: Set up the scenario's control instead.
         slowdown: Seconds the client took on the honest server; they lengthen the limit.
+        reach: How the client meets names and real port numbers, where the trial has them.
 
     Attributes:
         case: What the client is given.
@@ -61,6 +62,7 @@ class TrialRun:
         *,
         control: bool = False,
         slowdown: float = 0.0,
+        reach: Reach = in_process,
     ) -> None:
         self._declared = declared
         self._setting = setting
@@ -71,24 +73,27 @@ class TrialRun:
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
             config = replace(config, auth=config.auth.for_tokens())
-        self._config = config
+        plan = plan_for(setting.scenario.network, declared)
         try:
-            server = environment.serve(self._config)
-            other = environment.serve(_weaker(self._config), "other") if setting.scenario.other_port else None
+            self._stage = stage = (
+                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                if plan is None
+                else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
+            )
         except BaseException:
             environment.close()
             raise
+        told: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
         self.case = Case(
             protocol=setting.protocol,
-            security=setting.security,
-            host=server.host,
-            port=server.port,
+            **told | dict.fromkeys(declared.untold),
             username=environment.account.username,
             password=environment.account.password,
             token=environment.account.token,
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
-            other_port=other.port if other else None,
+            other_port=stage.other_port,
+            domain=stage.domain if declared.discovers != "no" else None,
         )
 
     def cut_from_loop(self) -> None:
@@ -102,6 +107,7 @@ class TrialRun:
 
     def abandon(self) -> None:
         """Close everything without a record."""
+        self._stage.close()
         self.environment.close()
 
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
@@ -120,9 +126,11 @@ class TrialRun:
         try:
             if not hung:
                 _let_finish(self._threads)
+            self._stage.close()
             for server in environment.servers:
                 server.drain(DRAIN)
         finally:
+            self._stage.close()
             environment.close()
         environment.raise_faults()
         sessions = tuple(session for server in environment.servers for session in server.sessions)
@@ -132,12 +140,13 @@ class TrialRun:
             protocol=self._setting.protocol,
             security=self._setting.security,
             declared=self._declared,
-            served=self._config,
+            served=self._stage.config,
             account=environment.account,
             sessions=sessions,
             outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=_redacted(self.case.facts, hidden)),
             may_switch=may_switch or self.case.asked_for_fallback,
-            ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
+            ports=self._stage.ports,
+            attempts=self._stage.attempts,
         )
 
 
@@ -168,14 +177,6 @@ def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:
     return value
 
 
-def _weaker(config: ServerConfig) -> ServerConfig:
-    """Return the other port of the same account: explicit TLS, STARTTLS stripped, passwords taken in clear."""
-    names = ("STARTTLS", "STLS")
-    return ServerConfig(
-        protocol=config.protocol, security=Security.STARTTLS, auth=IN_CLEAR, deviations=(Hide(names=names),)
-    )
-
-
 def run_trial(
     servers: MailServers,
     client: Client,
@@ -193,7 +194,8 @@ def run_trial(
         CannotServe: This host cannot serve what the scenario needs.
         ServerFault: A fake server failed inside.
     """
-    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown)
+    reach = client.reach or in_process  # where that does not lead anywhere, the caller has said so already
+    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, reach=reach)
     ended: list[BaseException | None] = []
 
     def call() -> None:

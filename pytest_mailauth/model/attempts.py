@@ -43,6 +43,8 @@ class FirstBytes(StrEnum):
     """Nothing at all."""
 
 
+_HANDSHAKE: Final = b"\x16\x03"
+"""How a ClientHello begins: a handshake record, and the major version (RFC 8446 section 5.1)."""
 _TEXT: Final = (e.Command, e.Response, e.Malformed, e.Authentication)
 
 
@@ -99,6 +101,8 @@ class Attempt:
         for entry in self.session.entries if self.session is not None else ():
             if isinstance(entry.fact, e.HelloSeen | e.HandshakeEnded):
                 return FirstBytes.TLS
+            if isinstance(entry.fact, e.Received) and entry.fact.data.startswith(_HANDSHAKE):
+                return FirstBytes.TLS  # where text was expected, nobody reads it as a handshake
             if isinstance(entry.fact, (*_TEXT, e.Received)):
                 return FirstBytes.TEXT
         return FirstBytes.NOTHING

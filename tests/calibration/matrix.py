@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clients import FAULTY, HONEST, make_client
@@ -20,6 +21,10 @@ TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+UNTOLD: Final = {
+    "from the port": {"mode": "from-port"},
+}
+"""Honest clients that find out by themselves what others are told, each with what it is declared."""
 
 
 def _clients(protocol: Protocol) -> list[Client]:
@@ -41,11 +46,20 @@ def _clients(protocol: Protocol) -> list[Client]:
     )
     clients += [
         Client(
+            name=f"honest {name}",
+            run=make_client(protocol),
+            protocols=(protocol,),
+            declared=Declaration(timeout=TIMEOUT, **declares),
+        )
+        for name, declares in UNTOLD.items()
+    ]
+    clients += [
+        Client(
             name=name,
             run=make_client(protocol, row.faults),
             protocols=(protocol,),
             securities=row.security,
-            declared=IN_CLEAR if row.allow_insecure_auth else TLS,
+            declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),
         )
         for name, row in FAULTY.items()
         if protocol in row.protocols

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from clients import FAULTY, HONEST
-from matrix import broken, matrix
+from matrix import UNTOLD, broken, matrix
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
@@ -49,7 +49,11 @@ NOT_SHOWN = {
 """Cases in which no faulty client is flagged by the scenario's own rule, each with the reason."""
 ALL_SETTINGS = {
     setting.id: setting
-    for declared in (Declaration(), Declaration(auth="oauth"))
+    for declared in (
+        Declaration(),
+        Declaration(auth="oauth"),
+        *(Declaration(**declares) for declares in UNTOLD.values()),
+    )
     for protocol in Protocol
     for security in Security
     for setting in settings_for(protocol, security, declared)
@@ -69,7 +73,9 @@ def test_every_verdict_on_a_faulty_client_is_a_decision(protocol, name):
 
 
 @pytest.mark.parametrize("protocol", Protocol)
-@pytest.mark.parametrize("name", [f"honest {habit}" for habit in HONEST] + ["honest in clear", "honest with a token"])
+@pytest.mark.parametrize(
+    "name", [f"honest {habit}" for habit in (*HONEST, *UNTOLD)] + ["honest in clear", "honest with a token"]
+)
 def test_an_honest_client_passes_everything(protocol, name):
     rows = matrix(protocol)[name]
     assert {row.setting.id: row.verdict.value for row in rows if row.verdict is not Verdict.PASS} == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mailauth.judge.rules import credentials, ports, starttls, tls
+from pytest_mailauth.judge.rules import credentials, portnumbers, ports, starttls, tls
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
-__all__ = ["RULES", "Rule", "credentials", "ports", "starttls", "tls"]
+__all__ = ["RULES", "Rule", "credentials", "portnumbers", "ports", "starttls", "tls"]

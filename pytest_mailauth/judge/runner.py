@@ -85,7 +85,8 @@ class Group:
 
     def is_out_of_reach(self, setting: Setting) -> bool:
         """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
-        return self.client.reach is None and plan_for(setting.scenario.network, self.client.declared) is not None
+        plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
+        return self.client.reach is None and plan is not None
 
     @property
     def never_meets_a_server(self) -> bool:

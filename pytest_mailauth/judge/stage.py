@@ -91,12 +91,13 @@ def in_network(
     host = MAIN_HOST.format(domain=domain)
     config = replace(config, host=host)
     network = Network(environment)
-    ports = plan.ports_of(setting.protocol, setting.security, declared)
-    other_port = WEAKER_PORTS[ports[0]] if setting.scenario.other_port else None
+    reached = plan.ports_of(setting.protocol, setting.security, declared)
+    other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
+    ports = tuple(port for port in reached if port != other_port)
     state = PortState(config.port_state)
     is_open = state not in _BEFORE_THE_SERVER
     server = environment.serve(config if is_open else replace(config, port_state=PortState.OPEN))
-    for port in ports:
+    for port in ports if plan.resolves else ():
         network.host(host).leads_to(server, port)
         if not is_open:
             network.block(host, port, how=state)

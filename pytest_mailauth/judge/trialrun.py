@@ -43,7 +43,7 @@ class TrialRun:
         setting: The scenario for one protocol and mode.
         control: Set up the scenario's control instead.
         slowdown: Seconds the client took on the honest server; they lengthen the limit.
-        reach: How the client meets names and real port numbers, where the trial has them.
+        reach: How the client meets names and real port numbers, where the trial has them; None where it cannot.
 
     Attributes:
         case: What the client is given.
@@ -62,7 +62,7 @@ class TrialRun:
         *,
         control: bool = False,
         slowdown: float = 0.0,
-        reach: Reach = in_process,
+        reach: Reach | None = in_process,
     ) -> None:
         self._declared = declared
         self._setting = setting
@@ -73,11 +73,11 @@ class TrialRun:
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
             config = replace(config, auth=config.auth.for_tokens())
-        plan = plan_for(setting.scenario.network, declared)
+        plan = plan_for(setting.scenario.network, declared, reachable=reach is not None)
         try:
             self._stage = stage = (
                 at_localhost(environment, config, other_port=setting.scenario.other_port)
-                if plan is None
+                if plan is None or reach is None
                 else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
             )
         except BaseException:
@@ -147,6 +147,7 @@ class TrialRun:
             may_switch=may_switch or self.case.asked_for_fallback,
             ports=self._stage.ports,
             attempts=self._stage.attempts,
+            in_network=self._stage.network is not None,
         )
 
 
@@ -194,8 +195,7 @@ def run_trial(
         CannotServe: This host cannot serve what the scenario needs.
         ServerFault: A fake server failed inside.
     """
-    reach = client.reach or in_process  # where that does not lead anywhere, the caller has said so already
-    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, reach=reach)
+    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, reach=client.reach)
     ended: list[BaseException | None] = []
 
     def call() -> None:

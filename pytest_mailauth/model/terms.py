@@ -195,7 +195,7 @@ STANDARD_PORTS: Final[dict[tuple[Protocol, Security], int]] = {
 """The port that stands for each protocol and mode (S6, S9, S13, S14; RFC 8314 section 3)."""
 
 RELAY_PORT: Final = 25
-"""SMTP between servers, with STARTTLS (S6, S9; RFC 5321 section 4.5.4.2 leaves submission to RFC 6409's port 587)."""
+"""SMTP between servers, with STARTTLS (S6, S9); submission has port 587 (RFC 6409 section 3.1)."""
 
 URL_SCHEMES: Final[dict[tuple[Protocol, Security], str]] = {
     (protocol, security): protocol.value + ("s" if security is Security.IMPLICIT else "")

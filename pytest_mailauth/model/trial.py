@@ -153,6 +153,7 @@ class Trial:
         may_switch: Whether the client was told of another port.
         ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
         attempts: What the client tried by name and port, in order; empty where the trial has no network.
+        in_network: Whether the trial has a network, so that what is not among the attempts was not tried.
     """
 
     protocol: Protocol
@@ -166,6 +167,7 @@ class Trial:
     may_switch: bool = False
     ports: tuple[int, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    in_network: bool = False
 
     @property
     def requires_tls(self) -> bool:

@@ -23,6 +23,8 @@ WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
 UNTOLD: Final = {
     "from the port": {"mode": "from-port"},
+    "choosing the port": {"port": "chosen"},
+    "choosing port and mode": {"mode": "from-port", "port": "chosen"},
 }
 """Honest clients that find out by themselves what others are told, each with what it is declared."""
 
@@ -76,11 +78,11 @@ def matrix(protocol: Protocol) -> dict[str, list[Result]]:
     return rows
 
 
-def broken(results: list[Result]) -> dict[str, list[str]]:
-    """Return the rules that flagged a client, each with the scenarios in which it did."""
+def broken(results: list[Result], verdict: Verdict = Verdict.VIOLATION) -> dict[str, list[str]]:
+    """Return the rules that flagged a client, or said *verdict*, each with the scenarios in which it did."""
     found: dict[str, list[str]] = defaultdict(list)
     for result in results:
         for judgement in result.judgements:
-            if judgement.finding.verdict is Verdict.VIOLATION:
+            if judgement.finding.verdict is verdict:
                 found[judgement.rule].append(result.setting.id)
     return found

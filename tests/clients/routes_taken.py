@@ -24,5 +24,30 @@ BY_PORT: Final = {
 }
 """The modes that are tried on a port, by faulty client; None is the honest one."""
 
-ELSEWHERE: Final = frozenset(name for modes in BY_PORT.values() for name in modes if name)
+BY_CHOICE: Final = {
+    None: [(465, IMPLICIT), (587, STARTTLS)],
+    "prefers-starttls": [(587, STARTTLS), (465, IMPLICIT)],
+    "submits-on-25": [(25, STARTTLS)],
+}
+"""The ports and modes of SMTP that are tried when the host alone is told."""
+
+CUSTOM: Final = {
+    "takes-custom-port-for-starttls": (IMPLICIT, STARTTLS),
+    "takes-custom-port-for-implicit": (STARTTLS, IMPLICIT),
+    None: (STARTTLS, STARTTLS),
+}
+"""The mode that is stated for port 2525, and the one that is tried there."""
+
+IN_A_NETWORK: Final = (
+    "takes-unknown-port-for-clear",
+    "speaks-first-on-unknown-port",
+    "clear-after-time-out",
+    "knows-weaker-ports",
+    "guesses-host",
+)
+"""What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
+
+ELSEWHERE: Final = frozenset(
+    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
+)
 """Faulty clients that only show where a network is: they have no situation of one server."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clients import FAULTY, Faults, Unconfigured
-from clients.routes import routes
-from routes_taken import BY_PORT, IMPLICIT
+from clients.routes import Route, guessed, routes, weaker
+from routes_taken import BY_CHOICE, BY_PORT, CUSTOM, IMPLICIT, NONE, STARTTLS
 from visits import PASSWORD, USERNAME
 
 from pytest_mailauth import ConfigError
@@ -56,3 +56,33 @@ def test_what_is_kept_back_says_what_to_do(kept_back, advice):
     with pytest.raises(ConfigError, match=rf"case\.{kept_back}: .*{advice}"):
         getattr(case, kept_back)
     assert kept_back not in repr(case)
+
+
+@pytest.mark.parametrize(("name", "ways"), BY_CHOICE.items())
+def test_the_ports_that_are_chosen(name, ways):
+    assert [(route.port, route.security) for route in routes(told(), faults_of(name))] == ways
+
+
+@pytest.mark.parametrize(("mode", "port"), [(IMPLICIT, 465), (STARTTLS, 587)])
+def test_a_stated_mode_leaves_one_port(mode, port):
+    assert [route.port for route in routes(told(security=mode), Faults())] == [port]
+
+
+@pytest.mark.parametrize(("name", "modes"), CUSTOM.items())
+def test_what_is_stated_for_a_custom_port(name, modes):
+    stated, tried = modes
+    (route,) = routes(told(security=stated, port=2525), faults_of(name))
+    assert route.security is tried
+
+
+@pytest.mark.parametrize("name", ["takes-unknown-port-for-clear", "speaks-first-on-unknown-port"])
+def test_an_unknown_port_is_taken_for_clear(name):
+    assert [route.security for route in routes(told(port=2525), faults_of(name))] == [NONE]
+
+
+def test_only_faulty_clients_turn_elsewhere():
+    route = Route("mail.example.test", 465, IMPLICIT)
+    assert weaker(route, Faults()) is None
+    assert weaker(route, faults_of("knows-weaker-ports")) == Route("mail.example.test", 587, NONE)
+    assert guessed(route, Faults()) is None
+    assert guessed(route, faults_of("guesses-host")) == Route("example.test", 465, IMPLICIT)

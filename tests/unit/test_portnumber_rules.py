@@ -12,7 +12,8 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.attempts import AttemptOutcome
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.hello import ClientHello
-from pytest_mailauth.model.terms import HandshakeOutcome, Security, Verdict
+from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration, Outcome
 
 OPENED = (CLEAR, e.Opened("127.0.0.1:40000"))
 HELLO = (CLEAR, e.HelloSeen(ClientHello("1.3")))
@@ -74,3 +75,124 @@ def test_a_refused_attempt_is_no_connection():
     trial = visited((587, (OPENED, HELLO)))
     refused = tuple(dataclasses.replace(one, outcome=AttemptOutcome.REFUSED) for one in trial.attempts)
     assert asked("port-implies-mode", dataclasses.replace(trial, attempts=refused))[0] is Verdict.INCONCLUSIVE
+
+
+# A port that stands for no mode.
+
+CLEAR_LOGIN = (
+    OPENED,
+    (CLEAR, e.Received(b"AUTH PLAIN " + PASSWORD.encode() + b"\r\n")),
+    (CLEAR, e.Authentication("PLAIN", "user", Secret(PASSWORD), accepted=True)),
+)
+
+
+def unstated(*sessions, said=None, security=Security.STARTTLS, **seen):
+    trial = visited(*((2525, session) for session in sessions), ports=(2525,), security=security, **seen)
+    declared = Declaration(mode="from-port")
+    return asked("custom-port-needs-mode", dataclasses.replace(trial, declared=declared, outcome=Outcome(error=said)))
+
+
+def stated(*sessions, security):
+    return asked(
+        "custom-port-needs-mode", visited(*((2525, session) for session in sessions), ports=(2525,), security=security)
+    )
+
+
+@pytest.mark.parametrize(
+    ("sessions", "said", "verdict"),
+    [
+        ((), "Unconfigured: port 2525 does not tell the mode", Verdict.PASS),
+        ((), "ValueError: say ssl or starttls", Verdict.PASS),
+        ((), "ConnectionRefusedError: port 2525: connection refused", Verdict.INCONCLUSIVE),
+        ((), "KeyError: 2525", Verdict.INCONCLUSIVE),
+        ((), None, Verdict.INCONCLUSIVE),
+        ((CLEAR_LOGIN,), None, Verdict.VIOLATION),
+        (((OPENED, (CLEAR, e.Command("MAIL", b"", "MAIL FROM:<a@b>"))),), None, Verdict.VIOLATION),
+        (((OPENED, *SECURED),), None, Verdict.PASS),
+        (((OPENED, EHLO),), "no STARTTLS", Verdict.PASS),
+        (((OPENED, UNREAD_HELLO),), "not TLS", Verdict.PASS),
+        (((OPENED,),), "timed out", Verdict.NOTE),
+        (((OPENED, (CLEAR, e.Sent(b"220 hello\r\n"))),), "timed out", Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_port_without_a_mode(sessions, said, verdict):
+    assert unstated(*sessions, said=said)[0] is verdict
+
+
+def test_a_command_where_tls_is_waited_for():
+    assert unstated((OPENED, EHLO), security=Security.IMPLICIT)[0] is Verdict.VIOLATION
+
+
+@pytest.mark.parametrize(
+    ("security", "session", "verdict"),
+    [
+        (Security.STARTTLS, (OPENED, HELLO), Verdict.VIOLATION),
+        (Security.IMPLICIT, (OPENED, EHLO), Verdict.VIOLATION),
+        (Security.STARTTLS, (OPENED, EHLO, *SECURED), Verdict.PASS),
+        (Security.IMPLICIT, (OPENED, *SECURED), Verdict.PASS),
+        (Security.IMPLICIT, (OPENED,), Verdict.INCONCLUSIVE),
+        # Facts are a second apart, and the time-out is two.
+        (Security.IMPLICIT, (OPENED, (CLEAR, e.Sent(b"")), (CLEAR, e.Closed("client", "close"))), Verdict.VIOLATION),
+        (Security.STARTTLS, (OPENED, (CLEAR, e.Sent(b"")), (CLEAR, e.Closed("client", "close"))), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_mode_that_was_stated(security, session, verdict):
+    assert stated(session, security=security)[0] is verdict
+
+
+def test_a_wait_proves_nothing_of_a_client_that_never_began_tls():
+    waited = (OPENED, (CLEAR, e.Sent(b"")), (CLEAR, e.Closed("client", "close")))
+    trial = visited((2525, waited), ports=(2525,), security=Security.IMPLICIT, control=False)
+    assert asked("custom-port-needs-mode", trial)[0] is Verdict.INCONCLUSIVE
+
+
+# The port that a client chooses.
+
+
+@pytest.mark.parametrize(
+    ("connections", "verdict"),
+    [
+        (((587, (OPENED, EHLO, *SECURED)),), Verdict.PASS),
+        (((465, (OPENED, *SECURED)),), Verdict.PASS),
+        (((25, (OPENED, EHLO, *SECURED)),), Verdict.VIOLATION),
+        (((25, (OPENED, (CLEAR, e.Stored(9, ("bob@example.test",))))),), Verdict.VIOLATION),
+        (((25, (OPENED, EHLO)), (587, (OPENED, EHLO, *SECURED))), Verdict.NOTE),
+        (((587, (OPENED, EHLO)),), Verdict.INCONCLUSIVE),
+        ((), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_the_port_of_submission(connections, verdict):
+    assert asked("submission-port-not-25", visited(*connections, ports=(587, 25)))[0] is verdict
+
+
+@pytest.mark.parametrize(
+    ("connections", "verdict"),
+    [
+        (((993, (OPENED, *SECURED)),), Verdict.PASS),
+        (((143, (OPENED, EHLO, *SECURED)),), Verdict.NOTE),
+        (((143, (OPENED, EHLO)), (993, (OPENED, *SECURED))), Verdict.PASS),
+        (((143, CLEAR_LOGIN),), Verdict.INCONCLUSIVE),
+        ((), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_implicit_tls_is_preferred(connections, verdict):
+    trial = visited(*connections, ports=(143,), protocol=Protocol.IMAP)
+    assert asked("prefer-implicit-tls", trial)[0] is verdict
+
+
+# What is found by trying.
+
+
+@pytest.mark.parametrize(
+    ("connections", "verdict"),
+    [
+        (((587, CLEAR_LOGIN),), Verdict.VIOLATION),
+        (((587, (OPENED, EHLO)), (25, CLEAR_LOGIN)), Verdict.VIOLATION),
+        (((587, (OPENED, (CLEAR, e.Command("MAIL", b"", "MAIL FROM:<a@b>")))),), Verdict.VIOLATION),
+        (((587, (OPENED, EHLO)),), Verdict.PASS),
+        (((587, (OPENED, EHLO, *SECURED)),), Verdict.NOTE),
+        ((), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_nothing_is_done_below_the_floor(connections, verdict):
+    assert asked("discovery-keeps-floor", visited(*connections))[0] is verdict

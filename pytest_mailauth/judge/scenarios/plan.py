@@ -52,12 +52,14 @@ class NetworkPlan:
         beside: Further servers, by protocol.
         blocked: Ports of the server's host that do not answer, and how.
         resolves: Whether the name of the server has an address.
+        is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
     """
 
     ports: Mapping[tuple[Protocol, Security], tuple[int, ...]] = field(default_factory=dict)
     beside: Mapping[Protocol, tuple[Beside, ...]] = field(default_factory=dict)
     blocked: Mapping[int, PortState] = field(default_factory=dict)
     resolves: bool = True
+    is_optional: bool = False
 
     def ports_of(self, protocol: Protocol, mode: Security, declared: Declaration) -> tuple[int, ...]:
         """Return the ports at which the server under test answers, the one that the client is told first."""
@@ -73,9 +75,20 @@ REAL_PORTS: Final = NetworkPlan()
 """The server under test under a name of its own at its real port, and nothing beside it."""
 
 
-def plan_for(network: NetworkPlan | None, declared: Declaration) -> NetworkPlan | None:
+IF_REACHABLE: Final = NetworkPlan(is_optional=True)
+"""The same for clients that meet real port numbers; others are told a free port, and the other port of the account."""
+
+
+def plan_for(network: NetworkPlan | None, declared: Declaration, *, reachable: bool = True) -> NetworkPlan | None:
     """Return the network that a trial needs, or None when a free port of localhost will do.
 
     Whoever is not told the mode or the port has to meet real port numbers, in every scenario.
+
+    Args:
+        network: The network of the scenario.
+        declared: What the client is declared to do.
+        reachable: Whether the client meets names and real port numbers at all.
     """
+    if network is not None and network.is_optional and not reachable:
+        network = None
     return network if network is not None or not declared.untold else REAL_PORTS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios.plan import MAIN_HOST, WEAKER_PORTS
+from pytest_mailauth.judge.scenarios.plan import SERVICES, WEAKER_PORTS
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import PortState, Protocol, Security
@@ -41,6 +41,7 @@ class Stage:
         other_port: The other port of the account, or None.
         network: The names and ports; None at localhost.
         domain: The mail domain of the account in the network.
+        nameserver: Address and port of the DNS server that knows the network; None when it has none.
     """
 
     config: ServerConfig
@@ -49,6 +50,7 @@ class Stage:
     other_port: int | None = None
     network: Network | None = None
     domain: str | None = None
+    nameserver: tuple[str, int] | None = None
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -88,7 +90,8 @@ def in_network(
         CannotServe: This host cannot serve that.
     """
     domain = f"trial-{next(_trials)}.example.test"
-    host = MAIN_HOST.format(domain=domain)
+    names = {"domain": domain, "stranger": f"stranger-{domain}"}
+    host = plan.host_of(setting.protocol, declared).format(**names)
     config = replace(config, host=host)
     network = Network(environment)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
@@ -98,22 +101,35 @@ def in_network(
     is_open = state not in _BEFORE_THE_SERVER
     server = environment.serve(config if is_open else replace(config, port_state=PortState.OPEN))
     for port in ports if plan.resolves else ():
-        network.host(host).leads_to(server, port)
+        named = network.host(host, plan.addresses)
+        (named.at(0) if plan.addresses else named).leads_to(server, port)
         if not is_open:
             network.block(host, port, how=state)
     if other_port is not None:
         network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
-    names = {"domain": domain, "stranger": f"stranger-{domain}"}
     for one in plan.beside.get(setting.protocol, ()):
-        name = one.host.format(**names)
+        name = host if one.host is None else one.host.format(**names)
         made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
-        network.host(name).leads_to(environment.serve(made, one.listener), one.port)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
     for port, how in plan.blocked.items():
         network.block(host, port, how=how)
+    if declared.discovers == "srv":
+        _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
     stage = Stage(config, host, account_ports, other_port, network, domain)
     stage._open.enter_context(reach(network))  # noqa: SLF001 - made here
+    stage._open.callback(network.close)  # noqa: SLF001 - a DNS server, where it has one
+    if declared.discovers == "srv":
+        stage.nameserver = network.dns()
     return stage
+
+
+def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan, *, host: str, port: int) -> None:
+    """Say in the records of the domain where the server is."""
+    network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
+    if plan.denies_implicit:
+        network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

@@ -94,6 +94,7 @@ class TrialRun:
             timeout=declared.timeout,
             other_port=stage.other_port,
             domain=stage.domain if declared.discovers != "no" else None,
+            nameserver=stage.nameserver,
         )
 
     def cut_from_loop(self) -> None:
@@ -148,6 +149,7 @@ class TrialRun:
             ports=self._stage.ports,
             attempts=self._stage.attempts,
             in_network=self._stage.network is not None,
+            domain=self._stage.domain,
         )
 
 

@@ -154,6 +154,7 @@ class Trial:
         ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
         attempts: What the client tried by name and port, in order; empty where the trial has no network.
         in_network: Whether the trial has a network, so that what is not among the attempts was not tried.
+        domain: The mail domain of the account there; None where the trial has no network.
     """
 
     protocol: Protocol
@@ -168,6 +169,7 @@ class Trial:
     ports: tuple[int, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     in_network: bool = False
+    domain: str | None = None
 
     @property
     def requires_tls(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from clients import FAULTY, HONEST, make_client
@@ -15,18 +16,29 @@ from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
+    from clients import Row
+
     from pytest_mailauth.judge.verdict import Result
 
 TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+HAS_DNS: Final = find_spec("dnslib") is not None
+"""The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
 UNTOLD: Final = {
     "from the port": {"mode": "from-port"},
     "choosing the port": {"port": "chosen"},
     "choosing port and mode": {"mode": "from-port", "port": "chosen"},
+    "guessing names": {"mode": "from-port", "port": "chosen", "discovers": "guess"},
+    **({"asking for records": {"mode": "from-port", "port": "chosen", "discovers": "srv"}} if HAS_DNS else {}),
 }
 """Honest clients that find out by themselves what others are told, each with what it is declared."""
+
+
+def can_be_run(row: Row) -> bool:
+    """Return whether everything is installed that a faulty client takes."""
+    return HAS_DNS or row.declares.get("discovers") != "srv"
 
 
 def _clients(protocol: Protocol) -> list[Client]:
@@ -64,7 +76,7 @@ def _clients(protocol: Protocol) -> list[Client]:
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),
         )
         for name, row in FAULTY.items()
-        if protocol in row.protocols
+        if protocol in row.protocols and can_be_run(row)
     ]
     return clients
 

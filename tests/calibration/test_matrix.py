@@ -6,7 +6,7 @@ import re
 
 import pytest
 from clients import FAULTY, HONEST
-from matrix import UNTOLD, broken, matrix
+from matrix import UNTOLD, broken, can_be_run, matrix
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
@@ -30,7 +30,12 @@ SECRET = re.compile(r"(Pw|Tk)[0-9a-f]{8}")
 """How the password and the token of every trial begin."""
 
 CASES = [
-    pytest.param(protocol, name, id=f"{protocol}-{name}")
+    pytest.param(
+        protocol,
+        name,
+        id=f"{protocol}-{name}",
+        marks=pytest.mark.skipif(not can_be_run(row), reason="a DNS server takes dnslib: pip install --group test"),
+    )
     for protocol in Protocol
     for name, row in FAULTY.items()
     if protocol in row.protocols

@@ -44,6 +44,9 @@ IN_A_NETWORK: Final = (
     "clear-after-time-out",
     "knows-weaker-ports",
     "guesses-host",
+    "clear-when-srv-denies-tls",
+    "follows-srv-anywhere",
+    "trusts-second-guess",
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 

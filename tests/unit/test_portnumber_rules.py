@@ -21,6 +21,7 @@ UNREAD_HELLO = (CLEAR, e.Received(b"\x16\x03\x01\x00\x05hello"))
 EHLO = (CLEAR, e.Received(b"EHLO me\r\n"))
 LOGIN = (TLS, e.Authentication("PLAIN", "user", Secret(PASSWORD), accepted=True))
 SECURED = (HELLO, (CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, "1.3")), LOGIN)
+SECURED_IN_BYTES = (*SECURED, (TLS, e.Received(PASSWORD.encode())))
 
 
 def visited(*connections, ports=(587,), security=Security.STARTTLS, control=True, **seen):
@@ -196,3 +197,47 @@ def test_implicit_tls_is_preferred(connections, verdict):
 )
 def test_nothing_is_done_below_the_floor(connections, verdict):
     assert asked("discovery-keeps-floor", visited(*connections))[0] is verdict
+
+
+def found_at(*names, listener="main", said=None, connections=(), **seen):
+    """Return the trial of a client of example.test that came to these hosts, in this order."""
+    trial = visited(*connections, **seen)
+    attempts = tuple(dataclasses.replace(one, name=name) for one, name in zip(trial.attempts, names, strict=True))
+    sessions = tuple(dataclasses.replace(session, listener=listener) for session in trial.sessions)
+    served = dataclasses.replace(trial.served, host="mail.example.test")
+    return dataclasses.replace(
+        trial,
+        attempts=attempts,
+        sessions=sessions,
+        served=served,
+        domain="example.test",
+        in_network=True,
+        outcome=Outcome(error=said),
+    )
+
+
+SECURE_VISIT = (587, (OPENED, EHLO, *SECURED))
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("mail.example.test", Verdict.NOTE),
+        ("example.test", Verdict.NOTE),
+        ("mail.other.test", Verdict.VIOLATION),
+        ("mail.stranger-example.test", Verdict.VIOLATION),
+    ],
+)
+def test_a_server_of_another_domain_gets_no_password(name, verdict):
+    assert asked("discovery-keeps-floor", found_at(name, connections=(SECURE_VISIT,)))[0] is verdict
+
+
+def test_a_server_that_nobody_vouches_for_gets_no_password():
+    decoy = found_at("mail.example.test", listener="decoy", connections=((587, (OPENED, *SECURED_IN_BYTES)),))
+    assert asked("discovery-keeps-floor", decoy)[0] is Verdict.VIOLATION
+
+
+def test_whoever_finds_nothing_has_to_say_what_it_passed_over():
+    assert asked("discovery-keeps-floor", found_at(said="is mail.example.test meant?"))[0] is Verdict.PASS
+    assert asked("discovery-keeps-floor", found_at(said="no server found"))[0] is Verdict.INCONCLUSIVE
+    assert asked("discovery-keeps-floor", found_at())[0] is Verdict.INCONCLUSIVE

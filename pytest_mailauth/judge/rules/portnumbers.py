@@ -119,7 +119,7 @@ def _as_stated(trial: Trial, port: int, tried: list[Attempt]) -> Finding:
 def _waited_for_greeting(one: Attempt, trial: Trial) -> bool:
     """Return whether nothing was sent for a whole time-out, by a client that began TLS at once elsewhere."""
     entries = one.session.entries if one.session is not None else ()
-    stayed = entries[-1].at - entries[0].at if entries else 0.0
+    stayed = entries[-1].at - one.at if entries else 0.0
     usual = trial.control is not None and any(session.of(e.HelloSeen) for session in trial.control.sessions)
     return usual and one.first is FirstBytes.NOTHING and stayed >= _NEARLY * trial.declared.timeout
 

@@ -155,6 +155,10 @@ def unnamed(trial: Trial, said: str) -> str | None:
     An address is as good as the name it stands for. A number counts when it is the port's and stands by itself. Where
     the name has no address, no port was reached that could be named.
     """
+    if trial.declared.discovers != "no":
+        # Whoever found the hosts may name any of them.
+        names = {one.name: one for one in trial.attempts if one.name and one.name in said}
+        return None if names else "names no host that it tried"
     if not resolves(trial):
         return None if trial.served.host in said else "does not name the host"
     tried = [one for one in trial.attempts if one.name == trial.served.host]

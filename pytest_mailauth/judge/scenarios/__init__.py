@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios import baselines, certificates, portnumbers, ports, starttls, versions
+from pytest_mailauth.judge.scenarios import baselines, certificates, discovery, portnumbers, ports, starttls, versions
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
 from pytest_mailauth.model.terms import Security
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    row.name: row for table in (baselines, portnumbers, ports, starttls, versions, certificates) for row in table.ROWS
+    row.name: row
+    for table in (baselines, portnumbers, ports, discovery, starttls, versions, certificates)
+    for row in table.ROWS
 }
 """Every scenario by name."""
 

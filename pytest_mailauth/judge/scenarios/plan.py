@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.trial import Declaration
 
 MAIN_HOST: Final = "mail.{domain}"
-"""The name of the server under test."""
+"""The name of the server under test, unless a client has to guess it."""
+
+GUESSED: Final = {Protocol.SMTP: "smtp.{domain}", Protocol.POP3: "pop.{domain}", Protocol.IMAP: "imap.{domain}"}
+"""The name that a client guesses first."""
+
+SERVICES: Final = {
+    (Protocol.SMTP, Security.IMPLICIT): "_submissions._tcp",
+    (Protocol.SMTP, Security.STARTTLS): "_submission._tcp",
+    (Protocol.POP3, Security.IMPLICIT): "_pop3s._tcp",
+    (Protocol.POP3, Security.STARTTLS): "_pop3._tcp",
+    (Protocol.IMAP, Security.IMPLICIT): "_imaps._tcp",
+    (Protocol.IMAP, Security.STARTTLS): "_imap._tcp",
+}
+"""What a service is called in the SRV records of a domain (RFC 6186 section 3, RFC 8314 section 5.1)."""
 
 WEAKER_PORTS: Final = {465: 587, 587: 25, 25: 2525, 993: 143, 143: 1143, 995: 110, 110: 1110}
 """Where a client turns that finds a port blocked: the other port of the account (S11, S13, S14)."""
@@ -28,18 +41,20 @@ class Beside:
     """A further server of the trial.
 
     Attributes:
-        host: Its name.
+        host: Its name; None for that of the server under test.
         port: Its port.
         listener: What its sessions are called in the record.
         security: Its mode.
         settings: Its other settings, see :class:`~pytest_mailauth.model.config.ServerConfig`.
+        at: The address family at which it answers; None for every address of its host.
     """
 
-    host: str = MAIN_HOST
+    host: str | None = None
     port: int
     listener: str = "other"
     security: Security
     settings: Mapping[str, Any] = field(default_factory=dict)
+    at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +67,9 @@ class NetworkPlan:
         beside: Further servers, by protocol.
         blocked: Ports of the server's host that do not answer, and how.
         resolves: Whether the name of the server has an address.
+        host: The name of the server under test; None for :data:`MAIN_HOST`, or what the client guesses.
+        addresses: The families of its addresses, in the order of a look-up; the server answers at the first alone.
+        denies_implicit: Whether the domain says that it has no service with implicit TLS (RFC 6186 section 3.4).
         is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
     """
 
@@ -59,7 +77,14 @@ class NetworkPlan:
     beside: Mapping[Protocol, tuple[Beside, ...]] = field(default_factory=dict)
     blocked: Mapping[int, PortState] = field(default_factory=dict)
     resolves: bool = True
+    host: str | None = None
+    addresses: tuple[str, ...] = ()
+    denies_implicit: bool = False
     is_optional: bool = False
+
+    def host_of(self, protocol: Protocol, declared: Declaration) -> str:
+        """Return the name of the server under test."""
+        return self.host or (GUESSED[protocol] if declared.discovers == "guess" else MAIN_HOST)
 
     def ports_of(self, protocol: Protocol, mode: Security, declared: Declaration) -> tuple[int, ...]:
         """Return the ports at which the server under test answers, the one that the client is told first."""

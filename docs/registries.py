@@ -181,7 +181,8 @@ def calibration_page() -> str:
         "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
         "The rule in its row has to flag it, and no other rule may, whatever the scenario. This page is written from "
         "the tables; `tests/calibration/` runs every client through every scenario that exists for it, and so proves "
-        "the page again on each run of the tests.",
+        "the page again on each run of the tests. A client whose fault is in finding out port, mode or server meets "
+        "the scenarios about that, and a few of each other kind.",
         "## Which client breaks which rule",
         table(("Faulty client", *(f"[{rule}](rules.md#{rule})" for rule in rules)), matrix),
         "## Where the faults can show",

@@ -26,7 +26,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "fallback": ("none", "other-port"),
     "mode": ("stated", "from-port"),
     "port": ("given", "chosen"),
-    "discovers": ("no", "srv", "autoconfig", "guess"),
+    "discovers": ("no", "srv", "guess"),
 }
 
 
@@ -45,10 +45,10 @@ class Declaration:
         timeout: Seconds after which the client gives up waiting. Default 2.
         mode: Whether the user states the TLS mode, ``"stated"`` (default), or the client derives it from the port
             number, ``"from-port"`` (S9, S13, S14, RFC 8314 section 3). Then it is not told the mode.
-        port: Whether the client is ``"given"`` (default) the port, or has ``"chosen"`` it by itself (S6): then it is
+        port: Whether the client is ``"given"`` the port (default), or has ``"chosen"`` it by itself (S6): then it is
             told the host alone.
         discovers: How the client finds its server when it is told a mail domain alone: ``"no"`` (default), ``"srv"``
-            (RFC 6186), ``"autoconfig"`` (``config-v1.1.xml``) or ``"guess"`` (usual host names and ports).
+            (SRV records, RFC 6186, RFC 8314 section 5.1) or ``"guess"`` (usual host names and ports).
 
     Raises:
         ConfigError: A value is not known, or a client that finds its server by itself is given a port or a mode.

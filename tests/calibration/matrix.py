@@ -12,6 +12,7 @@ from clients import FAULTY, HONEST, make_client
 
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
@@ -34,6 +35,13 @@ UNTOLD: Final = {
     **({"asking for records": {"mode": "from-port", "port": "chosen", "discovers": "srv"}} if HAS_DNS else {}),
 }
 """Honest clients that find out by themselves what others are told, each with what it is declared."""
+
+
+_ABOUT_FINDING_OUT: Final = [
+    name for name, row in SCENARIOS.items() if row.network is not None or row.family in ("A", "C") or row.stands_alone
+] + ["starttls-not-offered", "starttls-not-offered-pop3", "starttls-not-offered-imap", "cert-self-signed"]
+"""What a client meets whose fault is in finding out. It differs from an honest one in the way that it takes, and not in
+what it does there: one scenario of each other kind shows that it is left alone."""
 
 
 def can_be_run(row: Row) -> bool:
@@ -85,7 +93,10 @@ def _clients(protocol: Protocol) -> list[Client]:
 def matrix(protocol: Protocol) -> dict[str, list[Result]]:
     """Return the rows of every reference client of *protocol*, by the client's name."""
     rows: dict[str, list[Result]] = defaultdict(list)
-    for result in Runner(_clients(protocol)).run():
+    clients = _clients(protocol)
+    finding_out = [client for client in clients if client.name in FAULTY and client.declared.untold]
+    told = [client for client in clients if client not in finding_out]
+    for result in (*Runner(told).run(), *Runner(finding_out, select=_ABOUT_FINDING_OUT).run()):
         rows[result.client].append(result)
     return rows
 

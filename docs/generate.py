@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from registries import (
     calibration_page,
+    causes,
     certificates,
     citations,
     provider_profiles,
@@ -74,6 +75,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/relay.md": {"relay": lambda: settings(RelayPolicy)},
     "docs/providers.md": {"profiles": provider_profiles},
     "docs/command.md": {"help": lambda: output("check", "--help")},
+    "docs/diagnosis.md": {"causes": causes},
     "docs/source-document.md": {"citations": citations},
 }
 """Blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->`` in pages written by hand."""

@@ -20,6 +20,8 @@ from clients import FAULTY, HONEST
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.verdict import NET
+from pytest_mailauth.model.causes.network import OBSTACLES
+from pytest_mailauth.model.diagnosis import CAUSES, ESCAPED
 from pytest_mailauth.model.terms import Certificate, PortState
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.providers import PROVIDERS
@@ -248,14 +250,25 @@ def certificates() -> str:
     return table(("Name", "What is wrong", "What differs", "Scenario", "Source"), rows)
 
 
+def causes() -> str:
+    """Return every cause that a failure can have, in the order in which they are told."""
+    rows = [
+        (anchor(row.name), f"{row.words}.", row.advice, cited(", ".join(row.sources)) or "-")
+        for row in (*ESCAPED, *CAUSES, *OBSTACLES[len(ESCAPED) :])
+    ]
+    return table(("Name", "Cause", "What to do", "Sources"), rows)
+
+
 def citations() -> str:
-    """Return which rules and scenarios follow from which paragraph of the source document."""
+    """Return which rules, scenarios and causes follow from which paragraph of the source document."""
     rows = []
     for paragraph in PARAGRAPHS:
         rules = sorted(name for name, rule in RULES.items() if paragraph in rule.sources)
         scenarios = [name for name, scenario in SCENARIOS.items() if paragraph in scenario.sources]
-        rows.append((cited(paragraph), links("rules.md", rules) or "-", links("scenarios.md", scenarios) or "-"))
-    return table(("Paragraph", "Rules", "Scenarios"), rows)
+        named = [row.name for row in (*CAUSES, *OBSTACLES) if paragraph in row.sources]
+        linked = (links("rules.md", rules), links("scenarios.md", scenarios), links("diagnosis.md", named))
+        rows.append((cited(paragraph), *(each or "-" for each in linked)))
+    return table(("Paragraph", "Rules", "Scenarios", "Causes"), rows)
 
 
 # Providers.

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
         assert_obeys,
         assert_tls,
     )
+    from pytest_mailauth.attempt_assertions import assert_attempts, assert_bounded, assert_never_weaker
     from pytest_mailauth.examination import conformance
     from pytest_mailauth.judge.clients.case import Case
     from pytest_mailauth.leaks import Secrets
     from pytest_mailauth.message_assertions import assert_message_count, assert_recipients
-    from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
+    from pytest_mailauth.model.attempts import Attempt, AttemptOutcome, Strength
     from pytest_mailauth.model.canary import Account, Secret
+    from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
     from pytest_mailauth.model.errors import (
         CannotServe,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.network.hosts import Host
     from pytest_mailauth.network.network import Network
     from pytest_mailauth.network.providers import provider
+    from pytest_mailauth.report.explain import diagnose, explain
     from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.letters import Attachment, Message
     from pytest_mailauth.servers.oauth import TokenIssuer
@@ -57,10 +60,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "assertions": "assert_no_cleartext_credentials assert_not_authenticated assert_obeys assert_tls",
+    "attempt_assertions": "assert_attempts assert_bounded assert_never_weaker",
     "examination": "conformance",
     "judge.clients.case": "Case",
-    "model.attempts": "Attempt AttemptOutcome",
+    "model.attempts": "Attempt AttemptOutcome Strength",
     "model.canary": "Account Secret",
+    "model.causes.cause": "Diagnosis",
     "model.config": "AuthPolicy ServerConfig TLSPolicy",
     "model.errors": (
         "CannotServe ClientUnusable ClientViolation ConfigError MailAuthError MessageNotArrived ServerFault "
@@ -78,6 +83,7 @@ _HOMES = {
     "network.hosts": "Host",
     "network.network": "Network",
     "network.providers": "provider",
+    "report.explain": "diagnose explain",
     "servers.environment": "MailServers",
     "servers.server": "MailServer",
     "leaks": "Secrets",
@@ -94,12 +100,17 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "assert_not_authenticated",
     "assert_obeys",
     "assert_tls",
+    "assert_attempts",
+    "assert_bounded",
+    "assert_never_weaker",
     "conformance",
     "Case",
     "Attempt",
     "AttemptOutcome",
+    "Strength",
     "Account",
     "Secret",
+    "Diagnosis",
     "AuthPolicy",
     "ServerConfig",
     "TLSPolicy",
@@ -130,6 +141,8 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "Host",
     "Network",
     "provider",
+    "diagnose",
+    "explain",
     "MailServer",
     "MailServers",
     "Secrets",

@@ -14,6 +14,7 @@ from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFau
 from pytest_mailauth.model.portstates import UNSEEN
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
+from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_assertion, explain_failure
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def assert_obeys(
 
 
 def _violation(server: MailServer, rule: str, finding: Finding) -> ClientViolation:
-    return ClientViolation(server.shown(explain_failure(rule, finding, server.transcript())))
+    return ClientViolation(server.shown(explain_failure(rule, finding, server.transcript(), endings(server))))
 
 
 def _named(rules: Iterable[str]) -> list[str]:
@@ -149,16 +150,23 @@ def _tls_failure(server: MailServer, session: SessionRecord, min_version: str) -
     elif version is None:
         ended = (facts.alert or facts.reason or facts.outcome) if facts is not None else "it goes on"
         unclear = Finding(Verdict.INCONCLUSIVE, f"{name}: the TLS handshake did not finish ({ended})")
-        return explain_failure("tls12-or-newer", unclear, server.transcript())
+        return explain_failure("tls12-or-newer", unclear, server.transcript(), endings(server))
     elif version < min(min_version, "1.2"):
         old = Finding(Verdict.VIOLATION, f"{name} used TLS {version}, not {min_version}")
-        return explain_failure("tls12-or-newer", old, server.transcript())
+        return explain_failure("tls12-or-newer", old, server.transcript(), endings(server))
     elif version < min_version:  # which no rule forbids
         actual, step = f"{name} used TLS {version}", f"Set the minimum TLS version to {min_version}."
     else:
         return None
     expected = f"Every client that connects is inside TLS {min_version} or newer."
-    return explain_assertion("assert_tls", expected=expected, actual=actual, transcript=server.transcript(), step=step)
+    return explain_assertion(
+        "assert_tls",
+        expected=expected,
+        actual=actual,
+        transcript=server.transcript(),
+        step=step,
+        diagnosis=endings(server),
+    )
 
 
 def assert_not_authenticated(server: MailServer) -> None:
@@ -200,7 +208,12 @@ def _not_refused(server: MailServer, actual: str, step: str) -> NoReturn:
     __tracebackhide__ = True
     expected = "A client reaches this server, and neither logs in nor shows a password or token."
     text = explain_assertion(
-        "assert_not_authenticated", expected=expected, actual=actual, transcript=server.transcript(), step=step
+        "assert_not_authenticated",
+        expected=expected,
+        actual=actual,
+        transcript=server.transcript(),
+        step=step,
+        diagnosis=endings(server),
     )
     raise ClientViolation(server.shown(text))
 

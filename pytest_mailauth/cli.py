@@ -212,13 +212,26 @@ def scenarios(*, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="RULE_OR_SCENARIO")
+@click.argument("name", metavar="[RULE_OR_SCENARIO]", required=False)
+@click.option(
+    "--from",
+    "file",
+    metavar="FILENAME",
+    help="Say what went wrong in every case of a report written with --json that did not pass; - for standard input.",
+)
 @_ends_well
-def explain(name: str) -> None:
-    """Say what a rule demands, what a scenario does, and what to do about it."""
+def explain(name: str | None, *, file: str | None) -> None:
+    """Say what a rule demands, what a scenario does, and what to do about it; or what went wrong in a report."""
+    if (name is None) is (file is None):
+        raise click.UsageError("name a rule or a scenario, or give a report: mailauth explain --from report.json")
+    if file is not None:
+        from pytest_mailauth.report.reread import explain_file
+
+        click.echo(explain_file(file, _width()))
+        return
     from pytest_mailauth.report.reference import explain as explanation
 
-    click.echo(explanation(name, _width()))
+    click.echo(explanation(str(name), _width()))
 
 
 def _declaration(pairs: Iterable[str]) -> Declaration | None:

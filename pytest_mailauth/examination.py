@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline, settings_for
-from pytest_mailauth.judge.trialrun import TrialRun, describe
+from pytest_mailauth.judge.trialrun import TrialRun, describe, let_go
 from pytest_mailauth.judge.verdict import Judgement, combine, honest, judge
 from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ClientUnusable, ClientViolation, ConfigError, ServerFault
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Trial
+from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_failure
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Examination:
         __tracebackhide__ = True
         key = (self._setting.protocol, self._setting.security)
         if key not in self._controls:
-            step = self._step(baseline(*key))
+            step = self._step(baseline(*key), keeps_error=True)
             yield step
             finding = honest(step.trial)
             if finding.verdict is not Verdict.PASS and self._setting.scenario.stands_alone:
@@ -99,30 +101,27 @@ class Examination:
                     return
             if finding.verdict is not Verdict.PASS:
                 # The body's own traceback shows where it failed.
-                raise ClientUnusable(explain_failure("control", finding, describe(step.trial))) from step.error
+                raise ClientUnusable(_failure("control", finding, step.trial)) from step.error
             self._controls[key] = step.trial
             step.error = None
         if self._setting.scenario.control is not None:
             step = self._step(self._setting, control=True)
             yield step
             self._comparison = step.trial
-            step.error = None
         for _ in range(self._setting.scenario.repeat):
             step = self._step(self._setting)
             yield step
             self._runs.append(step.trial)
-            step.error = None
         self._judge(self._comparison or self._controls[key])
         if self._passes_without_login():
             step = self._step(baseline(*key))
             yield step
             self._closing = step.trial
-            step.error = None
 
-    def _step(self, setting: Setting, *, control: bool = False) -> Step:
+    def _step(self, setting: Setting, *, control: bool = False, keeps_error: bool = False) -> Step:
         run = TrialRun(self._servers, self._declared, setting, control=control)
         self._environments.append(run.environment)
-        return Step(run, self._servers, self._declared)
+        return Step(run, self._servers, self._declared, keeps_error=keeps_error)
 
     def _judge(self, control: Trial) -> None:
         self._runs = [replace(run, control=control) for run in self._runs]
@@ -154,7 +153,7 @@ class Examination:
     @staticmethod
     def _react(judgement: Judgement, trial: Trial) -> None:
         __tracebackhide__ = True
-        text = explain_failure(judgement.rule, judgement.finding, describe(trial))
+        text = _failure(judgement.rule, judgement.finding, trial)
         match judgement.finding.verdict:
             case Verdict.VIOLATION | Verdict.INCONCLUSIVE:
                 raise ClientViolation(text)
@@ -164,15 +163,20 @@ class Examination:
                 pass
 
 
+def _failure(rule: str, finding: Finding, trial: Trial) -> str:
+    return explain_failure(rule, finding, describe(trial), endings(trial))
+
+
 class Step:
     """One run of the test body, cut off when it outlasts its limit."""
 
     trial: Trial
     error: BaseException | None = None
-    """What the body raised. Its traceback holds whatever the body had open, so it is to be dropped soon."""
+    """What the body raised, if that is kept. Its traceback holds whatever the body had open."""
 
-    def __init__(self, run: TrialRun, servers: MailServers, declared: Declaration) -> None:
+    def __init__(self, run: TrialRun, servers: MailServers, declared: Declaration, *, keeps_error: bool) -> None:
         self._run = run
+        self._keeps_error = keeps_error
         self._declared = declared
         self._late = servers.loop.later(run.limit, run.cut_from_loop)
         self.case: Case = run.case
@@ -180,7 +184,13 @@ class Step:
     def finish(self, error: BaseException | None) -> None:
         """End the run. *error* is what the body raised, or None."""
         hung = not self._late.cancel()
-        self.error = error
+        if self._keeps_error:
+            self.error = error
+        elif error is not None:
+            # Whoever failed inside a constructor was left nothing to close: that is no leak of the test.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                let_go(error)
         self.trial = self._run.finish(error, hung=hung, may_switch=self._declared.fallback == "other-port")
 
 

@@ -186,7 +186,10 @@ def mailauth_secrets(request: pytest.FixtureRequest) -> Secrets:
 
 def _ready(servers: MailServers, request: pytest.FixtureRequest, protocol: str) -> MailServer:
     make = {"smtp": servers.smtp, "pop3": servers.pop3, "imap": servers.imap}[protocol]
-    return make(**_settings(request.node, protocol))
+    settings = _settings(request.node, protocol)
+    if protocol != "smtp":
+        settings.pop("relay", None)  # a marker is for all three, and mail is sent to one of them
+    return make(**settings)
 
 
 @pytest.fixture
@@ -341,9 +344,11 @@ def pytest_runtest_makereport(
     if report.failed and call.excinfo is not None and call.excinfo.typename not in _WITH_TRANSCRIPT:
         for server in _used(item):
             if server.sessions:
-                from pytest_mailauth.report.text import shown
+                from pytest_mailauth.report.explain import known_endings
+                from pytest_mailauth.report.text import diagnosed, shown
 
                 lines = shown(server.transcript(), limit=TRANSCRIPT_LINES)
+                lines += map(server.shown, diagnosed(known_endings(server)))
                 report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
     if report.failed and (network := item.stash.get(_network, None)) is not None:
         from pytest_mailauth.model.canary import redact

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.clients.client import OUT_OF_REACH
 from pytest_mailauth.judge.scenarios import Setting, baseline, settings_for
 from pytest_mailauth.judge.scenarios.plan import plan_for
-from pytest_mailauth.judge.trialrun import describe, run_trial
+from pytest_mailauth.judge.trialrun import describe, diagnosis_of, run_trial
 from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, judge
 from pytest_mailauth.model.errors import CannotServe, MailAuthError
 from pytest_mailauth.model.terms import Verdict
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.terms import Protocol, Security
 
 BUSY_AT_ONCE: Final = 4
@@ -81,7 +82,10 @@ class Group:
             finding = honest(self.again)
             doubt = None if finding.verdict is Verdict.PASS else finding.evidence
         rows = (self._judged(setting) for setting in self.settings if self._is_complete(setting))
-        return tuple(row if doubt is None else _doubted(row, doubt) for row in rows)
+        if doubt is None or self.again is None:
+            return tuple(rows)
+        why = diagnosis_of(self.again)
+        return tuple(_doubted(row, doubt, why) for row in rows)
 
     def is_out_of_reach(self, setting: Setting) -> bool:
         """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
@@ -106,9 +110,15 @@ class Group:
 
     def _row(self, setting: Setting, verdict: Verdict, reason: str) -> Result:
         transcript = describe(self.control) if self.control is not None else ""
+        diagnosis = diagnosis_of(self.control) if self.control is not None else ()
         judgement = Judgement("control", Finding(verdict, reason))
         return Result(
-            client=self.client.name, setting=setting, judgements=(judgement,), transcript=transcript, seconds=0.0
+            client=self.client.name,
+            setting=setting,
+            judgements=(judgement,),
+            transcript=transcript,
+            seconds=0.0,
+            diagnosis=diagnosis,
         )
 
     def _is_complete(self, setting: Setting) -> bool:
@@ -149,6 +159,7 @@ class Group:
             judgements=combined,
             transcript=describe(shown),
             seconds=sum(trial.outcome.seconds for trial in seen),
+            diagnosis=diagnosis_of(shown) if any(j.finding.verdict is not Verdict.PASS for j in combined) else (),
         )
 
 
@@ -156,14 +167,14 @@ def _same(one: tuple[Judgement, ...], other: tuple[Judgement, ...]) -> bool:
     return [j.finding.verdict for j in one] == [j.finding.verdict for j in other]
 
 
-def _doubted(row: Result, doubt: str) -> Result:
+def _doubted(row: Result, doubt: str, why: tuple[Diagnosis, ...]) -> Result:
     judgements = tuple(
         j
         if j.finding.verdict is Verdict.VIOLATION
         else Judgement(j.rule, Finding(Verdict.INCONCLUSIVE, f"the closing control failed: {doubt}"))
         for j in row.judgements
     )
-    return dataclasses.replace(row, judgements=judgements)
+    return dataclasses.replace(row, judgements=judgements, diagnosis=row.diagnosis or why)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Stage:
     Attributes:
         config: The settings of the server under test.
         host: The name that the client is told.
+        address: Where the server under test listens, whatever the client is told.
         ports: The TCP ports of the account, the one that the client is told first.
         other_port: The other port of the account, or None.
         network: The names and ports; None at localhost.
@@ -46,6 +47,7 @@ class Stage:
 
     config: ServerConfig
     host: str
+    address: tuple[str, int]
     ports: tuple[int, ...]
     other_port: int | None = None
     network: Network | None = None
@@ -72,7 +74,8 @@ def at_localhost(environment: MailServers, config: ServerConfig, *, other_port: 
     """
     server = environment.serve(config)
     other = environment.serve(_weaker(config), "other").port if other_port else None
-    return Stage(config, server.host, tuple(x for x in (server.port, other) if x is not None), other)
+    address = (server.host, server.port)
+    return Stage(config, server.host, address, tuple(x for x in (server.port, other) if x is not None), other)
 
 
 def in_network(
@@ -117,7 +120,7 @@ def in_network(
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, host, account_ports, other_port, network, domain)
+    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
     stage._open.enter_context(reach(network))  # noqa: SLF001 - made here
     stage._open.callback(network.close)  # noqa: SLF001 - a DNS server, where it has one
     if declared.discovers == "srv":

@@ -7,18 +7,21 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.stage import at_localhost, in_network
-from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.canary import Account, redact
+from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
+from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
-    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.model.causes.cause import Diagnosis
+    from pytest_mailauth.model.trial import Declaration, Earlier
     from pytest_mailauth.servers.environment import MailServers
 
 SLACK: Final = 1.0
@@ -83,8 +86,9 @@ class TrialRun:
         except BaseException:
             environment.close()
             raise
+        self._supply = Supply(stage.address, declared.timeout)
         told: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
-        self.case = Case(
+        case = Case(
             protocol=setting.protocol,
             **told | dict.fromkeys(declared.untold),
             username=environment.account.username,
@@ -95,6 +99,25 @@ class TrialRun:
             other_port=stage.other_port,
             domain=stage.domain if declared.discovers != "no" else None,
             nameserver=stage.nameserver,
+            supply=self._supply if setting.scenario.supplied else None,
+        )
+        earlier = setting.scenario.earlier
+        self.case = case if earlier is None else replace(case, before=self._earlier(case, earlier))
+
+    def _earlier(self, case: Case, terms: Earlier) -> Case:
+        """Return the transfer that comes before that of *case*, with facts of its own."""
+        account = self.environment.account
+        if terms.other_account:
+            account = Account.fresh("carol@example.test")
+            self.environment.store.accounts.append(account)
+        return replace(
+            case,
+            security=terms.security or case.security,
+            verify=terms.verify,
+            username=account.username,
+            password=account.password,
+            token=account.token,
+            facts={},
         )
 
     def cut_from_loop(self) -> None:
@@ -108,6 +131,7 @@ class TrialRun:
 
     def abandon(self) -> None:
         """Close everything without a record."""
+        self._supply.close()
         self._stage.close()
         self.environment.close()
 
@@ -127,6 +151,7 @@ class TrialRun:
         try:
             if not hung:
                 _let_finish(self._threads)
+            self._supply.close()
             self._stage.close()
             for server in environment.servers:
                 server.drain(DRAIN)
@@ -136,7 +161,15 @@ class TrialRun:
         environment.raise_faults()
         sessions = tuple(session for server in environment.servers for session in server.sessions)
         hidden = hidden_values(environment.store.accounts)
-        said = None if error is None else redact(f"{type(error).__name__}: {error}", hidden)
+        raised = None if error is None else f"{type(error).__name__}: {error}"
+        said = None if raised is None else redact(raised, hidden)
+        facts = {**self.case.facts, **(self.case.before.facts if self.case.before else {})}
+        reported = {name: value for name, value in facts.items() if name != PRINTED}
+        disclosed = {
+            "raised": raised != said,
+            "reported": _redacted(reported, hidden) != reported,
+            "printed": PRINTED in facts,
+        }
         return Trial(
             protocol=self._setting.protocol,
             security=self._setting.security,
@@ -144,12 +177,20 @@ class TrialRun:
             served=self._stage.config,
             account=environment.account,
             sessions=sessions,
-            outcome=Outcome(error=said, hung=hung, seconds=seconds, facts=_redacted(self.case.facts, hidden)),
+            outcome=Outcome(
+                error=said,
+                hung=hung,
+                seconds=seconds,
+                facts=_redacted(reported, hidden),
+                disclosed=tuple(how for how, has in disclosed.items() if has),
+            ),
             may_switch=may_switch or self.case.asked_for_fallback,
             ports=self._stage.ports,
             attempts=self._stage.attempts,
             in_network=self._stage.network is not None,
             domain=self._stage.domain,
+            supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
+            earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
         )
 
 
@@ -167,6 +208,16 @@ def _let_finish(before: frozenset[threading.Thread]) -> None:
         if mine is None:
             return
         mine.join(rest)
+
+
+def let_go(error: BaseException) -> None:
+    """Drop what a client's frames hold: a connection that it left open ends when nobody knows it any more."""
+    chain: list[BaseException] = []
+    seen: BaseException | None = error
+    while seen is not None and seen not in chain:
+        chain.append(seen)
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
 
 
 def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:
@@ -204,6 +255,7 @@ def run_trial(
         try:
             (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
+            let_go(error)
             ended.append(error)
         else:
             ended.append(None)
@@ -218,6 +270,11 @@ def run_trial(
             client.stop(run.case)
         thread.join(GRACE)
     return run.finish(ended[0] if ended else None, hung=hung, may_switch=client.may_switch)
+
+
+def diagnosis_of(trial: Trial) -> tuple[Diagnosis, ...]:
+    """Return what went wrong in a trial, most telling first."""
+    return diagnose(trial.sessions, attempts=trial.attempts, served=trial.served)
 
 
 def describe(trial: Trial) -> str:

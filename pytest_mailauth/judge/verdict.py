@@ -14,11 +14,17 @@ from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios import Setting
+    from pytest_mailauth.model.causes.cause import Diagnosis
+    from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
 NET: Final = ("no-cleartext-credentials", "no-operation-before-required-tls")
 """Rules that are asked in every scenario when its own rules found no violation: no leak passes unseen because the
 scenario was about something else. A leak is reported once, under the rule that explains it best."""
+
+
+QUOTABLE: Final = 8
+"""Characters from which on a line does not stand in a text by chance."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Result:
         judgements: What each rule said.
         transcript: What was said on the wire, secrets hidden.
         seconds: How long the client ran.
+        diagnosis: What went wrong in plain words; empty where nothing did.
     """
 
     client: str
@@ -51,6 +58,7 @@ class Result:
     judgements: tuple[Judgement, ...]
     transcript: str
     seconds: float
+    diagnosis: tuple[Diagnosis, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -83,7 +91,8 @@ def honest(trial: Trial) -> Finding:
 def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
     """Ask *rules* about a trial, and the safety net if none of them found a violation."""
     asked = [Judgement(name, _unless_mute(_unless_hung(_check(name, trial), trial), trial)) for name in rules]
-    if not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
+    may_be_clear = trial.earlier is not None and trial.earlier.security is Security.NONE
+    if not may_be_clear and not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
         for name in NET:
             if name not in rules:
                 caught = Judgement(name, _check(name, trial))
@@ -120,14 +129,17 @@ def _unless_mute(finding: Finding, trial: Trial) -> Finding:
 
     The record shows what was sent, not what was read. Two things together speak for the client: it closed in good
     order, since a system resets a connection whose owner leaves with unread bytes (RFC 1122 section 4.2.2.13), and it
-    reported an error, which one that connects and closes does not have.
+    reported an error, which one that connects and closes does not have. So does an error that quotes the greeting.
     """
     greeted = [session for session in trial.sessions if session.clear_out or session.tls_out]
     spoke = any(session.of(e.Received) or session.of(e.HelloSeen) for session in trial.sessions)
     if finding.verdict is not Verdict.PASS or spoke or not greeted:
         return finding
-    reported = trial.outcome.facts.get("error", trial.outcome.error) is not None
-    if reported and any(session.closed == e.Closed("client", "close") for session in greeted):
+    said = trial.outcome.facts.get("error", trial.outcome.error)
+    reported = said is not None
+    if reported and any(
+        session.closed == e.Closed("client", "close") or _quotes(str(said), session) for session in greeted
+    ):
         return finding
     return Finding(
         Verdict.INCONCLUSIVE,
@@ -139,6 +151,12 @@ def _unless_mute(finding: Finding, trial: Trial) -> Finding:
         )
         + f"; {finding.evidence}",
     )
+
+
+def _quotes(said: str, session: SessionRecord) -> bool:
+    """Return whether the first line that the server sent stands in what the client said."""
+    line = (session.clear_out or session.tls_out).partition(b"\r\n")[0].decode("utf-8", "replace")
+    return len(line) >= QUOTABLE and line in said
 
 
 def combine(runs: list[tuple[Judgement, ...]]) -> tuple[Judgement, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.terms import Layer, Protocol, Security
+from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.exchanges import operations_in_clear
+from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Layer, Protocol, Security
 
 if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
@@ -43,8 +45,32 @@ class FirstBytes(StrEnum):
     """Nothing at all."""
 
 
-_HANDSHAKE: Final = b"\x16\x03"
-"""How a ClientHello begins: a handshake record, and the major version (RFC 8446 section 5.1)."""
+class Strength(IntEnum):
+    """How well an attempt protects what it carries, weakest first: by what was done, else by what its port stands for.
+
+    Explicit TLS can be as strong as implicit TLS (RFC 8314 section 5.2: in clear nothing but discovery and STARTTLS).
+    It is ranked lower because whoever can block one port can also take STARTTLS away on the other.
+    """
+
+    CLEAR = 1
+    """Something beyond discovery was said in clear, or a password or token crossed there."""
+    RELAY = 2
+    """Explicit TLS on port 25, which is for relaying: a login is not to be expected there (S6)."""
+    EXPLICIT = 3
+    """Explicit TLS: nothing but discovery and STARTTLS in clear."""
+    IMPLICIT = 4
+    """Implicit TLS: the client's first byte was TLS."""
+
+
+_STANDS_FOR: Final = {port: service for service, port in STANDARD_PORTS.items()} | {
+    RELAY_PORT: (Protocol.SMTP, Security.STARTTLS)
+}
+"""What a port number says about protocol and mode (S9, S13, S14; RFC 8314 section 3)."""
+_BY_MODE: Final = {Security.IMPLICIT: Strength.IMPLICIT, Security.STARTTLS: Strength.EXPLICIT}
+_HANDSHAKE: Final = b"\x16"
+"""The content type that a ClientHello begins with (RFC 8446 section 5.1)."""
+_CANARY: Final = 12
+"""Characters from which on a secret does not stand in a text by chance."""
 _TEXT: Final = (e.Command, e.Response, e.Malformed, e.Authentication)
 
 
@@ -101,9 +127,9 @@ class Attempt:
         for entry in self.session.entries if self.session is not None else ():
             if isinstance(entry.fact, e.HelloSeen | e.HandshakeEnded):
                 return FirstBytes.TLS
-            if isinstance(entry.fact, e.Received) and entry.fact.data.startswith(_HANDSHAKE):
-                return FirstBytes.TLS  # where text was expected, nobody reads it as a handshake
-            if isinstance(entry.fact, (*_TEXT, e.Received)):
+            if isinstance(entry.fact, e.Received):
+                return FirstBytes.TLS if entry.fact.data.startswith(_HANDSHAKE) else FirstBytes.TEXT
+            if isinstance(entry.fact, _TEXT):
                 return FirstBytes.TEXT
         return FirstBytes.NOTHING
 
@@ -118,3 +144,31 @@ class Attempt:
         """The weakest layer on which a password or a token crossed; None when none did."""
         found = {x.layer for x in self.session.entries if isinstance(x.fact, e.Authentication)} if self.session else ()
         return next((layer for layer in (Layer.CLEAR, Layer.TLS) if layer in found), None)
+
+    @property
+    def service(self) -> Protocol | None:
+        """The protocol of the server that answers there, else the one that the port stands for; None when unknown."""
+        return self.protocol or (_STANDS_FOR[self.port][0] if self.port in _STANDS_FOR else None)
+
+    @property
+    def strength(self) -> Strength | None:
+        """How strong it was, or was meant to be; None when neither the client nor the port says so."""
+        if self.session is not None and _was_in_clear(self.session):
+            return Strength.CLEAR
+        if self.first is FirstBytes.TLS:
+            return Strength.IMPLICIT
+        mode = _STANDS_FOR[self.port][1] if self.port in _STANDS_FOR else self.security
+        if self.first is FirstBytes.TEXT:
+            mode = Security.STARTTLS
+        if mode is Security.STARTTLS and self.port == RELAY_PORT:
+            return Strength.RELAY
+        return None if mode is None else _BY_MODE.get(mode)
+
+
+def _was_in_clear(session: SessionRecord) -> bool:
+    """Return whether a client did more than discover in clear, or showed a secret there, in whatever command."""
+    shown = bool(session.of(e.Authentication, Layer.CLEAR))
+    if shown or operations_in_clear(session):
+        return True
+    secrets = [secret for account in session.accounts for secret in account.secrets.values()]
+    return any(len(secret) >= _CANARY and find(secret, session.clear_in) for secret in secrets)

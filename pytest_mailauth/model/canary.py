@@ -226,7 +226,10 @@ def redact(text: str, hidden: tuple[tuple[str, str], ...]) -> str:
         text: What is about to be shown to somebody.
         hidden: Pairs of value and label, for example ``(password, "<password>")``.
     """
-    for shown, label in replacements(hidden):
+    known = replacements(hidden)
+    if not known or len(text) < len(known[-1][0]):  # the shortest
+        return text
+    for shown, label in known:
         if shown in text:
             text = text.replace(shown, label)
     return text

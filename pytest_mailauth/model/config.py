@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pytest_mailauth.model.contradictions import check_together
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.portstates import check_port_state
 from pytest_mailauth.model.relay import RelayPolicy
@@ -81,8 +82,8 @@ class TLSPolicy:
         min_version: Oldest version accepted, ``"1.0"`` to ``"1.3"``. Default ``"1.2"`` (S2, S5, S12; RFC 8997).
         max_version: Newest version accepted; None for the newest that OpenSSL has.
         ciphers: An OpenSSL cipher list for TLS 1.2 and older; None for the default of the version. Every suite that
-            is named has to be one that can be served. The suites of TLS 1.3 can't be chosen and are served besides:
-            ``max_version="1.2"`` leaves them out.
+            is named has to be one that can be served, and no keyword may be misspelt. The suites of TLS 1.3 can't be
+            chosen and are served besides: ``max_version="1.2"`` leaves them out.
         client_certificate: ``"none"``, ``"optional"`` or ``"required"``.
 
     Raises:
@@ -138,12 +139,13 @@ class AuthPolicy:
 
     Attributes:
         mechanisms: SASL mechanisms offered and accepted inside TLS.
-        before_tls: SASL mechanisms offered and accepted in clear, where there is a clear phase. Default none
-            (S2, S9, S12).
+        before_tls: SASL mechanisms offered and accepted in clear. Default none (S2, S9, S12). None with
+            ``security="implicit"``, which has no clear phase.
         password_commands: Where IMAP ``LOGIN`` and POP3 ``USER``/``PASS`` are accepted:
             ``"never"``, ``"tls"`` (default) or ``"always"``.
         preauthenticated: Whether the session starts logged in (IMAP ``PREAUTH``, RFC 9051 section 7.1.4).
-        advertised: Whether the mechanisms are announced as well as accepted. Default True.
+        advertised: Whether the mechanisms are announced as well as accepted. Default True. APOP can't be hidden: the
+            timestamp in the greeting announces it, and a client needs it (RFC 1939 section 7).
         reject: Refuse every login, right or wrong, with this reason: ``"invalid"``, ``"temporary"``, ``"too-weak"``,
             ``"transition"`` and so on, see :class:`~pytest_mailauth.model.terms.Refusal`. Default None.
         too_weak: Mechanisms that are announced and then refused as too weak (SMTP 534 5.7.9).
@@ -297,28 +299,22 @@ class ServerConfig:
             raise ConfigError(
                 f"host={self.host!r} must be a name such as 'localhost', or 127.0.0.1, where servers listen"
             )
-        if self.security is Security.NONE and self.tls.client_certificate is not ClientCertificate.NONE:
-            raise ConfigError("client_certificate needs TLS, but security is 'none'")
-        if self.security is Security.NONE and self.certificate is not Certificate.VALID:
-            raise ConfigError(f"certificate={str(self.certificate)!r} needs TLS, but security is 'none'")
         check_port_state(PortState(self.port_state), Security(self.security), self.host)
-        offered = (*self.auth.mechanisms, *self.auth.before_tls)
-        if "APOP" in offered and self.protocol is not Protocol.POP3:
-            raise ConfigError("APOP exists in POP3 only (RFC 1939 section 7)")
-        if "EXTERNAL" in offered and self.tls.client_certificate is ClientCertificate.NONE:
-            raise ConfigError("EXTERNAL needs a client certificate: TLSPolicy(client_certificate='optional')")
-        reachable = (
+        check_together(self)
+        check_texts(Protocol(self.protocol), self.auth.texts)
+
+    @property
+    def reachable_mechanisms(self) -> tuple[str, ...]:
+        """The mechanisms that are accepted on some layer that this server has."""
+        return (
             *(self.auth.mechanisms if self.security is not Security.NONE else ()),
             *(self.auth.before_tls if self.security is not Security.IMPLICIT else ()),
         )
-        if self.relay.login_first and not reachable and self.protocol is Protocol.SMTP:
-            where = "before_tls" if self.security is Security.NONE else "mechanisms"
-            raise ConfigError(
-                f"relay: login_first=True and no mechanism to log in with; give AuthPolicy({where}=...) some"
-            )
-        check_texts(Protocol(self.protocol), self.auth.texts)
-        if self.auth.preauthenticated and self.protocol is not Protocol.IMAP:
-            raise ConfigError("preauthenticated=True exists in IMAP only (RFC 9051 section 7.1.4)")
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a bearer token logs in on some layer that this server has."""
+        return not set(TOKEN_MECHANISMS).isdisjoint(self.reachable_mechanisms)
 
     @property
     def shown_certificate(self) -> Certificate:
@@ -340,6 +336,8 @@ def config_for(protocol: Protocol, settings: dict[str, Any], defaults: dict[str,
     """
     if "protocol" in settings:
         raise ConfigError(f"{protocol}(...) takes no protocol, it is one; for another there is smtp, pop3 and imap")
+    if "relay" in settings and protocol is not Protocol.SMTP:  # settings for all servers of a test may have it
+        raise ConfigError(f"{protocol}(...) takes no relay, since no mail is sent there; give it to smtp(...)")
     others = ", ".join(name for name in defaults if name not in settings)
     try:
         return ServerConfig(protocol=protocol, **defaults | settings)

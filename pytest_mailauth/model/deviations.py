@@ -1,6 +1,7 @@
 """The closed set of ways in which a server may misbehave on purpose. Each is data; none knows a scenario.
 
-Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered) and ``{next}`` (the tag after it).
+Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered), ``{next}`` (the tag after it) and, in an
+answer, ``{line}`` (the command being answered, as it came and without its tag).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _DIGITS: Final = b"0123456789"
 
 @dataclass(frozen=True, kw_only=True)
 class Greet:
-    """Greet with these bytes instead of the honest greeting."""
+    """Greet with these bytes instead of the honest greeting; with none at all, say nothing before the first command."""
 
     data: bytes
 
@@ -77,14 +78,25 @@ class Slow:
     between: float = 0.0
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Reset the connection at one of these commands inside TLS; whoever comes after that meets *then* instead."""
+
+    verbs: tuple[str, ...]
+    then: tuple[Deviation, ...] = ()
 
 
-def fill(template: bytes, tag: bytes = b"*") -> bytes:
-    """Return *template* with ``{tag}`` and ``{next}`` replaced; *next* counts up the number at the end of *tag*."""
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut
+
+
+def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:
+    """Return *template* with ``{tag}``, ``{next}`` and ``{line}`` replaced.
+
+    *next* counts up the number at the end of *tag*. What a client sent is put in last, and not looked at again.
+    """
     if b"{" not in template:
         return template
-    return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag))
+    return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag)).replace(b"{line}", line)
 
 
 def _next(tag: bytes) -> bytes:

@@ -121,6 +121,21 @@ def _parsed(key: str, text: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """A transfer on other terms, which a client makes before the one under test, with the same client object.
+
+    Attributes:
+        security: Its security, or None for the one under test.
+        verify: Whether the server's certificate is checked in it: ``"full"`` or ``"none"``.
+        other_account: Whether it is another account's.
+    """
+
+    security: Security | None = None
+    verify: str = "full"
+    other_account: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How the client's run ended, as far as it can be seen from outside.
 
@@ -129,12 +144,15 @@ class Outcome:
         hung: True when it had not ended at the limit and had to be stopped.
         seconds: How long it ran.
         facts: What the client reported by itself.
+        disclosed: Where a secret of the trial stood in what the client said, before it was hidden here: ``"raised"``,
+            ``"printed"``, ``"reported"``.
     """
 
     error: str | None = None
     hung: bool = False
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    disclosed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +173,8 @@ class Trial:
         attempts: What the client tried by name and port, in order; empty where the trial has no network.
         in_network: Whether the trial has a network, so that what is not among the attempts was not tried.
         domain: The mail domain of the account there; None where the trial has no network.
+        supplied: Whether the client took a connection that somebody else had opened.
+        earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
     """
 
     protocol: Protocol
@@ -170,6 +190,8 @@ class Trial:
     attempts: tuple[Attempt, ...] = ()
     in_network: bool = False
     domain: str | None = None
+    supplied: bool = False
+    earlier: Earlier | None = None
 
     @property
     def requires_tls(self) -> bool:

@@ -145,7 +145,7 @@ def _legacy(protocol: Protocol, security: Security, host: str, port: int, locate
         port=port,
         located=located,
         mechanisms=old,
-        before_tls=old,
+        before_tls=old if security is Security.STARTTLS else (),
         offered=src.APOP if protocol is Protocol.POP3 else src.CRAM,
         password_commands="always",
         tls=TLSPolicy(max_version="1.0"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from pytest_mailauth.model.errors import ClientViolation
+from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_assertion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.servers.server import MailServer
@@ -49,6 +50,21 @@ CLAIMS: Final[dict[str, Claim]] = {
         "A client does not just leave: it says QUIT (IMAP: LOGOUT) and waits for the reply.",
         ("RFC 5321 section 4.1.1.10", "RFC 1939 section 6", "RFC 9051 section 3.4"),
     ),
+    "assert_attempts": Claim(
+        "Compare the lines with + and -: the first is where the client tried something else than was expected."
+    ),
+    "assert_never_weaker": Claim(
+        "Report what is wrong with the stronger port; a weaker one is the user's decision, never a fallback. Where "
+        "STARTTLS that is enforced will do, say allow_explicit=True.",
+        "When a port gives no trusted TLS, the client does not try anything weaker on its own, and does nothing but "
+        "discovery and STARTTLS in clear.",
+        ("S11", "S13", "S14", "RFC 8314 section 5.2"),
+    ),
+    "assert_bounded": Claim(
+        "Set a time-out on connecting, and on every reply.",
+        "A client has a time-out.",
+        ("RFC 5321 section 4.5.3.2",),
+    ),
     "assert_no_connection": Claim("See in the transcript what the client wanted, and which setting led it here."),
     "assert_handshake_rejected": Claim(
         "Let the client verify the certificate and refuse what it does not accept before it goes on."
@@ -68,15 +84,31 @@ def fail(server: MailServer, name: str, expected: str, actual: str, compared: Se
         ClientViolation: Always.
     """
     __tracebackhide__ = True
+    text = told(
+        name, expected, actual, {"Compared": compared}, transcript=server.transcript(), diagnosis=endings(server)
+    )
+    raise ClientViolation(server.shown(text))
+
+
+def told(
+    name: str,
+    expected: str,
+    actual: str,
+    details: Mapping[str, Sequence[str]],
+    *,
+    transcript: str | None,
+    diagnosis: Iterable[str] = (),
+) -> str:
+    """Return the text of the failure of the assertion *name*; see :func:`explain_assertion` for the arguments."""
     claim = CLAIMS[name]
-    text = explain_assertion(
+    return explain_assertion(
         name,
         requirement=claim.requirement,
         sources=claim.sources,
         expected=expected,
         actual=actual,
-        details={"Compared": compared},
-        transcript=server.transcript(),
+        details=details,
+        transcript=transcript,
         step=claim.step,
+        diagnosis=diagnosis,
     )
-    raise ClientViolation(server.shown(text))

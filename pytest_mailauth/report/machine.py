@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -134,5 +135,6 @@ def _row(row: Result) -> dict[str, Any]:
             for judgement in row.judgements
         ],
         "transcript": row.transcript,
+        "diagnosis": [dataclasses.asdict(one) for one in row.diagnosis],
         "seconds": round(row.seconds, 3),
     }

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pytest_mailauth.judge.clients import catalogue
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.model.diagnosis import ending
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.report.digest import QUIET, Status, decisive, declared_otherwise, lessons, status
 from pytest_mailauth.report.text import WIDTH, explanation, meaning, one_line
@@ -164,6 +165,7 @@ class TerminalReport:
             facts=facts,
             width=min(self._console.width, WIDTH),
             lines=None if self._verbose else EXAMPLE_LINES,
+            diagnosis=ending(row.diagnosis),
         )
         for line in lines:
             self._line(Text(line, style="cyan" if line.startswith("    ====") else ""))

@@ -5,6 +5,7 @@ Whatever a client or a peer said is made printable here before anybody sees it. 
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from typing import TYPE_CHECKING, Final
@@ -73,19 +74,20 @@ def sentence(text: str) -> str:
     return clean[:1].upper() + clean[1:] + ("" if clean.endswith((".", "!", "?")) else ".")
 
 
-def explain_failure(rule_name: str, finding: Finding, transcript: str) -> str:
+def explain_failure(rule_name: str, finding: Finding, transcript: str, diagnosis: Iterable[str] = ()) -> str:
     """Return the text of a failed assertion: what was required and expected, what happened, and what to do.
 
     Args:
         rule_name: The name of a registered rule.
         finding: What the rule found.
         transcript: What was said on the wire, secrets already hidden.
+        diagnosis: What went wrong in plain words, a paragraph each, secrets already hidden.
 
     Raises:
         KeyError: No rule has this name.
     """
     title = f"{rule_name}: {finding.verdict} ({meaning(finding.verdict)})"
-    return encodable("\n".join([title, *explanation(rule_name, finding, transcript)]))
+    return encodable("\n".join([title, *explanation(rule_name, finding, transcript, diagnosis=diagnosis)]))
 
 
 def explain_assertion(
@@ -98,6 +100,7 @@ def explain_assertion(
     details: Mapping[str, Sequence[str]] | None = None,
     transcript: str | None = None,
     step: str,
+    diagnosis: Iterable[str] = (),
 ) -> str:
     """Return the text of a failed assertion that no rule stands behind, in the form of :func:`explain_failure`.
 
@@ -110,6 +113,7 @@ def explain_assertion(
         details: Lines that show more, behind labels of their own; labels without lines are left out.
         transcript: What was said on the wire, secrets already hidden; None to leave it out.
         step: What to do about it.
+        diagnosis: What went wrong in plain words, a paragraph each, secrets already hidden.
     """
     told = {"Requirement": _with_sources(requirement, sources), "Expected": expected, "Actual": sentence(actual)}
     text = [f"{name}: not so", *(labelled(label, said) for label, said in told.items() if said)]
@@ -118,7 +122,13 @@ def explain_assertion(
             text += [f"  {label}:", *(f"    {line}" for line in lines)]
     if transcript is not None:
         text += ["  Transcript:", *shown(transcript)]
-    return encodable("\n".join([*text, labelled("Next step", step)]))
+    return encodable("\n".join([*text, labelled("Next step", step), *diagnosed(diagnosis)]))
+
+
+def diagnosed(paragraphs: Iterable[str], width: int = WIDTH) -> list[str]:
+    """Return the diagnosis that ends a failure, wrapped; nothing when there is none."""
+    labels = itertools.chain(["Diagnosis"], itertools.repeat("Also"))
+    return [labelled(label, paragraph, width) for label, paragraph in zip(labels, paragraphs, strict=False)]
 
 
 def _with_sources(requirement: str, sources: Iterable[str]) -> str:
@@ -134,6 +144,7 @@ def explanation(
     facts: Mapping[str, str] | None = None,
     width: int = WIDTH,
     lines: int | None = TRANSCRIPT_LINES,
+    diagnosis: Iterable[str] = (),
 ) -> list[str]:
     """Return the lines below the title of a finding.
 
@@ -144,6 +155,7 @@ def explanation(
         facts: More to say behind labels of their own.
         width: Columns to wrap sentences at; transcripts are never wrapped.
         lines: How many lines of the transcript are shown; None for all.
+        diagnosis: What went wrong in plain words, a paragraph each, secrets already hidden; not for what is allowed.
     """
     rule = RULES[rule_name]
     told = {
@@ -160,6 +172,7 @@ def explanation(
         text += ["  Transcript:", *shown(transcript, lines)]
     if not is_allowed:
         text.append(labelled("Next step", next_step(rule, finding.verdict), width))
+        text += diagnosed(diagnosis, width)
     return text
 
 

@@ -34,9 +34,9 @@ BANNERS: Final = {
     Protocol.POP3: b"-ERR Connection blocked by this network\r\n",
     Protocol.IMAP: b"* BYE Connection blocked by this network\r\n",
 }
-"""What a box on the path says (RFC 5321 section 3.1, RFC 1939 section 3, RFC 9051 section 7.1.5).
+"""What a box on the path says in the place of a greeting.
 
-RFC 5321 wants a text that helps to find the fault, so that whoever reads it in an error knows what to do."""
+RFC 5321 section 3.1 wants a text that helps to find the fault, so that whoever reads it knows what to do."""
 
 _GREETINGS: Final = {
     Protocol.POP3: f"+OK {RELAY_HOST} POP3 server ready\r\n".encode(),
@@ -113,7 +113,15 @@ def _relay_in_clear(config: ServerConfig) -> ServerConfig:
     """Return the settings of the same without TLS: whatever the client would log in with is taken in clear."""
     takes_tokens_only = bool(config.auth.mechanisms) and set(config.auth.mechanisms) <= set(TOKEN_MECHANISMS)
     auth = _of_no_account(config.auth, IN_CLEAR.for_tokens() if takes_tokens_only else IN_CLEAR)
-    return replace(_relay(replace(config, auth=auth)), security=Security.NONE, tls=TLSPolicy(), auth=auth)
+    bare = replace(
+        config,
+        security=Security.NONE,
+        tls=TLSPolicy(),
+        certificate=Certificate.VALID,
+        port_state=PortState.OPEN,
+        auth=auth,
+    )
+    return replace(_relay(bare), auth=auth)
 
 
 def _of_no_account(own: AuthPolicy, others: AuthPolicy) -> AuthPolicy:

@@ -5,12 +5,14 @@ What is advertised is derived from what is accepted, so that the two cannot drif
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, fill
+from pytest_mailauth.model.deviations import Announce, Answer, Cut, Deviation, Greet, Hide, fill
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
+from pytest_mailauth.servers.engines.contract import Reset
 from pytest_mailauth.servers.logins import Desk, Logins
 from pytest_mailauth.servers.relaying import Relaying
 from pytest_mailauth.servers.script import Script
@@ -49,8 +51,15 @@ class Policy:
         self.script = script or Script(Protocol(config.protocol))
         self.logins = Logins(config.auth, accounts, clock, self.script.errors)
         self.relaying = Relaying(config.relay, self.logins)
-        self._answers = {(d.verb, d.over_tls): Act("answer", partial(fill, d.reply)) for d in self.all(Answer)}
+        self._deviate(config.deviations)
+
+    def _deviate(self, deviations: tuple[Deviation, ...]) -> None:
+        self._deviations: dict[type, list[Any]] = defaultdict(list)
+        for deviation in deviations:
+            self._deviations[type(deviation)].append(deviation)
+        self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
+        self._cut = self.one(Cut)
 
     def remember(self, other: Policy) -> None:
         """Share the memory of *other*, which is about the same server: lock-outs, attempts, greylisting."""
@@ -58,11 +67,12 @@ class Policy:
 
     def all(self, kind: type[_D]) -> tuple[_D, ...]:
         """Return the deviations of one kind."""
-        return tuple(d for d in self.config.deviations if isinstance(d, kind))
+        return tuple(self._deviations.get(kind, ()))
 
     def one(self, kind: type[_D]) -> _D | None:
         """Return the deviation of one kind, or None."""
-        return next(iter(self.all(kind)), None)
+        found = self._deviations.get(kind)
+        return found[0] if found else None
 
     def act_on(self, verb: str, argument: bytes, dialogue: Dialogue, *, over_tls: bool) -> Act | None:
         """Return what to do about a command, or None to carry it out. Asked once a command.
@@ -73,8 +83,13 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
-        deviation = self._answers.get((verb, over_tls)) if self._answers else None
-        return deviation or dialogue.act(verb, argument)
+        reply = self._answers.get((verb, over_tls)) if self._answers else None
+        if reply is not None:
+            return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        if self._cut is not None and over_tls and verb in self._cut.verbs:
+            self._deviate(self._cut.then)
+            return Act("cut", end=Reset())
+        return dialogue.act(verb, argument)
 
     @property
     def is_lenient(self) -> bool:
@@ -96,7 +111,7 @@ class Policy:
 
         A line is hidden by its first word (``"AUTH PLAIN LOGIN"`` by ``"AUTH"``).
         """
-        if not self.config.deviations:
+        if not self._deviations:
             return names
         kept = tuple(name for name in names if name.split()[0] not in self._hidden)
         added = tuple(x for d in self.all(Announce) if d.over_tls is over_tls for x in d.lines)
@@ -106,25 +121,47 @@ class Policy:
         """True when STARTTLS is offered: the server wants it and TLS is not active yet."""
         return self.config.security is Security.STARTTLS and not over_tls
 
-    def mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
-        """Return the SASL mechanisms that are accepted on this layer."""
-        auth = self.config.auth
-        return auth.mechanisms if over_tls else auth.before_tls
+    def mechanisms(self, peer: Peer | None, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the mechanisms that are accepted on one connection.
 
-    def announced_mechanisms(self, *, over_tls: bool) -> tuple[str, ...]:
-        """Return the SASL mechanisms that are announced on this layer: the accepted ones, or none."""
+        Args:
+            peer: The other end of its TLS. Without a certificate that names somebody there is no EXTERNAL: it rests
+                on what was shown outside of it (RFC 4422 appendix A).
+            over_tls: Whether TLS is active.
+        """
+        if not over_tls:
+            return self.config.auth.before_tls
+        taken = self.config.auth.mechanisms
+        if "EXTERNAL" not in taken or (peer is not None and peer.identities()):
+            return taken
+        return tuple(name for name in taken if name != "EXTERNAL")
+
+    def announced_mechanisms(self, peer: Peer | None, *, over_tls: bool) -> tuple[str, ...]:
+        """Return the SASL mechanisms that are announced on one connection: the accepted ones, or none."""
         if not self.config.auth.advertised:
             return ()
-        return tuple(name for name in self.mechanisms(over_tls=over_tls) if name != "APOP")
+        return tuple(name for name in self.mechanisms(peer, over_tls=over_tls) if name != "APOP")
 
     @property
     def takes_apop(self) -> bool:
-        """True when the POP3 greeting carries a timestamp, which is how APOP is announced (RFC 1939 section 7)."""
-        return "APOP" in (*self.config.auth.mechanisms, *self.config.auth.before_tls)
+        """True when the POP3 greeting carries a timestamp, which is how APOP is announced (RFC 1939 section 7).
 
-    def may_authenticate(self, mechanism: str, *, over_tls: bool) -> bool:
-        """True when this mechanism (any case) is accepted on this layer."""
-        return mechanism.upper() in self.mechanisms(over_tls=over_tls)
+        There is no other greeting after STLS, so what is accepted on either layer counts.
+        """
+        return "APOP" in self.config.reachable_mechanisms
+
+    def may_authenticate(self, mechanism: str, peer: Peer | None, *, over_tls: bool) -> bool:
+        """True when this mechanism (any case) is accepted on one connection."""
+        return mechanism.upper() in self.mechanisms(peer, over_tls=over_tls)
+
+    @property
+    def binds_channels(self) -> bool:
+        """True when a mechanism is accepted that binds to the TLS connection (RFC 5802 section 6)."""
+        return any(name.endswith("-PLUS") for name in self.config.auth.mechanisms)
+
+    def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
+        """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""
+        return not over_tls and mechanism.upper() in self.config.auth.mechanisms
 
     def may_use_password_command(self, *, over_tls: bool) -> bool:
         """True when IMAP LOGIN and POP3 USER/PASS are accepted on this layer."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.diagnosis import diagnose, ending
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol
 from pytest_mailauth.model.transcript import presentable, printable
@@ -154,6 +155,7 @@ def account_of_failure(
         arrived += f", of which the nearest {NEAR_MISSES} are"
     text = [title, arrived, *(f"    {line}" for line in lines), *_clients(servers)]
     text.append(f"  Next step: {_advice(messages, servers, blocked_loop=blocked_loop)}")
+    text += _diagnosed(servers, hidden)
     return presentable("\n".join(text), hidden)
 
 
@@ -173,6 +175,16 @@ def _clients(servers: Sequence[MailServer]) -> list[str]:
         f"  Clients:   {_counted(len(sessions), 'session')}, the last one with {server.url}",
         *(f"    {line}".rstrip() for line in cut),
     ]
+
+
+def _diagnosed(servers: Sequence[MailServer], hidden: tuple[tuple[str, str], ...]) -> list[str]:
+    """Return what went wrong in the sessions that could have submitted something."""
+    sessions = [session for server in _submission(servers) for session in server.sessions]
+    if not sessions:
+        return []
+    paragraphs = ending(diagnose(sessions, hidden=hidden))
+    labels = ["Diagnosis:", *["Also:     "] * len(paragraphs)]
+    return [f"  {label} {paragraph}" for label, paragraph in zip(labels, paragraphs, strict=False)]
 
 
 def _advice(messages: Sequence[Message], servers: Sequence[MailServer], *, blocked_loop: bool) -> str:

@@ -133,11 +133,16 @@ def visit(authority, closed_port):
                 cafile=authority.cafile,
                 timeout=situation.timeout,
                 other_port=second and second.port,
+                supply=(lambda: socket.create_connection(("127.0.0.1", peer.port))) if situation.given else None,
             )
+            if situation.earlier:
+                case = dataclasses.replace(
+                    case, before=dataclasses.replace(case, username="carol@example.test", facts={})
+                )
             try:
                 make_client(protocol, faults, habits)(case)
             except ClientError as raised:
                 error = raised
-        return Seen(tuple(peer.log), tuple(second.log) if second else (), error)
+        return Seen(tuple(peer.log), tuple(second.log) if second else (), error, case.facts.get("error"))
 
     return run

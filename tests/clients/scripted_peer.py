@@ -40,6 +40,7 @@ class Script:
         stay_clear: Answer to the ClientHello instead of TLS; the talk goes on in clear.
         hold: Inside TLS, send these bytes in place of every reply, once, and nothing after them.
         port: ``open``, ``reset`` or ``silent``.
+        cut: Close the connection at this verb inside TLS.
     """
 
     greeting: bytes
@@ -52,6 +53,7 @@ class Script:
     stay_clear: bytes | None = None
     hold: bytes | None = None
     port: str = "open"
+    cut: str | None = None
 
 
 @dataclass
@@ -88,6 +90,8 @@ class _Session:
         if self.script.implicit:
             self._start_tls()
         self._send(self.script.greeting)
+        if not self.script.greeting:
+            self.socket.settimeout(PATIENCE)
         while (line := self._line()) is not None:
             if not self._answer(line):
                 return
@@ -111,6 +115,8 @@ class _Session:
         self.in_message = False
         self.log.append(f"{self.layer} {line}")
         verb, tag = verb_of(line)
+        if self.layer == "tls" and verb == self.script.cut:
+            return False
         if self.pending:
             reply = self.pending.pop(0)
         else:

@@ -48,6 +48,7 @@ WORKING: Final[dict[Protocol, Answers]] = {
 GREETING: Final = {SMTP: "220 {} ESMTP\r\n", POP3: "+OK ready\r\n", IMAP: "* OK ready\r\n"}
 UNKNOWN: Final = {SMTP: b"502 unknown\r\n", POP3: b"-ERR unknown\r\n", IMAP: b"{tag} BAD unknown\r\n"}
 LIST_VERB: Final = {SMTP: "EHLO", POP3: "CAPA", IMAP: "CAPABILITY"}
+WORK_VERB: Final = {SMTP: "MAIL", POP3: "STAT", IMAP: "SELECT"}
 TLS_VERB: Final = {SMTP: "STARTTLS", POP3: "STLS", IMAP: "STARTTLS"}
 LOGIN_VERBS: Final = ("AUTH PLAIN", "AUTHENTICATE PLAIN", "PASS", "LOGIN")
 TLS_REPLY: Final[dict[str, dict[Protocol, bytes]]] = {
@@ -133,20 +134,28 @@ class Situation:
     timeout: float = 5.0
     aborts: bool = True
     extra: dict[Protocol, bytes] = field(default_factory=dict)
+    greeting: bytes | None = None
+    knows_helo: bool = True
+    cut: bool = False
+    earlier: bool = False
+    given: bool = False
 
     def script(self, protocol: Protocol) -> Script:
         """Return what the peer recites; the TLS context is filled in by the test."""
         working = dict(WORKING[protocol])
         if self.refuses_login:
             working |= {verb: (*working[verb][:-1], REFUSED[protocol]) for verb in LOGIN_VERBS if verb in working}
+        if not self.knows_helo:
+            del working["HELO"]
         listed = self.clear.answer(protocol) + self.extra.get(protocol, b"")
         clear = working | {LIST_VERB[protocol]: (listed,)}
         if self.clear.tls:
             clear[TLS_VERB[protocol]] = (TLS_REPLY[self.reply][protocol],)
         inside = working | {LIST_VERB[protocol]: (self.inside.answer(protocol),)}
         reply = inside[LIST_VERB[protocol]][0]
+        greeting = b"* PREAUTH ready\r\n" if self.preauth else GREETING[protocol].format(self.greets_as).encode()
         return Script(
-            greeting=b"* PREAUTH ready\r\n" if self.preauth else GREETING[protocol].format(self.greets_as).encode(),
+            greeting=greeting if self.greeting is None else self.greeting,
             clear=clear,
             inside=inside,
             unknown=UNKNOWN[protocol],
@@ -155,6 +164,7 @@ class Situation:
             stay_clear=b"250-mail.test\r\n250 AUTH PLAIN\r\n" if self.stays_clear else None,
             hold={None: None, "all": b"", "but-first": reply[:1]}[self.hold],
             port=self.port,
+            cut=WORK_VERB[protocol] if self.cut else None,
         )
 
 
@@ -199,7 +209,10 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "starttls-then-clear": Situation(
         shows=EARLY
-        | {"clear-after-failed-handshake": "credential-clear", "password-before-starttls": "credential-clear"},
+        | dict.fromkeys(
+            ("clear-after-failed-handshake", "password-before-starttls", "retries-in-clear-after-starttls"),
+            "credential-clear",
+        ),
         clear=INVITING,
         stays_clear=True,
     ),
@@ -247,7 +260,37 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
     "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
-    "login-refused": Situation(shows={}, security=IMPLICIT, refuses_login=True),
+    "login-refused": Situation(shows={"repeats-refusals": "told"}, security=IMPLICIT, refuses_login=True),
+    "another-service": Situation(
+        shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
+    ),
+    "another-dialect": Situation(
+        shows={"takes-any-service": "credential-tls"},
+        security=IMPLICIT,
+        protocols=(SMTP,),
+        inside=Offer(exists=False),
+        knows_helo=False,
+    ),
+    "no-greeting": Situation(
+        shows=WAITING | {"goes-on-without-greeting": "credential-tls"}, security=IMPLICIT, greeting=b"", timeout=0.4
+    ),
+    "starttls-inside-tls": Situation(shows={"starttls-inside-tls": "outcome"}, security=IMPLICIT, inside=INVITING),
+    "cut-at-work": Situation(
+        shows=EARLY
+        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear"), "credential-clear")
+        # What no connection is left for when it was cut.
+        | {"blames-password": "blame"},
+        clear=INVITING,
+        cut=True,
+    ),
+    "clear-on-a-given-connection": Situation(
+        shows={"clear-over-given-connection": "credential-clear"},
+        security=IMPLICIT,
+        clear=STRIPPED,
+        greets_in_clear=True,
+        given=True,
+    ),
+    "two-transfers": Situation(shows={"reuses-by-host": "outcome"}, security=IMPLICIT, earlier=True),
     "untrusted": Situation(
         shows={"no-chain-check": "credential-tls", "checks-after-login": "credential-tls"},
         security=IMPLICIT,
@@ -269,7 +312,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
         certificate="bad-signature",
     ),
     "wrong-host": Situation(
-        shows=EARLY | dict.fromkeys(("no-name-check", "name-from-greeting", "checks-after-login"), "credential-tls"),
+        shows=EARLY
+        | dict.fromkeys(("no-name-check", "name-from-greeting", "checks-after-login"), "credential-tls")
+        | {"retries-in-clear-after-starttls": "outcome"},
         certificate="wrong-host",
         greets_as="other.test",
     ),

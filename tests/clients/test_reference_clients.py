@@ -52,6 +52,7 @@ EVIDENCE = {
     "plain-tls": lambda seen: {"AUTH PLAIN", "AUTHENTICATE PLAIN"} & set(verbs(seen.log, "tls")),
     "fallback": lambda seen: leaks(seen.fallback, "clear"),
     "blame": lambda seen: isinstance(seen.error, LoginFailed) and "check user name and password" in str(seen.error),
+    "told": lambda seen: seen.told is not None,
     "outcome": bool,
 }
 """How a fault may show. *outcome*: in nothing but being different."""

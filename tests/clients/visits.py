@@ -13,15 +13,16 @@ PASSWORD = Secret("PwfedcbaAt9876543210")
 
 
 class Seen(NamedTuple):
-    """What one visit came to: the lines the peers wrote down, and what the client raised."""
+    """What one visit came to: the lines the peers wrote down, and what the client raised and told its user."""
 
     log: tuple[str, ...]
     fallback: tuple[str, ...]
     error: Exception | None
+    told: str | None = None
 
     @property
     def key(self):
-        return self.log, self.fallback, type(self.error), "timed out" in str(self.error)
+        return self.log, self.fallback, type(self.error), "timed out" in str(self.error), self.told
 
 
 def leaks(log, layer):

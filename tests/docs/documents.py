@@ -1,7 +1,7 @@
 """The documents as data: their examples, links and anchors. Nothing here runs anything.
 
 An example is a fenced block of ``python``, ``console`` or ``bash``. A comment in front of it says what a reader need
-not see: ``<!-- example: fails -->``, ``status 1``, ``needs curl`` (else it is not run), ``with --scenario NAME``
+not see: ``<!-- example: fails -->``, ``status 1``, ``needs curl`` (else it is not run; ``namespace`` for one), ``with --scenario NAME``
 (arguments added to a command that would take long), several of them separated by semicolons. A block of ``text``
 behind ``<!-- example: shown -->`` is part of what the example above it prints; ``...`` stands for lines left out.
 """

@@ -13,6 +13,8 @@ import generate
 import pytest
 from documents import appears, examples
 
+from pytest_mailauth.network.namespace import Namespace
+
 DEADLINE = 120
 LEFT_LOOPBACK = 97
 GUARD = f"""
@@ -86,8 +88,19 @@ def test_the_guard_of_the_commands_works(run):
     assert run([sys.executable, "-c", program]).returncode == LEFT_LOOPBACK
 
 
+def skip_without_needs(example):
+    """Skip an example for want of a program, or of "namespace"."""
+    for needed in example.options.get("needs", "").split():
+        if needed == "namespace":
+            if Namespace.probe("refused"):
+                pytest.skip(Namespace.probe("refused"))
+        elif shutil.which(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+
+
 @pytest.mark.parametrize("example", TESTS, ids=lambda example: example.id)
 def test_tests(example, workplace, pytester):
+    skip_without_needs(example)
     name = example.file_name or "test_example.py"
     (workplace(example) / name).write_text(example.body, encoding="utf-8")
     arguments = (
@@ -125,9 +138,7 @@ def test_scripts(example, workplace, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("example", "command", "output"), COMMANDS)
 def test_commands(example, command, output, workplace, run):
-    needed = example.options.get("needs")
-    if needed and shutil.which(needed) is None:
-        pytest.skip(f"{needed} is not installed")
+    skip_without_needs(example)
     workplace(example)
     _, *arguments = shlex.split(command)
     arguments[1:1] = shlex.split(example.options.get("with", ""))

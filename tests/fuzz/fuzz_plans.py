@@ -206,6 +206,8 @@ def _config(chance, protocol):
     if security == "none":  # a client certificate belongs to TLS
         mechanisms = tuple(name for name in auth.mechanisms if name != "EXTERNAL")
         auth = dataclasses.replace(auth, mechanisms=mechanisms)
+    elif security == "implicit":  # which has no clear phase
+        auth = dataclasses.replace(auth, before_tls=())
     return ServerConfig(
         protocol=protocol,
         security=security,

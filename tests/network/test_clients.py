@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from clients import (
+from network_clients import (
     AT_ONCE,
     EVERY,
     EYEBALLS,

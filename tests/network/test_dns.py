@@ -11,7 +11,7 @@ import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
-from clients import LIMIT
+from network_clients import LIMIT
 
 from pytest_mailauth import ConfigError, Network
 from pytest_mailauth.network import dns as ours

@@ -10,7 +10,7 @@ import ssl
 import sys
 
 import pytest
-from clients import LIMIT, tried
+from network_clients import LIMIT, tried
 
 from pytest_mailauth import Network
 

@@ -8,7 +8,7 @@ import ssl
 from types import SimpleNamespace
 
 import pytest
-from clients import LIMIT, tried
+from network_clients import LIMIT, tried
 
 from pytest_mailauth import AttemptOutcome, ConfigError, Network, provider
 from pytest_mailauth.model.events import Entry, Opened

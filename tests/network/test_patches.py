@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import LIMIT, tried
+from network_clients import LIMIT, tried
 
 from pytest_mailauth import Network
 from pytest_mailauth.network import patches, redirect, scope

@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 import trio
 import trio.testing
-from clients import AT_ONCE, LIMIT, tried
+from network_clients import AT_ONCE, LIMIT, tried
 
 from pytest_mailauth import AttemptOutcome, Network
 

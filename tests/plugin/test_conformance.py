@@ -258,6 +258,38 @@ def test_wrong_arguments_are_refused_at_import(suite, arguments, message):
     result.stdout.fnmatch_lines([message])
 
 
+def test_a_failure_ends_with_the_cause_in_plain_words(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], scenarios=["cert-expired"])
+def test_client(mailauth_case):
+    send(mailauth_case, careless())
+""",
+        "-k",
+        "starttls",
+    )
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*  Next step: *",
+            "*  Diagnosis:   The client went on with a server whose certificate it has to refuse. Session 1: the",
+            "*certificate of this server is expired, and the client gave its password with PLAIN.*",
+        ]
+    )
+
+
+def test_a_client_that_does_not_log_in_is_told_why(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["starttls"], scenarios=["cert-expired"])
+def test_client(mailauth_case):
+    send(mailauth_case, ssl.create_default_context())
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*  Diagnosis:   The client does not trust the issuer of the server's certificate.*"])
+
+
 BY_PORT = """
 def by_port(case, table):
     implicit = case.port in table

@@ -172,7 +172,11 @@ def test_what_the_failure_says(server):
     submit(server, "Your code")
     text = failure(server, to=BOB, subject="Your code", match=has_code, timeout=0)
     assert text.startswith(GOLDEN)
-    assert text.endswith("  Next step: Compare what arrived with what was waited for.")
+    assert text.endswith(
+        "  Next step: Compare what arrived with what was waited for.\n"
+        "  Diagnosis: No known cause of a failed connection, login or delivery was seen. Session 1 was in clear, "
+        "handed over 1 message, ended with QUIT; session 2 was in clear, handed over 1 message, ended with QUIT."
+    )
     assert "to:<bob@example.test>" in text.lower()
 
 
@@ -201,6 +205,7 @@ def test_what_the_failure_says_when_the_client_did_not_deliver(mailauth):
     text = failure(server, timeout=0)
     assert "any message did not arrive" in text
     assert "See in the transcript how far the client came" in text
+    assert "  Diagnosis: No known cause" in text.splitlines()[-1]
     assert "\n    ...\n" in text
     assert find(account.password, text.encode()) is None
 

@@ -17,13 +17,25 @@ from pytest_mailauth.model.canary import find
 def test_a_mail_server_asks_the_issuer(mailauth, mailauth_oauth, protocol):
     auth = AuthPolicy(mechanisms=("OAUTHBEARER",), accept_token=mailauth_oauth.admits)
     server = getattr(mailauth, protocol)(security="implicit", auth=auth)
-    good = mailauth_oauth.issue(mailauth.account)
-    narrow = mailauth_oauth.issue(mailauth.account, scope="profile")
-    old = mailauth_oauth.issue(mailauth.account)
-    mailauth_oauth.expire(old)
-    told = {"good": said_to(server, good), "narrow": said_to(server, narrow), "old": said_to(server, old)}
-    assert told == {"good": None, "narrow": "insufficient_scope", "old": "invalid_token"}
-    assert [fact.accepted for session in server.sessions for fact in session.auth] == [True, False, False]
+    tokens = {
+        "good": mailauth_oauth.issue(mailauth.account),
+        "narrow": mailauth_oauth.issue(mailauth.account, scope="profile"),
+        "old": mailauth_oauth.issue(mailauth.account),
+        "revoked": mailauth_oauth.issue(mailauth.account),
+        "for a calendar": mailauth_oauth.issue(mailauth.account, audience="calendar.example.test"),
+        "of another": mailauth_oauth.issue("bob@example.test"),
+        "signed, for a calendar": mailauth_oauth.issue(
+            mailauth.account, audience="calendar.example.test", format="jwt"
+        ),
+        "signed": mailauth_oauth.issue(mailauth.account, format="jwt"),
+    }
+    mailauth_oauth.expire(tokens["old"])
+    mailauth_oauth.revoke(tokens["revoked"])
+    told = {name: said_to(server, token) for name, token in tokens.items()}
+    wrong = dict.fromkeys(("old", "revoked", "for a calendar", "of another", "signed, for a calendar"), "invalid_token")
+    assert told == wrong | {"good": None, "signed": None, "narrow": "insufficient_scope"}
+    accepted = [fact.accepted for session in server.sessions for fact in session.auth]
+    assert accepted == [name in ("good", "signed") for name in tokens]
 
 
 @pytest.mark.mailauth_oauth(scope="https://mail.google.com/")

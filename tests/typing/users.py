@@ -11,18 +11,23 @@ from pytest_mailauth import (
     AuthPolicy,
     Case,
     Declaration,
+    Diagnosis,
     MailServer,
     MailServers,
     Message,
+    Network,
     Secret,
     Secrets,
     SessionRecord,
     TLSPolicy,
+    assert_attempts,
+    assert_bounded,
     assert_capabilities_refetched,
     assert_commands,
     assert_handshake_rejected,
     assert_mechanism,
     assert_message_count,
+    assert_never_weaker,
     assert_no_cleartext_credentials,
     assert_no_connection,
     assert_not_authenticated,
@@ -32,6 +37,8 @@ from pytest_mailauth import (
     assert_starttls_before_auth,
     assert_tls,
     conformance,
+    diagnose,
+    explain,
 )
 
 if TYPE_CHECKING:
@@ -43,13 +50,17 @@ def test_server(mailauth_smtp: MailServer) -> None:
     context: ssl.SSLContext = mailauth_smtp.ssl_context()
     host: str = mailauth_smtp.host
     port: int = mailauth_smtp.port
+    mailauth_smtp.block(how="refused")
+    mailauth_smtp.port_state = "silent"
+    mailauth_smtp.lift()
+    state: str = mailauth_smtp.port_state
     password: Secret = mailauth_smtp.account.password
     sessions: tuple[SessionRecord, ...] = mailauth_smtp.sessions
     assert_obeys(mailauth_smtp, declared=Declaration(timeout=5.0))
     assert_tls(mailauth_smtp, min_version="1.3")
     assert_no_cleartext_credentials(mailauth_smtp)
     assert_not_authenticated(mailauth_smtp)
-    print(context, host, port, password, sessions)
+    print(context, host, port, state, password, sessions)
 
 
 def test_factory(mailauth: MailServers) -> None:
@@ -101,3 +112,13 @@ def test_secrets(
 ) -> None:
     key: Secret = mailauth_secrets.new("API key")
     mailauth_secrets.assert_absent(caplog, capsys, ValueError(key), frame_locals=True)
+
+
+def test_attempts(mailauth_network: Network, mailauth_smtp: MailServer) -> None:
+    assert_attempts(mailauth_network, [25, ("smtp.example.test", 587), ("smtp.example.test", 465, "refused")])
+    assert_never_weaker(mailauth_network, allow_explicit=True)
+    assert_bounded(mailauth_network.attempts, limit=5)
+    text: str = explain(mailauth_network, width=80) + explain(mailauth_smtp.sessions)
+    first: Diagnosis = diagnose(mailauth_smtp)[0]
+    sources: tuple[str, ...] = first.sources
+    print(text, first.name, first.evidence, sources)

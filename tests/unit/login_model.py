@@ -15,12 +15,36 @@ from pytest_mailauth.model.canary import Account, Secret
 ALICE = Account("alice-1a2b3c4d@example.test", Secret("Pw1f0e2d3c4b"), "alice@example.test", Secret("Tk0011223344"))
 BOB = Account("bob-5e6f7a8b@example.test", Secret("Pw9988776655"), "bob@example.test", Secret("Tk5566778899"))
 ACCOUNTS = {account.username: account for account in (ALICE, BOB)}
+OWNERS = ACCOUNTS | {account.address: account for account in (ALICE, BOB)}
+"""The accounts by every name that logs in."""
 NOBODY = "anonymous"
 STRANGER = "mallory@example.test"
-ONE_MESSAGE = ("PLAIN", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS")
+CERTIFICATES = (
+    None,
+    (),
+    (ALICE.username,),
+    (ALICE.address,),
+    (BOB.username, ALICE.username),
+    (STRANGER,),
+    (STRANGER, ALICE.username),
+)
+"""The names in the certificates that clients show; None where there is no TLS to show one in."""
+ONE_MESSAGE = ("PLAIN", "XOAUTH2", "OAUTHBEARER", "ANONYMOUS", "EXTERNAL")
 SCRAM = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
 SASL = (*ONE_MESSAGE, "LOGIN", "CRAM-MD5", *SCRAM)
-TRANSIENT = ("temporary", "transition")
+UNPROTECTED = tuple(mechanism for mechanism in SASL if mechanism != "EXTERNAL")
+"""What can be offered where there is no TLS."""
+REJECTIONS = (
+    "invalid",
+    "too-weak",
+    "encryption-needed",
+    "temporary",
+    "transition",
+    "locked",
+    "rate-limited",
+    "bad-token",
+    "oauth-required",
+)
 NO_BASE64 = b"!not-base64!"
 QUALITIES = (
     "right",
@@ -41,7 +65,7 @@ class Presented(NamedTuple):
 
     data: bytes
     claim: tuple[str, str, bool] | None = None
-    """Whose account is claimed, with what (password, proof, token, nothing), and whether rightly."""
+    """Whose account is claimed, with what (password, proof, token, certificate, nothing), and whether rightly."""
     text: bytes = b""
     """A first message of SCRAM as it was before base64: the proof is about it."""
 
@@ -50,10 +74,23 @@ def b64(data):
     return base64.b64encode(data.encode() if isinstance(data, str) else data)
 
 
-def present(mechanism, quality, account, challenge=b""):
+def show(quality, account, names):
+    """Return the message of EXTERNAL, which is the name that the certificate with *names* is to stand for."""
+    other = BOB if account is ALICE else ALICE
+    asked = {"for oneself": account.username, "for another": other.address, "stranger": STRANGER, "wrong": "guess"}
+    authorization = asked.get(quality, "")
+    name = authorization if authorization in names else names[0] if names else authorization
+    owner = OWNERS.get(name)
+    right = owner is not None and authorization in ("", owner.username, owner.address)
+    return Presented(b64(authorization), (owner.username if owner else name, "certificate", right))
+
+
+def present(mechanism, quality, account, challenge=b"", names=()):
     """Return the message of a mechanism that needs one message, or of CRAM-MD5 with its challenge."""
     if quality == "no base64":
         return Presented(NO_BASE64)
+    if mechanism == "EXTERNAL":
+        return show(quality, account, names)
     if quality == "broken" and mechanism != "ANONYMOUS":
         return Presented(b64("broken"))
     name = STRANGER if quality == "stranger" else account.username
@@ -94,7 +131,7 @@ def prove(mechanism, first, password, challenge):
 
 
 class Expected(NamedTuple):
-    """What a step has to lead to: the class of the reply, the credentials that were seen, a word of a lock-out."""
+    """What a step has to lead to: the reply's code, the credentials that were seen, a word of a lock-out."""
 
     reply: str
     accepted: int = 0
@@ -106,18 +143,21 @@ class Model:
     """The login of one server, over any number of sessions one after the other.
 
     Args:
-        replies: The protocol's words for what happens.
+        protocol: Its words for what happens are expected.
         config: The settings, from which only plain values are read.
     """
 
-    def __init__(self, replies, config):
-        self.replies = replies
+    def __init__(self, protocol, config):
+        self.protocol = protocol
+        self.replies = REPLIES[protocol]
         self.security = str(config.security)
         self.auth = config.auth
         self.failures = Counter()
-        self.connect()
+        self.connect(None)
 
-    def connect(self):
+    def connect(self, names):
+        self.names = names
+        """What the client's certificate says; None or nothing where there is none."""
         self.over_tls = self.security == "implicit"
         self.forget()
 
@@ -132,11 +172,27 @@ class Model:
     # Where what is possible.
 
     def offers(self, mechanism):
+        if mechanism == "EXTERNAL" and not self.names:
+            return False
         return mechanism in (self.auth.mechanisms if self.over_tls else self.auth.before_tls)
+
+    def not_offered(self, mechanism):
+        """Return why a mechanism is not taken here."""
+        curable = not self.over_tls and mechanism in self.auth.mechanisms
+        return "encryption-needed" if curable else "not offered"
+
+    @property
+    def offered(self):
+        return {mechanism for mechanism in SASL if self.offers(mechanism)}
 
     @property
     def takes_passwords(self):
         return self.auth.password_commands == "always" or (self.auth.password_commands == "tls" and self.over_tls)
+
+    @property
+    def no_passwords(self):
+        """Why a command that takes a password is not taken here."""
+        return "encryption-needed" if self.auth.password_commands == "tls" and not self.over_tls else "not offered"
 
     @property
     def may_start_tls(self):
@@ -145,20 +201,20 @@ class Model:
     # Who is let in.
 
     def decide(self, claim, mechanism):
-        """Return who comes in, or what the refusal is: ``refused``, ``later`` or ``locked``."""
+        """Return who comes in, or what the reason against it is."""
         name, kind, right = claim
         if self.auth.reject is not None:
-            return None, "later" if str(self.auth.reject) in TRANSIENT else "refused"
+            return None, str(self.auth.reject)
         if self.auth.lockout is not None and self.failures[name] >= self.auth.lockout:
             return None, "locked"
         if mechanism in self.auth.too_weak:
-            return None, "refused"
+            return None, "too-weak"
         known = name in ACCOUNTS or kind == "nothing"
         if not (right and known):
             self.failures[name] += 1
-            return None, "refused"
-        if not self.auth.less_secure_apps and kind not in ("token", "nothing"):
-            return None, "refused"  # what was presented was right: no step towards a lock-out
+            return None, "bad-token" if kind == "token" else "invalid"
+        if not self.auth.less_secure_apps and kind in ("password", "proof"):
+            return None, "oauth-required"  # what was presented was right: no step towards a lock-out
         self.failures[name] = 0
         return (NOBODY if kind == "nothing" else name), None
 
@@ -183,12 +239,13 @@ class Model:
     def begin(self, mechanism, initial):
         """A mechanism is begun, with an initial response (a Presented) or without one."""
         wrong_time = "already" if self.login is not None else None
-        if self.replies["greets"] and not self.greeted:
+        if self.protocol == "smtp" and not self.greeted:
             wrong_time = "already"
         if wrong_time or not self.offers(mechanism):
             seen = initial is not None and mechanism in ONE_MESSAGE and initial.claim is not None
-            unreadable = initial is not None and initial.data == NO_BASE64
-            reason = wrong_time or ("not offered, unreadable" if unreadable else "not offered")
+            reason = wrong_time or self.not_offered(mechanism)
+            if self.protocol == "imap" and initial is not None and initial.data == NO_BASE64:
+                reason = "malformed"  # syntax comes first there
             return Expected(self.replies[reason], refused=int(seen))
         if initial is None:
             self.waiting = (mechanism, "user" if mechanism == "LOGIN" else "message", None)
@@ -236,21 +293,21 @@ class Model:
         self.waiting = None
         return self.answer(refusal)
 
-    def broken_off(self):
-        """The exchange ends without a claim: cancelled, or with a line that cannot be read."""
+    def broken_off(self, how="malformed"):
+        """The exchange ends without a claim: ``cancelled``, or with a line that is ``malformed`` or ``too long``."""
         self.waiting = None
-        return Expected(self.replies["malformed"])
+        return Expected(self.replies[how])
 
     def password_command(self, claim):
         """IMAP LOGIN, or POP3 PASS with the name from USER."""
         if self.login is not None:
             return Expected(self.replies["already"], refused=1)
         if not self.takes_passwords:
-            return Expected(self.replies["not offered"], refused=1)
+            return Expected(self.replies[self.no_passwords], refused=1)
         return self.judge(claim, None)
 
     def start_tls(self):
-        if self.login is not None and self.replies["keeps login"]:
+        if self.login is not None and self.protocol != "smtp":
             return Expected(self.replies["already"])
         if not self.may_start_tls:
             return Expected(self.replies["no tls"])
@@ -260,30 +317,50 @@ class Model:
 
 
 SMTP = {
-    "in": "2",
-    "refused": "5",
-    "later": "4",
-    "locked": "5",
-    "go on": "3",
-    "malformed": "5",
-    "already": "5",
-    "not offered": "5",
-    "not offered, unreadable": "5",
-    "no tls": "5",
-    "tls": "2",
-    "greets": True,
-    "keeps login": False,
+    "in": "235 2.7.0",
+    "invalid": "535 5.7.8",
+    "bad-token": "535 5.7.8",
+    "locked": "535 5.7.8",
+    "too-weak": "534 5.7.9",
+    "oauth-required": "534 5.7.9",
+    "encryption-needed": "538 5.7.11",
+    "temporary": "454 4.7.0",
+    "rate-limited": "454 4.7.0",
+    "transition": "432 4.7.12",
+    "go on": "334",
+    "malformed": "501 5.5.2",
+    "cancelled": "501 5.7.0",
+    "too long": "500 5.5.6",
+    "rubbish": "500 5.5.2",
+    "already": "503 5.5.1",
+    "not offered": "504 5.5.4",
+    "no tls": "502 5.5.1",
+    "tls": "220 2.0.0",
 }
-POP3 = dict.fromkeys(SMTP, "-ERR") | {"in": "+OK", "go on": "+", "tls": "+OK", "greets": False, "keeps login": True}
-IMAP = dict.fromkeys(SMTP, "NO") | {
-    "in": "OK",
+"""RFC 4954 sections 4 and 6, RFC 5321 section 4.2, RFC 3207 section 4."""
+POP3 = dict.fromkeys(SMTP, "-ERR [AUTH]") | {
+    "in": "+OK",
+    "temporary": "-ERR [SYS/TEMP]",
+    "rate-limited": "-ERR [SYS/TEMP]",
     "go on": "+",
-    "malformed": "BAD",
-    "already": "BAD",
-    "not offered, unreadable": "BAD",
-    "no tls": "BAD",
-    "tls": "OK",
-    "greets": False,
-    "keeps login": True,
+    **dict.fromkeys(
+        ("malformed", "cancelled", "too long", "rubbish", "already", "not offered", "no tls"),
+        "-ERR",
+    ),
+    "tls": "+OK",
 }
+"""RFC 3206 section 4."""
+IMAP = dict.fromkeys(SMTP, "BAD") | {
+    "in": "OK [CAPABILITY]",
+    **dict.fromkeys(("invalid", "bad-token", "too-weak", "oauth-required"), "NO [AUTHENTICATIONFAILED]"),
+    "locked": "NO [CONTACTADMIN]",
+    "encryption-needed": "NO [PRIVACYREQUIRED]",
+    "temporary": "NO [UNAVAILABLE]",
+    "rate-limited": "NO [LIMIT]",
+    "transition": "NO [EXPIRED]",
+    "go on": "+",
+    "not offered": "NO",
+    "tls": "OK",
+}
+"""RFC 5530 section 3, RFC 3501 section 6.2."""
 REPLIES = {"smtp": SMTP, "pop3": POP3, "imap": IMAP}

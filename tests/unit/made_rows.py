@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,6 +12,9 @@ from pytest_mailauth.judge.verdict import Judgement, Result
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding
 from pytest_mailauth.report.digest import ClientReport
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.causes.cause import Diagnosis
 
 TRANSCRIPT = "S: 220 localhost\nC: EHLO there\n======== TLS 1.3, A_SUITE =====\nC: AUTH PLAIN <initial response>"
 
@@ -22,6 +26,7 @@ def made_row(
     protocol: Protocol = Protocol.SMTP,
     client: str = "smtplib:default",
     transcript: str = TRANSCRIPT,
+    diagnosis: tuple[Diagnosis, ...] = (),
 ) -> Result:
     """Return a row whose rules said what is given as (rule, verdict, evidence)."""
     return Result(
@@ -30,6 +35,7 @@ def made_row(
         judgements=tuple(Judgement(rule, Finding(verdict, evidence)) for rule, verdict, evidence in told),
         transcript=transcript,
         seconds=0.12345,
+        diagnosis=diagnosis,
     )
 
 

@@ -10,11 +10,11 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.deviations import Trail, Withhold
+from pytest_mailauth.model.deviations import Cut, Trail, Withhold
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, PortState, Protocol, Security
-from pytest_mailauth.model.trial import Declaration, Outcome, Trial
+from pytest_mailauth.model.trial import Declaration, Earlier, Outcome, Trial
 
 CLEAR, TLS = Layer.CLEAR, Layer.TLS
 ACCOUNT = Account.fresh()
@@ -73,8 +73,8 @@ facts = st.one_of(
     st.builds(e.Malformed, text),
     st.builds(
         e.Deviated,
-        st.sampled_from(("injected", "answer", "stays in clear")),
-        st.sampled_from(("STARTTLS", "STLS")),
+        st.sampled_from(("injected", "answer", "stays in clear", "cut")),
+        st.sampled_from(("STARTTLS", "STLS", "EHLO", "MAIL")),
         octets,
     ),
     st.builds(e.HelloSeen, st.builds(ClientHello, text)),
@@ -112,6 +112,7 @@ outcomes = st.builds(
     Outcome,
     error=maybe,
     hung=st.booleans(),
+    disclosed=st.lists(st.sampled_from(("raised", "printed", "reported")), max_size=2).map(tuple),
     facts=st.just({}) | st.dictionaries(st.just("error"), text | st.integers() | st.binary() | st.none()),
 )
 
@@ -151,7 +152,11 @@ def trials(draw):
         "tls": TLSPolicy(max_version=draw(versions)),
         "port_state": draw(st.sampled_from(PORT_STATES[security is Security.NONE])),
         "certificate": Certificate.VALID if security is Security.NONE else draw(st.sampled_from(Certificate)),
-        "deviations": draw(st.sampled_from(((), (Trail(data=b"x"),), (Trail(data=b"x"), Withhold(patience=1.0))))),
+        "deviations": draw(
+            st.sampled_from(
+                ((), (Trail(data=b"x"),), (Trail(data=b"x"), Withhold(patience=1.0)), (Cut(verbs=("MAIL",)),))
+            )
+        ),
     }
 
     def trial(control):
@@ -168,7 +173,11 @@ def trials(draw):
             starttls=draw(st.sampled_from(("required", "opportunistic"))),
             verify=draw(st.sampled_from(("full", "none"))),
         )
-        made = replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()))
+        earlier = draw(
+            st.none()
+            | st.sampled_from((Earlier(security=Security.NONE), Earlier(verify="none"), Earlier(other_account=True)))
+        )
+        made = replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()), earlier=earlier)
         return replace(made, ports=draw(st.sampled_from(((), (587,), (465, 587)))), attempts=draw(tried(sessions)))
 
     return trial(trial(None) if draw(st.booleans()) else None)

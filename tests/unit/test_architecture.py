@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,9 +76,18 @@ def test_only_the_smtp_engine_imports_aiosmtpd():
 
 
 def test_only_the_wire_and_the_network_touch_sockets():
-    users = {name for name, path in MODULES.items() if "socket" in set(imports(path, lazy=True))}
+    users = {name for name, path in MODULES.items() if {"socket", "_socket"} & set(imports(path, lazy=True))}
     rooms = ("pytest_mailauth.servers.wire", "pytest_mailauth.network.")
     assert {name for name in users if not name.startswith(rooms)} == set()
+
+
+def test_what_runs_in_a_namespace_imports_nothing_that_takes_long():
+    path = MODULES["pytest_mailauth.network.inside"]
+    program = "import sys; sys.path.append(sys.argv[1]); import inside; print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", program, path.parent]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert loaded >= {"inside", "ctypes", "marshal"}
+    assert not loaded & {"socket", "signal", "enum", "re", "contextlib", "typing", "pathlib", "subprocess", "json"}
 
 
 def test_no_cycles():

@@ -164,6 +164,10 @@ def test_json_is_complete_and_says_what_was_found(tmp_path):
     row = told["smtp-implicit-cert-expired"]
     assert isinstance(row.pop("seconds"), float)
     assert "AUTH PLAIN <" in row.pop("transcript")
+    (diagnosis,) = row.pop("diagnosis")
+    assert set(diagnosis) == {"name", "cause", "evidence", "advice", "sources"}
+    assert diagnosis["name"] == "certificate-not-verified"
+    assert told["smtp-implicit-tls12-only"]["diagnosis"] == []
     (rule,) = row.pop("rules")
     assert "expired" in rule.pop("evidence")
     assert rule == {
@@ -421,7 +425,7 @@ def test_no_secret_is_printed_or_written(name, options, passwords, monkeypatch, 
     result = run("check", name, *(part for each in chosen for part in ("--scenario", each)), *options, "--json", file)
     assert result.exit_code == 1, result.output
     assert len(passwords) > len(chosen)
-    for shown in (result.stdout, result.stderr, file.read_text()):
+    for shown in (result.stdout, result.stderr, file.read_text(), run("explain", "--from", file).output):
         for password in passwords:
             assert find(password, shown.encode()) is None
 

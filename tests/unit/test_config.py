@@ -178,6 +178,22 @@ def test_a_value_that_is_none(kind, settings, message):
         (lambda: config(auth=AuthPolicy(mechanisms=("APOP",))), "APOP exists in POP3 only"),
         (lambda: config(auth=AuthPolicy(preauthenticated=True)), "exists in IMAP only"),
         (
+            lambda: config(security="implicit", auth=AuthPolicy(before_tls=("PLAIN",))),
+            "before_tls=('PLAIN',) is for a clear phase, and security='implicit' has none; leave it out, and name in",
+        ),
+        (
+            lambda: config("pop3", auth=AuthPolicy(mechanisms=("APOP",), advertised=False)),
+            "advertised=False takes the timestamp out of POP3's greeting, and there is no APOP without it",
+        ),
+        (
+            lambda: config(auth=AuthPolicy(accept_token=print)),
+            "and no mechanism takes one; add XOAUTH2 or OAUTHBEARER to AuthPolicy(mechanisms=...)",
+        ),
+        (
+            lambda: config(security="none", auth=AuthPolicy(mechanisms=("XOAUTH2",), accept_token=print)),
+            "add XOAUTH2 or OAUTHBEARER to AuthPolicy(before_tls=...)",
+        ),
+        (
             lambda: config(auth=AuthPolicy(mechanisms=()), relay=RelayPolicy(login_first=True)),
             "login_first=True and no mechanism to log in with; give AuthPolicy(mechanisms=...) some",
         ),
@@ -212,6 +228,19 @@ def test_what_looks_like_a_contradiction_and_is_none():
     assert config(auth=before_tls, relay=RelayPolicy(login_first=True)).relay.login_first
     # Settings may be shared by three servers, of which one only sends mail.
     assert config("imap", auth=AuthPolicy(mechanisms=()), relay=RelayPolicy(login_first=True)).relay.login_first
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_a_server_to_read_from_takes_no_relay_policy(mailauth, protocol):
+    with pytest.raises(ConfigError) as caught:
+        getattr(mailauth, protocol)(relay=RelayPolicy(relay="open"))
+    assert str(caught.value) == f"{protocol}(...) takes no relay, since no mail is sent there; give it to smtp(...)"
+    assert mailauth.servers == ()
+
+
+@pytest.mark.mailauth(relay=RelayPolicy(relay="open"))
+def test_settings_for_all_servers_may_have_one(mailauth, mailauth_pop3):
+    assert mailauth_pop3.config.relay == mailauth.imap().config.relay == RelayPolicy(relay="open")
 
 
 def test_a_policy_for_tokens_forgets_which_passwords_were_too_weak():

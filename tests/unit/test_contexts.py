@@ -220,7 +220,7 @@ def test_named_ciphers_are_served_however_weak(ca, ciphers, negotiated):
 
 @pytest.mark.parametrize("ciphers", ["", "AES128-SHAA", "TLS_AES_128_GCM_SHA256", "AES128-SHA\0"])
 def test_ciphers_that_mean_nothing_are_the_users_mistake(ca, ciphers):
-    with pytest.raises(ConfigError, match="for example"):
+    with pytest.raises(ConfigError, match=r"selects no cipher in OpenSSL [^;]*; (use an|did you mean 'AES128')"):
         serve(ca, ciphers=ciphers)
 
 
@@ -252,9 +252,34 @@ def test_a_name_that_openssl_does_not_know_is_the_users_mistake(ca, ciphers):
 
 
 @pytest.mark.parametrize(
+    ("ciphers", "message"),
+    [
+        ("HIHG", "'HIHG' selects no cipher in OpenSSL [^;]*; did you mean 'HIGH'"),
+        ("ECDHE+AESGCM:HIHG", "'HIHG' selects no cipher"),
+        ("ECDHE+AESGMC:AES128-SHA", "'AESGMC' selects no cipher in OpenSSL [^;]*; did you mean 'AESGCM'"),
+        ("HIGH:!MD55", "'MD55' selects no cipher in OpenSSL [^;]*; did you mean 'MD5'"),
+        ("high", "'high' selects no cipher in OpenSSL [^;]*; did you mean 'HIGH'"),
+        ("HIGH:strong@SECLEVEL=1", r"'strong' selects no cipher in OpenSSL [^;]*; openssl-ciphers\(1\) lists"),
+    ],
+)
+def test_a_keyword_that_is_misspelt_is_not_passed_over(ca, ciphers, message):
+    with pytest.raises(ConfigError, match=message):
+        serve(ca, ciphers=ciphers)
+
+
+def test_a_server_with_misspelt_ciphers_is_not_started(mailauth):
+    with pytest.raises(ConfigError, match="did you mean 'HIGH'"):
+        mailauth.imap(tls=TLSPolicy(ciphers="ECDHE:HIHG"))
+    assert mailauth.servers == ()
+
+
+@pytest.mark.parametrize(
     "ciphers",
     [
         "ECDHE+AESGCM",
+        "HIGH:!RC4:!EXP:!LOW:!IDEA:!SSLv2:!kECDHr:!aGOST",
+        "DEFAULT@SECLEVEL=0",
+        "AESGCM+ECDHE, HIGH;+AES",
         "DEFAULT:@SECLEVEL=0",
         "HIGH:MEDIUM:!RC4:!MD5:-PSK",
         "AES128-SHA:AES256-SHA:!AES256",

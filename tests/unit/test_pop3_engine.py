@@ -2,6 +2,7 @@
 
 import base64
 import poplib
+import re
 import socket
 import threading
 from contextlib import contextmanager
@@ -505,6 +506,23 @@ def test_credentials_of_a_mechanism_are_recorded_whether_accepted_or_not(over_tl
         Command("AUTH", b"plain " + initial, shown),
         Authentication("PLAIN", ALICE.username, ALICE.password, accepted, authorization),
     ]
+
+
+@pytest.mark.parametrize(
+    ("security", "mechanisms", "before_tls", "announced"),
+    [
+        ("implicit", ("APOP",), (), True),
+        ("none", (), ("APOP",), True),
+        ("none", ("APOP",), (), False),  # taken inside TLS, which there never is
+        ("starttls", (), ("APOP",), True),
+        ("starttls", ("APOP",), (), True),  # after STLS no greeting follows that could carry it
+        ("starttls", ("PLAIN",), ("PLAIN",), False),
+    ],
+)
+def test_the_timestamp_is_there_where_apop_is_taken(security, mechanisms, before_tls, announced):
+    auth = AuthPolicy(mechanisms=mechanisms, before_tls=before_tls)
+    greeting = sent(server(security=security, over_tls=security == "implicit", auth=auth)[0].greet())
+    assert (re.search(rb" <[0-9a-f]+@localhost>\r\n", greeting) is not None) is announced
 
 
 def test_what_is_shown_of_an_exchange():

@@ -148,6 +148,27 @@ def test_an_address_is_as_good_as_a_name(where):
     assert diagnosed(f"{where}: Connection refused").verdict is Verdict.PASS
 
 
+def on_a_banner(text):
+    record = trial(text, state=PortState.BANNER)
+    met = e.Entry(0.0, Layer.CLEAR, e.Deviated(port_fact(PortState.BANNER), "", b""))
+    session = SessionRecord(1, Protocol.SMTP, Security.STARTTLS, "main", (met,))
+    return RULES["blocked-port-diagnosed"].check(dataclasses.replace(record, sessions=(session,)))
+
+
+@pytest.mark.parametrize(
+    "text", ["Got unexpected smtp-server response: 554", "554 5.7.1 no", "* BYE no", "service refused", "-ERR no"]
+)
+def test_a_refusal_is_a_cause_where_the_port_is_blocked_by_a_banner_and_nowhere_else(text):
+    assert on_a_banner(f"{AT}: {text}").verdict is Verdict.PASS
+    assert on_a_banner(text).verdict is Verdict.NOTE
+    assert diagnosed(f"{AT}: {text}").verdict is Verdict.INCONCLUSIVE
+
+
+def test_blame_for_a_banner_is_blame():
+    assert on_a_banner(f"{AT}: wrong password").verdict is Verdict.VIOLATION
+    assert on_a_banner(f"{AT}: 5544 bytes").verdict is Verdict.INCONCLUSIVE
+
+
 def test_the_other_port_of_the_account_is_not_the_blocked_one():
     assert diagnosed("localhost:40025: Connection refused", ports=(PORT, 40025)).verdict is Verdict.NOTE
 

@@ -93,6 +93,14 @@ steady = settings(max_examples=60, deadline=None, derandomize=True)
         ("MAIL FROM:<a@example.test> SIZE=\u00b2", "501"),
         ("MAIL FROM:<a@example.test> BODY=9BIT", "501"),
         ("MAIL FROM:<a@example.test> XYZZY=1", "555"),
+        ("MAIL FROM:<a@example.test> X-FOO=1", "555"),
+        ("MAIL FROM:<a@example.test> x-foo", "555"),
+        ("MAIL FROM:<a@example.test> 8-X=<a+b>;/", "555"),
+        ("MAIL FROM:<a@example.test> SIZE=1 X-FOO=1", "555"),
+        ("MAIL FROM:<a@example.test> -FOO=1", "501"),
+        ("MAIL FROM:<a@example.test> X_FOO=1", "501"),
+        ("MAIL FROM:<a@example.test> X-FOO=", "501"),
+        ("MAIL FROM:<a@example.test> X-FOO=a=b", "501"),
         ("MAIL FROM:<a@example.test> AUTH=<>", "250"),
         ("MAIL FROM:<e=mc2@example.test> AUTH=e+3Dmc2@example.test", "250"),
         ("MAIL FROM:<a@example.test> AUTH=e+3", "501"),
@@ -122,7 +130,7 @@ def test_a_transaction_is_forgotten_on_rset_and_ehlo():
 
 
 def test_a_sender_twice_and_data_with_an_argument():
-    outputs, _ = talk(lines(*ENVELOPE[:4], ENVELOPE[2], "DATA now", "RCPT TO:<alice@example.test> X=1", "QUIT"))
+    outputs, _ = talk(lines(*ENVELOPE[:4], ENVELOPE[2], "DATA now", "RCPT TO:<alice@example.test> X-FOO=1", "QUIT"))
     assert codes(outputs)[4:] == ["503", "501", "555", "221"]
     assert without_code(outputs) == []
 

@@ -1,5 +1,6 @@
 """What the wire does on purpose: bytes behind a reply, cleartext instead of TLS, silence, slowness, other words."""
 
+import contextlib
 import ssl
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from wire_client import ByHand, Wire, before_tls, only, secure, until
 
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.model.deviations import Announce, Answer, Greet, Hide, Slow, StayClear, Trail, Withhold
+from pytest_mailauth.model.deviations import Announce, Answer, Cut, Greet, Hide, Slow, StayClear, Trail, Withhold
 from pytest_mailauth.model.events import Closed, Deviated, HandshakeEnded, HelloSeen, Malformed, Sent
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer
 
@@ -273,3 +274,41 @@ def test_a_python_client_waits_for_the_reply_that_is_withheld(serve):
         wire.wrap(server.ssl_context())
         with pytest.raises((TimeoutError, ssl.SSLError)):
             wire.line()
+
+
+def test_a_greeting_may_be_empty_and_everything_else_works(serve, security):
+    server = serve(security=security, deviations=(Greet(data=b""),))
+    with Wire(server) as wire:
+        if security == "implicit":
+            wire.wrap(server.ssl_context())
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)
+    first, *_ = only(server).of(Sent)
+    assert first.data.startswith(wire.speech.okay)
+
+
+def test_an_answer_may_repeat_the_command_and_nothing_in_it_is_filled_in(serve):
+    server = serve(deviations=(Answer(verb="NOOP", reply=b"{tag} said: {line}\r\n"),))
+    with Wire(server).greet() as wire:
+        wire.send((b"a5 " if server.protocol == "imap" else b"") + b"NOOP {tag} {line}\r\n")
+        tag, _, said = wire.line().partition(b" said: ")
+    assert said == b"NOOP {tag} {line}\r\n"
+    assert tag == (b"a5" if server.protocol == "imap" else b"*")
+
+
+def test_cut_resets_inside_tls_and_changes_what_comes_after(serve, protocol):
+    verb = "CAPA" if protocol == "pop3" else "NOOP"
+    server = serve(deviations=(Cut(verbs=(verb,), then=(Hide(names=(STARTTLS[protocol],)),)),))
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)  # in clear it is carried out
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        with contextlib.suppress(ConnectionResetError):
+            assert wire.segment() == b""
+    with Wire(server).greet() as wire:
+        wire.send(wire.speech.ask)
+        assert STARTTLS[protocol].encode() not in b"".join(wire.reply(wire.speech.last))
+    _, cut, _ = server.sessions
+    assert deviated(cut) == ["cut"]
+    assert cut.closed == Closed("server", "reset")

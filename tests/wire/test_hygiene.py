@@ -202,13 +202,14 @@ import socket, sys
 sys.path.insert(0, {here!r})
 from wire_client import ByHand, Wire, before_tls, secure
 from test_hygiene import UNFINISHED
-from pytest_mailauth.model.config import IN_CLEAR
+from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy
 from pytest_mailauth.servers.environment import MailServers
 
 servers = MailServers()
 for protocol, (said, asked) in UNFINISHED.items():
     for security in ("starttls", "implicit"):
-        server = getattr(servers, protocol)(security=security, auth=IN_CLEAR)
+        auth = IN_CLEAR if security == "starttls" else AuthPolicy()
+        server = getattr(servers, protocol)(security=security, auth=auth)
         kept = [Wire(server), before_tls(server), secure(server), secure(server), before_tls(server), secure(server)]
         for wire in kept[2:4]:
             wire.send(said)

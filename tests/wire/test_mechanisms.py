@@ -12,14 +12,20 @@ import hashlib
 import hmac
 import imaplib
 import poplib
+import re
+import shutil
 import smtplib
 import ssl
+import subprocess
 
 import pytest
 from scramp import ScramClient
 
 from pytest_mailauth import AuthPolicy, TLSPolicy
 from pytest_mailauth.model.config import MECHANISMS, PROOF_MECHANISMS
+from pytest_mailauth.servers.logins import Desk
+from pytest_mailauth.servers.policy import Policy
+from pytest_mailauth.servers.wire.exporter import KeyLog
 
 SASL = [name for name in MECHANISMS if name != "APOP"]
 
@@ -213,9 +219,74 @@ def test_what_is_accepted_is_what_is_announced(mailauth, mechanism, protocol):
     assert set(others) <= set(words)
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"])
+@pytest.mark.parametrize("protocol", OVER)
+def test_what_is_bound_to_is_what_openssl_exports(mailauth, monkeypatch, tmp_path, protocol, suite):
+    bindings = []
+
+    def desk(policy, peer, mechanism=""):
+        bindings.append(dict(peer.channel_bindings()))
+        return Desk(policy.config.host, policy.logins, peer, mechanism)
+
+    monkeypatch.setattr(Policy, "desk", desk)
+    server = getattr(mailauth, protocol)(auth=AuthPolicy(mechanisms=("SCRAM-SHA-256-PLUS",)))
+    said = {
+        "smtp": "EHLO localhost\nAUTH SCRAM-SHA-256-PLUS\n*\nQUIT\n",
+        "pop3": "AUTH SCRAM-SHA-256-PLUS\n*\nQUIT\n",
+        "imap": "a AUTHENTICATE SCRAM-SHA-256-PLUS\n*\nb LOGOUT\n",
+    }
+    address = f"{server.host}:{server.port}"
+    command = ["openssl", "s_client", "-connect", address, "-starttls", protocol, "-CAfile", server.cafile, "-crlf"]
+    command += ["-ign_eof", "-ciphersuites", suite, "-keymatexport", "EXPORTER-Channel-Binding"]
+    done = subprocess.run(
+        [*command, "-keymatexportlen", "32"],
+        input=said[protocol],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        cwd=tmp_path,
+    )
+    (material,) = re.findall(r"Keying material: ([0-9A-F]{64})", done.stdout)
+    (found,) = bindings
+    assert found["tls-exporter"].hex().upper() == material
+    assert sorted(found) == ["tls-exporter", "tls-server-end-point"]
+    assert server.sessions[0].tls.cipher == suite
+
+
+def test_only_what_binds_needs_keying_material(mailauth, monkeypatch):
+    monkeypatch.setattr(KeyLog, "__init__", lambda *_: pytest.fail("keys were logged"))
+    server = mailauth.smtp(security="implicit", auth=AuthPolicy(mechanisms=("SCRAM-SHA-256",)))
+    over_smtp(server, speaker_for(mailauth, server, "SCRAM-SHA-256"), server.ssl_context(), initial=True)
+
+
+EXTERNAL_REFUSED = {"smtp": "504 5.5.4", "pop3": "-ERR this mechanism is not offered here", "imap": "disabled"}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+@pytest.mark.parametrize("protocol", OVER)
+def test_external_is_announced_to_clients_that_showed_a_certificate(mailauth, protocol, security, version):
+    tls = TLSPolicy(min_version=version, max_version=version, client_certificate="optional")
+    auth = AuthPolicy(mechanisms=("PLAIN", "EXTERNAL"))
+    server = getattr(mailauth, protocol)(security=security, tls=tls, auth=auth)
+    OVER[protocol](server, speaker_for(mailauth, server, "PLAIN"), server.ssl_context(), initial=True)
+    with pytest.raises(Refused, match=re.escape(EXTERNAL_REFUSED[protocol])):
+        OVER[protocol](server, speaker_for(mailauth, server, "EXTERNAL"), server.ssl_context(), initial=True)
+    shown = trusting(server, "EXTERNAL", mailauth)
+    OVER[protocol](server, speaker_for(mailauth, server, "EXTERNAL"), shown, initial=True)
+    announced = ["EXTERNAL" in session.tls_out.decode().replace("AUTH=", " ").split() for session in server.sessions]
+    assert announced == [False, False, True]
+    assert [session.tls.version for session in server.sessions] == [version] * 3
+    assert not any("EXTERNAL" in session.clear_out.decode() for session in server.sessions)
+    assert [fact.accepted for fact in server.sessions[2].auth] == [True]
+
+
 @pytest.mark.parametrize("security", ["starttls", "implicit"])
 def test_apop(mailauth, security):
-    server = mailauth.pop3(security=security, auth=AuthPolicy(mechanisms=("APOP",), before_tls=("APOP",)))
+    before_tls = ("APOP",) if security == "starttls" else ()
+    server = mailauth.pop3(security=security, auth=AuthPolicy(mechanisms=("APOP",), before_tls=before_tls))
     if security == "implicit":
         client = poplib.POP3_SSL(server.host, server.port, context=server.ssl_context(), timeout=5)
     else:

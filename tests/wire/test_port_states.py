@@ -218,6 +218,15 @@ def test_an_intercepted_port_without_tls_takes_passwords_in_clear(serve, securit
         assert_obeys(server, rules=["no-cleartext-credentials"])
 
 
+@pytest.mark.parametrize("state", ["intercepted", "intercepted-no-tls"])
+def test_the_other_server_relays_anything_for_anybody(mailauth, state):
+    server = mailauth.smtp(port_state=state)
+    with smtplib.SMTP(server.host, server.port, timeout=TIMEOUT) as smtp:
+        smtp.sendmail("a@elsewhere.test", ["b@far-away.test"], "Subject: x\r\n\r\n")
+    assert only(server).stored[0].recipients == ("b@far-away.test",)
+    assert server.messages[0].authenticated_as is None
+
+
 def test_an_intercepted_port_without_tls_offers_no_starttls(serve):
     server = serve(port_state="intercepted-no-tls")
     with Wire(server).greet() as wire:
@@ -293,7 +302,7 @@ MEETS = {
     PortState.REFUSED: (ConnectionRefusedError, ConnectionRefusedError),
     PortState.TIMEOUT: (TimeoutError, TimeoutError),
     PortState.SILENT: ((TimeoutError, smtplib.SMTPServerDisconnected), TimeoutError),
-    PortState.RESET: (ConnectionResetError, ConnectionResetError),
+    PortState.RESET: ((ConnectionResetError, smtplib.SMTPServerDisconnected), ConnectionResetError),
     PortState.HANDSHAKE_RESET: (ConnectionResetError, ConnectionResetError),
     PortState.HANDSHAKE_CLOSE: (STARTTLS_BROKEN, ANY_TLS_ERROR),
     PortState.BANNER: (REFUSED_IN_WORDS, ssl.SSLError),
@@ -322,7 +331,8 @@ def test_a_bare_socket_meets_every_state_that_answers(serve, state):
     server = serve(security="implicit", port_state=state)
     speaks_at_once = state in (PortState.BANNER, PortState.INTERCEPTED_NO_TLS)
     error = ConnectionResetError if state is PortState.RESET else TimeoutError
-    with contextlib.nullcontext() if speaks_at_once else pytest.raises(error), Wire(server, deadline=SHORT) as wire:
+    deadline = SHORT if error is TimeoutError and not speaks_at_once else TIMEOUT
+    with contextlib.nullcontext() if speaks_at_once else pytest.raises(error), Wire(server, deadline=deadline) as wire:
         assert wire.line().isascii()
     assert only(server).of(Received) == ()
 

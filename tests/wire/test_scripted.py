@@ -225,7 +225,7 @@ def test_pipelined_commands_wait_in_order(mailauth):
 
 
 def test_a_client_that_does_not_wait_is_recorded_in_full(mailauth, security):
-    server = mailauth.smtp(security=security, auth=IN_CLEAR)
+    server = mailauth.smtp(security=security)
     server.on("NOOP").delay(60)
     with secure(server) as wire:
         wire.send(b"NOOP\r\nRSET\r\n")

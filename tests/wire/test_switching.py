@@ -191,22 +191,23 @@ def test_a_server_may_be_blocked_from_a_function_of_its_own(mailauth):
     assert meets(server) is Attempt.REFUSED
 
 
-def test_who_connected_before_the_block_is_served(serve, mailauth):
+@pytest.mark.parametrize("state", ["refused", "banner"])
+def test_who_connected_before_the_block_is_served(serve, mailauth, state):
     server = serve()
-    reached, go_on = threading.Event(), threading.Event()
+    reached, go_on, blocked = threading.Event(), threading.Event(), threading.Event()
 
     def hold_up():
         reached.set()
         go_on.wait(DEADLINE)
+        server.block(state)
+        blocked.set()
 
     mailauth.loop.soon(hold_up)
     assert reached.wait(DEADLINE)
     with Wire(server) as wire:  # the loop has not accepted it yet
-        blocking = threading.Thread(target=server.block, args=("refused",))
-        blocking.start()
         go_on.set()
-        blocking.join()
-        assert meets(server) is Attempt.REFUSED
+        assert blocked.wait(DEADLINE)
+        assert meets(server) is BEHIND[PortState(state)].attempt
         wire.greet()
 
 
@@ -265,6 +266,12 @@ def test_a_system_whose_queue_has_no_end_cannot_be_silent(mailauth, monkeypatch)
 
 
 @LINUX
+def test_linux_can_be_silent():
+    """Else every test of it would be skipped, and nobody would notice."""
+    assert wire_port._measured.__wrapped__() == 2
+
+
+@LINUX
 def test_the_probe_is_asked_once(mailauth, unmeasured, monkeypatch):
     waited = []
     monotonic = wire_port.time.monotonic
@@ -291,6 +298,19 @@ def test_a_system_that_goes_on_listening_gets_a_new_socket(serve, monkeypatch):
         assert wire.reply(wire.speech.last)
 
 
+def test_the_number_is_ours_even_for_the_moment_in_which_nothing_listens(mailauth, monkeypatch):
+    server = mailauth.smtp()
+
+    def taken(_self, _name):
+        raise OSError(errno.EADDRINUSE, "somebody else has it")
+
+    monkeypatch.setattr(socket.socket, "bind", taken)
+    server.block("refused")
+    server.lift()
+    with Wire(server).greet():
+        pass
+
+
 # A socket that somebody else made.
 
 
@@ -311,11 +331,20 @@ def test_a_socket_that_is_given(mailauth, family, address, listens):
     assert server.port == number
     for state in ("open", "refused", "open", *(["timeout"] if sys.platform.startswith("linux") else []), "open"):
         server.port_state = state
-        with contextlib.suppress(OSError), socket.create_connection((address, number), SHORT) as client:
-            assert state == "open"
+        if state == "open":
+            with socket.create_connection((address, number), DEADLINE) as client:
+                assert client.recv(4) == b"220 "
+        else:
+            with pytest.raises(OSError, match=r"refused|timed out"):
+                socket.create_connection((address, number), SHORT)
+    with socket.create_connection((address, number), DEADLINE):
+        # A connection that is open has the number, too.
+        server.block("refused")
+        server.lift()
+        with socket.create_connection((address, number), DEADLINE) as client:
             assert client.recv(4) == b"220 "
     server.drain(DEADLINE)
-    assert len(server.sessions) == 3
+    assert len(server.sessions) == 5
     server.close()
     assert given.fileno() == -1
 
@@ -369,3 +398,22 @@ def test_a_socket_on_every_address_is_reached_on_loopback():
             client.settimeout(SHORT)
             with pytest.raises(TimeoutError):
                 client.connect(("127.0.0.1", port.number))
+
+
+@LINUX
+def test_a_queue_that_has_more_room_than_was_found_is_full_all_the_same(mailauth, monkeypatch):
+    """A stalled machine may answer later than the measurement waits."""
+    monkeypatch.setattr(wire_port, "_measured", lambda: 1)
+    server = mailauth.smtp(port_state="timeout")
+    assert meets(server) is Attempt.UNANSWERED
+
+
+@LINUX
+def test_our_own_attempts_are_no_client_s(mailauth, monkeypatch):
+    """Whoever watches the attempts of this process must see its clients, and nobody else."""
+    mailauth.smtp(port_state="timeout")  # measures, if nobody has
+    tried = []
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda _self, address: tried.append(address))
+    server = mailauth.smtp(port_state="timeout")
+    assert meets(server) is Attempt.UNANSWERED
+    assert tried == []

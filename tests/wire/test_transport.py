@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from pytest_mailauth.servers.wire.transport import SocketTransport
+from pytest_mailauth.servers.wire.watch import WatchingLoop
 
 MUCH = bytes(range(256)) * 4096
 """More than the buffers between two sockets hold."""
@@ -31,6 +32,11 @@ class Listening(asyncio.Protocol):
     def connection_lost(self, exc):
         self.told.append(exc)
         self.over.set()
+
+
+def on_a_watching_loop(coroutine):
+    with asyncio.Runner(loop_factory=WatchingLoop) as runner:
+        runner.run(coroutine)
 
 
 @contextlib.contextmanager
@@ -86,7 +92,7 @@ def test_bytes_go_both_ways_and_the_end_is_told():
             transport.abort()
             assert await receive(theirs, 1) == b""
 
-    asyncio.run(run())
+    on_a_watching_loop(run())
 
 
 @pytest.mark.parametrize("end", ["close", "write_eof", "is_closing"])
@@ -106,7 +112,7 @@ def test_what_does_not_fit_follows_later_and_then_the_end(end):
                 theirs.close()
                 assert await ended(protocol) == ["made", b"still heard", "eof", None]
 
-    asyncio.run(run())
+    on_a_watching_loop(run())
 
 
 def test_nothing_is_read_any_more_once_it_closes():
@@ -120,7 +126,7 @@ def test_nothing_is_read_any_more_once_it_closes():
                     await receive(theirs, 1)
             assert await ended(protocol) == ["made", None]
 
-    asyncio.run(run())
+    on_a_watching_loop(run())
 
 
 def test_abort_drops_what_was_not_sent():
@@ -131,7 +137,7 @@ def test_abort_drops_what_was_not_sent():
             assert await ended(protocol) == ["made", None]
             assert len(await receive(theirs, len(MUCH))) < len(MUCH)
 
-    asyncio.run(run())
+    on_a_watching_loop(run())
 
 
 @pytest.mark.parametrize("unsent", [False, True])
@@ -149,7 +155,7 @@ def test_a_peer_that_is_gone_ends_it(unsent):
             assert before == ["made"]
             assert isinstance(error, ConnectionError)
 
-    asyncio.run(run())
+    on_a_watching_loop(run())
 
 
 def test_a_failing_protocol_leaves_no_socket_open():
@@ -168,5 +174,5 @@ def test_a_failing_protocol_leaves_no_socket_open():
         assert ours.fileno() == -1
 
     failures = []
-    asyncio.run(run())
+    on_a_watching_loop(run())
     assert [type(failure) for failure in failures] == [ZeroDivisionError]

@@ -11,11 +11,14 @@ from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from pytest_mailauth.model.canary import Secret
 
 _T = TypeVar("_T")
+
+PRINTED: Final = "printed a secret"
 
 UNTOLD: Final = {
     "security": "a client that is declared mode='from-port' is not told the mode; derive it from case.port",
@@ -64,9 +67,12 @@ class Case:
         sender: Envelope sender for SMTP.
         recipient: Envelope recipient for SMTP.
         timeout: Seconds after which the client must give up waiting for anything.
+        verify: Whether to check the server's certificate: ``"full"``, or ``"none"`` in some earlier transfers.
         other_port: Another port of the same account, with another mode, or None. Read :attr:`fallback_port`.
         domain: The mail domain of the account, for a client that discovers its server; else None.
         nameserver: Address and port of the DNS server that knows the names of the trial; None when there is none.
+        supply: Opens a connection for the client, or None. Read :attr:`connection`.
+        before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
     """
 
     protocol: Protocol
@@ -80,9 +86,12 @@ class Case:
     sender: str = "alice@example.test"
     recipient: str = "bob@example.test"
     timeout: float = 2.0
-    other_port: int | None = field(default=None)
+    verify: str = "full"
+    other_port: int | None = None
     domain: str | None = None
     nameserver: tuple[str, int] | None = None
+    supply: Callable[[], Any] | None = None
+    before: Case | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -109,16 +118,55 @@ class Case:
         return "asked for the other port" in self.facts
 
     @property
+    def connection(self) -> Any:
+        """A connected socket on which to begin, as a proxy or a pool would hand one over; only some scenarios have one.
+
+        Reading it tells the judge that the client can be given one. It is another one each time, and the reader's own.
+        """
+        self.facts["asked for a connection"] = True
+        return self.supply() if self.supply is not None else None
+
+    @property
+    def asked_for_connection(self) -> bool:
+        """True once :attr:`connection` was read."""
+        return "asked for a connection" in self.facts
+
+    @property
+    def earlier(self) -> Case | None:
+        """A transfer to make before this one, with the same client object; only some scenarios have one.
+
+        It goes to the same server on other terms: in clear, without certificate checks, or for another account. Reading
+        it tells the judge that the client makes both, and so could use a connection again that it must not.
+        """
+        self.facts["asked for the earlier transfer"] = True
+        return self.before
+
+    @property
+    def asked_for_earlier(self) -> bool:
+        """True once :attr:`earlier` was read."""
+        return "asked for the earlier transfer" in self.facts
+
+    @property
     def url(self) -> str:
         """The server as a URL, without credentials: ``smtps://localhost:40465``."""
         return f"{URL_SCHEMES[self.protocol, self.security]}://{quote(self.host)}:{self.port}"
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a client context that verifies chain and host name against :attr:`cafile` alone."""
+        """Return a client context that verifies chain and host name against :attr:`cafile` alone.
+
+        It verifies nothing where :attr:`verify` is ``"none"``.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.verify == "none":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
         context.load_verify_locations(self.cafile)
         return context
 
     def report(self, **facts: Any) -> None:
         """State what the wire cannot show, for example ``case.report(folders=["INBOX"])``."""
         self.facts.update(facts)
+
+    def note_disclosure(self) -> None:
+        """State that a program printed a secret of this case, before what it printed was cut and redacted."""
+        self.facts[PRINTED] = True

@@ -19,8 +19,8 @@ Reach = Callable[[Network], AbstractContextManager[object]]
 """Opens a network for a client and closes it again: its names and ports then lead that client to the servers."""
 
 OUT_OF_REACH = (
-    "this client runs outside this process and does not meet names and real port numbers here; "
-    "mailauth check --network runs it where it does"
+    "this client runs outside this process, and names and real port numbers lead only clients inside it; "
+    "network.run([...]) runs a program in a namespace where they do"
 )
 """What is said of a scenario with a network to a client that has no way to reach one."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.clients.client import Client, ClientFailedError
-from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.canary import find, redact
 from pytest_mailauth.model.errors import ClientUnusable, ConfigError
 from pytest_mailauth.model.trial import Declaration
 
@@ -202,6 +202,8 @@ class Program:
         finally:
             printed = output.finish()
         hidden = ((case.password, "<password>"), (case.token, "<token>"))
+        if any(find(secret, printed) for secret, _label in hidden):
+            case.note_disclosure()
         said = _last_lines(printed, hidden)
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 def _aiosmtplib(case: Case, trust: dict[str, Any]) -> None:
     aiosmtplib = importlib.import_module("aiosmtplib")
+    given = case.connection
     sending = aiosmtplib.send(
         message(case),
         sender=case.sender,
         recipients=[case.recipient],
         hostname=case.host,
-        port=case.port,
+        **({"port": case.port} if given is None else {"sock": given}),
         username=case.username,
         password=case.password,
         use_tls=case.security is Security.IMPLICIT,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
-from pytest_mailauth.model.terms import Layer, Protocol, Verdict
+from pytest_mailauth.model.deviations import Greet
+from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.terms import Layer, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -16,29 +18,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
-DISCOVERY: Final[dict[Protocol, frozenset[str]]] = {
-    Protocol.SMTP: frozenset({"EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT", "HELP"}),
-    Protocol.POP3: frozenset({"CAPA", "STLS", "QUIT"}),
-    # ID is sent in clear by honest clients; what it tells is another rule's matter.
-    Protocol.IMAP: frozenset({"CAPABILITY", "STARTTLS", "NOOP", "LOGOUT", "ID"}),
-}
-"""Commands that reveal and change nothing: allowed in clear even where TLS is required (RFC 8314 section 5.2)."""
-
 CANARY: Final = 12
 """Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
-
-
-def is_operation(protocol: Protocol, command: e.Command) -> bool:
-    """Return whether *command* does more than discover, secure or leave. POP3 ``AUTH`` alone only lists.
-
-    A line without a verb is no command: a ClientHello on a cleartext port looks like that.
-    """
-    if not command.verb:
-        return False
-    if protocol is Protocol.POP3 and command.verb == "AUTH" and not command.argument:
-        return False
-    return command.verb not in DISCOVERY[protocol]
 
 
 def operations(trial: Trial, layer: Layer, *, after: float = 0.0) -> list[e.Command]:
@@ -71,6 +53,22 @@ def fired(trial: Trial, kind: str, verb: str | None = None) -> float | None:
 def connected(trial: Trial) -> bool:
     """Return whether the client opened at least one connection."""
     return any(session.of(e.Opened) for session in trial.sessions)
+
+
+def greeting(session: SessionRecord) -> tuple[float, bytes] | None:
+    """Return when the server first spoke and with what, or None when it had not before the client's first command."""
+    for entry in session.entries:
+        if isinstance(entry.fact, e.Sent):
+            return entry.at, entry.fact.data
+        if isinstance(entry.fact, e.Command) and entry.fact.verb:
+            return None
+    return None
+
+
+def never_greets(trial: Trial) -> bool:
+    """Return whether the server says nothing to a client that waits: by its mode, or because it is to say nothing."""
+    waits_for_tls = trial.served.security is Security.IMPLICIT and trial.security is not Security.IMPLICIT
+    return waits_for_tls or any(isinstance(d, Greet) and not d.data for d in trial.served.deviations)
 
 
 def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | None:

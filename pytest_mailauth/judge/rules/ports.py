@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, never_greets, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, own_words, resolves, unnamed
+from pytest_mailauth.judge.rules.wording import (
+    blames_credentials,
+    names_network,
+    names_refusal,
+    own_words,
+    resolves,
+    unnamed,
+)
 from pytest_mailauth.model.attempts import AttemptOutcome
 from pytest_mailauth.model.events import HelloSeen
 from pytest_mailauth.model.portstates import UNSEEN, port_fact
@@ -31,6 +38,12 @@ _SERVES: Final = {
 """The states in which a server answers, and a client has no blocked port to tell of."""
 _IN_A_HANDSHAKE: Final = (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE)
 """The states that a client meets only once it has begun a TLS handshake."""
+_CALLED: Final = {
+    PortState.BANNER: "blocked by a banner",
+    PortState.HANDSHAKE_RESET: "reset in the handshake",
+    PortState.HANDSHAKE_CLOSE: "closed in the handshake",
+}
+"""States whose name alone makes no sentence."""
 _TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED, *_IN_A_HANDSHAKE)
 """The states in which TLS can fail only for a client that tries it."""
 
@@ -46,7 +59,11 @@ _TLS_TO_BE_TRIED: Final = (PortState.OPEN, PortState.SLOW, PortState.INTERCEPTED
 def blocked_port_diagnosed(trial: Trial) -> Finding:
     """Look at how long the client took and at what it said."""
     state = PortState(trial.served.port_state)
-    was = f"the port was {state}" if resolves(trial) else f"{trial.served.host} has no address"
+    is_mute = state is PortState.OPEN and bool(trial.sessions) and never_greets(trial)
+    if is_mute:
+        # A server that waits for a ClientHello is as silent as a blocked port to a client that waits for a greeting.
+        state = PortState.SILENT
+    was = f"the port was {_CALLED.get(state, state)}" if resolves(trial) else f"{trial.served.host} has no address"
     if state in _SERVES and resolves(trial):
         return Finding(Verdict.NOT_APPLICABLE, _SERVES[state])
     if trial.in_network and not trial.attempts:
@@ -68,12 +85,12 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
             Verdict.NOT_APPLICABLE,
             f"{was}, the client ended in time and said nothing; let it raise, print, or call case.report(error=...)",
         )
-    if resolves(trial) and state not in UNSEEN and fired(trial, port_fact(state)) is None:
+    if resolves(trial) and not is_mute and state not in UNSEEN and fired(trial, port_fact(state)) is None:
         never = "was never in a TLS handshake" if state in _IN_A_HANDSHAKE else "never reached the port"
         return Finding(Verdict.INCONCLUSIVE, f"the client {never}, so it never met the port state; it said: {said}")
     if blames_credentials(said):
         return Finding(Verdict.VIOLATION, f"{was}, and the client blames the credentials: {said}")
-    if not names_network(said):
+    if not names_network(said) and not (state is PortState.BANNER and names_refusal(said)):
         # A progress line, or a claim of success: wrong as it is, it may be about a queue that tries again later.
         return Finding(Verdict.INCONCLUSIVE, f"{was}; what the client said names no failure of the network: {said}")
     late, missing = _is_late(trial), unnamed(trial, said)

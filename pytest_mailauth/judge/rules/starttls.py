@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import (
-    DISCOVERY,
     LOGIN_COMMANDS,
     connected,
     fired,
-    is_operation,
     leak,
     operations,
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Withhold
+from pytest_mailauth.model.deviations import Cut, Withhold
+from pytest_mailauth.model.exchanges import DISCOVERY, is_operation
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict
@@ -125,6 +125,13 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         return Finding(Verdict.NOT_APPLICABLE, "this client was not told to use STARTTLS")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
+    if any(isinstance(deviation, Cut) for deviation in trial.served.deviations):
+        cut_at = fired(trial, "cut")
+        if cut_at is None:
+            return Finding(Verdict.INCONCLUSIVE, "the client never came to where its connection is cut")
+        trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
+        if not trial.sessions:
+            return Finding(Verdict.NOT_APPLICABLE, "this client does not connect again when its connection is cut")
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found
@@ -171,12 +178,30 @@ def check_starttls_reply(trial: Trial) -> Finding:
     advice="Let a failed handshake end the connection, whatever the reason.",
 )
 def tls_really_started(trial: Trial) -> Finding:
-    """Look at what the client did when the ClientHello was answered in clear."""
+    """Look at what the client did when the ClientHello was answered in clear, or with an alert."""
+    if trial.security is Security.IMPLICIT:
+        return _begun_at_once(trial)
     stayed_at = fired(trial, "stays in clear")
     if stayed_at is None:
         return Finding(Verdict.INCONCLUSIVE, "the client never sent a ClientHello, so it could not be left without TLS")
-    found = _went_on(trial, "the ClientHello was answered in clear", after=stayed_at)
-    return found or Finding(Verdict.PASS, "the ClientHello was answered in clear, and the client gave up")
+    alert = any(fact.data[:1] == b"\x15" for s in trial.sessions for fact in s.of(e.Deviated))
+    cause = f"the ClientHello was answered {'with a fatal alert' if alert else 'in clear'}"
+    return _went_on(trial, cause, after=stayed_at) or Finding(Verdict.PASS, f"{cause}, and the client gave up")
+
+
+def _begun_at_once(trial: Trial) -> Finding:
+    """Look at what a client that was told implicit TLS did on a connection that somebody else had opened."""
+    if not trial.supplied:
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            "this client opens its connections by itself; if it can be given one, give it case.connection",
+        )
+    found = _went_on(trial, "the client was given a connection and told implicit TLS", after=0.0)
+    if found is not None:
+        return found
+    if not any(session.of(e.HelloSeen) for session in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, "on the connection that it was given the client never began TLS")
+    return Finding(Verdict.PASS, "on the connection that it was given the client began TLS at once")
 
 
 @rule(

@@ -90,6 +90,18 @@ _NETWORK: Final = re.compile(
     re.IGNORECASE,
 )
 
+_REFUSAL: Final = re.compile(
+    _any(
+        r"\b(?:554|421)\b",  # RFC 5321 section 3.1
+        r"\* bye\b",
+        r"-err\b",
+        r"(?:unexpected|invalid|weird|bad) (?:\S+ )?(?:response|reply|greeting|banner)",
+        r"refused (?:the )?(?:service|connection)",
+        r"service (?:was )?(?:refused|not available|unavailable)",
+    ),
+    re.IGNORECASE,
+)
+
 _CREDENTIALS: Final = (
     r"\b(?:passwords?|passwd|passphrase|credentials?|log ?in|logon|user ?names?|accounts?|"
     r"authentication|authenticating|authorization|auth|token)\b"
@@ -125,6 +137,11 @@ def own_words(trial: Trial) -> str | None:
 def names_network(said: str | None) -> bool:
     """Return whether a failure of the network is named as the cause."""
     return _NETWORK.search(said or "") is not None
+
+
+def names_refusal(said: str | None) -> bool:
+    """Return whether it is said that the server greeted with a refusal of service, in words or by its code."""
+    return _REFUSAL.search(said or "") is not None
 
 
 def blames_credentials(said: str) -> bool:

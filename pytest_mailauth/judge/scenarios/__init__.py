@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios import baselines, certificates, discovery, portnumbers, ports, starttls, versions
+from pytest_mailauth.judge.scenarios import (
+    baselines,
+    certificates,
+    connections,
+    discovery,
+    portnumbers,
+    ports,
+    starttls,
+    strangers,
+    versions,
+)
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
 from pytest_mailauth.model.terms import Security
 
@@ -14,7 +24,17 @@ if TYPE_CHECKING:
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     row.name: row
-    for table in (baselines, portnumbers, ports, discovery, starttls, versions, certificates)
+    for table in (
+        baselines,
+        portnumbers,
+        ports,
+        discovery,
+        strangers,
+        starttls,
+        versions,
+        certificates,
+        connections,
+    )
     for row in table.ROWS
 }
 """Every scenario by name."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
-    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
 BOTH = (Security.STARTTLS, Security.IMPLICIT)
@@ -52,6 +52,8 @@ class Scenario:
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
             with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
+        supplied: Whether the client is offered a connection that somebody else opened.
+        earlier: A transfer that the client is told to make first; None for none.
         repeat: How often it is run, for clients that are racy.
         waits: Whether an obedient client waits for its time-out.
         patience: The limit of a run in multiples of the client's time-out.
@@ -76,6 +78,8 @@ class Scenario:
     control: Deviations | None = None
     host_may_decide: bool = False
     other_port: bool = False
+    supplied: bool = False
+    earlier: Earlier | None = None
     repeat: int = 1
     waits: bool = False
     patience: float = 2.5
@@ -93,6 +97,8 @@ class Scenario:
             protocol in self.protocols
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
+            # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            and not (declared.untold and (self.supplied or self.earlier))
         )
 
     def config(self, protocol: Protocol, mode: Security, timeout: float, *, control: bool = False) -> ServerConfig:

@@ -18,7 +18,7 @@ def _refused(reply: bytes) -> Deviations:
     return lambda protocol, _timeout: (Answer(verb=STARTTLS_VERB[protocol], reply=reply),)
 
 
-def _stripped(reply: bytes) -> Deviations:
+def stripped(reply: bytes) -> Deviations:
     """STARTTLS is not offered, and answered with *reply* when a client asks for it all the same."""
     return lambda protocol, timeout: (Hide(names=(STARTTLS_VERB[protocol],)), *_refused(reply)(protocol, timeout))
 
@@ -34,7 +34,7 @@ def _not_offered(name: str, protocol: Protocol, reply: bytes) -> Scenario:
         protocols=(protocol,),
         modes=(Security.STARTTLS,),
         settings={"auth": IN_CLEAR},
-        deviations=_stripped(reply),
+        deviations=stripped(reply),
     )
 
 
@@ -192,6 +192,6 @@ ROWS: Final = (
         protocols=(_IMAP,),
         modes=(Security.STARTTLS,),
         settings={"auth": AuthPolicy(preauthenticated=True)},
-        deviations=_stripped(b"{tag} NO not allowed\r\n"),
+        deviations=stripped(b"{tag} NO not allowed\r\n"),
     ),
 )

@@ -233,28 +233,31 @@ class Pop3Engine:
         return [Authentication("USER", self._name or "", Secret(text(argument)), accepted=False)]
 
     def _no_passwords(self) -> Send:
-        return self._refusal("USER and PASS are", in_tls=self._policy.may_use_password_command(over_tls=True))
+        lacks_tls = not self._over_tls and self._policy.may_use_password_command(over_tls=True)
+        return self._refusal("USER and PASS are", lacks_tls=lacks_tls)
 
-    def _refusal(self, what: str, *, in_tls: bool) -> Send:
-        tls_is_missing = in_tls and not self._over_tls
-        return self._refused(Refusal.ENCRYPTION_NEEDED) if tls_is_missing else err(f"{what} not offered here")
+    def _refusal(self, what: str, *, lacks_tls: bool) -> Send:
+        return self._refused(Refusal.ENCRYPTION_NEEDED) if lacks_tls else err(f"{what} not offered here")
 
     def _refused(self, refusal: Refusal) -> Send:
         return Send(f"{refusal_text(refusal, Protocol.POP3, self._policy.config.auth)}\r\n".encode())
 
     def _auth(self, argument: bytes) -> list[Output]:
         if not argument:
-            return [listing("mechanisms:", self._policy.announced_mechanisms(over_tls=self._over_tls))]
+            return [listing("mechanisms:", self._announced_mechanisms())]
         mechanism, initial = syntax.mechanism_of(argument)
-        if not self._policy.may_authenticate(mechanism, over_tls=self._over_tls):
-            in_tls = self._policy.may_authenticate(mechanism, over_tls=True)
-            return [*self._witness_auth(argument), self._refusal("this mechanism is", in_tls=in_tls)]
+        if not self._policy.may_authenticate(mechanism, self._peer, over_tls=self._over_tls):
+            lacks_tls = self._policy.lacks_tls(mechanism, over_tls=self._over_tls)
+            return [*self._witness_auth(argument), self._refusal("this mechanism is", lacks_tls=lacks_tls)]
         try:
             desk = self._policy.desk(self._peer, mechanism)
             exchange = sasl.begin(mechanism, desk, sasl.decode_initial(initial) if initial else None)
             return self._go_on(mechanism, exchange, None)
         except sasl.SaslError as error:
             return self._malformed(str(error))
+
+    def _announced_mechanisms(self) -> tuple[str, ...]:
+        return self._policy.announced_mechanisms(self._peer, over_tls=self._over_tls)
 
     def _witness_auth(self, argument: bytes) -> list[Output]:
         mechanism, initial = syntax.mechanism_of(argument)
@@ -267,9 +270,8 @@ class Pop3Engine:
         return [] if claim is None else [_presented(mechanism, claim, accepted=False)]
 
     def _apop(self, argument: bytes) -> list[Output]:
-        if not self._policy.may_authenticate("APOP", over_tls=self._over_tls):
-            in_tls = self._policy.may_authenticate("APOP", over_tls=True)
-            return [self._refusal("APOP is", in_tls=in_tls)]
+        if not self._policy.may_authenticate("APOP", self._peer, over_tls=self._over_tls):
+            return [self._refusal("APOP is", lacks_tls=self._policy.lacks_tls("APOP", over_tls=self._over_tls))]
         identity, _, digest = argument.rpartition(b" ")
         desk = self._policy.desk(self._peer, "APOP")
         return self._decide("APOP", sasl.apop_claim(desk, self._timestamp, identity, digest))
@@ -320,7 +322,7 @@ class Pop3Engine:
     def _capabilities(self) -> tuple[str, ...]:
         """Return what is announced now: ways to log in also after the login (RFC 2449 section 5), STLS not."""
         always = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING")
-        mechanisms = self._policy.announced_mechanisms(over_tls=self._over_tls)
+        mechanisms = self._announced_mechanisms()
         may_start_tls = self._policy.may_start_tls(over_tls=self._over_tls)
         sometimes = {
             "USER": self._policy.may_use_password_command(over_tls=self._over_tls),

@@ -14,12 +14,11 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiosmtpd.smtp import MISSING, SMTP
+from aiosmtpd.smtp import MISSING, SMTP, Envelope
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
-from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
     LINE_LIMIT,
@@ -32,7 +31,7 @@ from pytest_mailauth.servers.engines.smtp_lines import (
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
 from pytest_mailauth.servers.engines.smtp_paths import ASCII_ONLY, Paths
-from pytest_mailauth.servers.engines.smtp_replies import with_code, without_code
+from pytest_mailauth.servers.engines.smtp_replies import several_lines, with_code, without_code
 from pytest_mailauth.servers.letters import Message
 from pytest_mailauth.servers.script import GREETING, MESSAGE
 
@@ -113,8 +112,6 @@ class _Core(AuthCommand, Paths, SMTP):
         self.finished = False
         self._dialogue = policy.dialogue()
         self._reader = Feed(asyncio.LimitOverrunError, is_lenient=policy.is_lenient)
-        if policy.is_lenient:
-            self.line_length_limit = LENIENT_LIMIT
         self.transport = self  # aiosmtpd asks only whether there is one
         self.hostname = policy.config.greets_as
         self.verb = ""
@@ -122,6 +119,11 @@ class _Core(AuthCommand, Paths, SMTP):
         self.has_codes = self.offers("ENHANCEDSTATUSCODES")
         self.peer: Peer | None = None
         self.restart()
+
+    def _set_post_data_state(self) -> None:
+        self.envelope = Envelope()
+
+    _set_rset_state = _set_post_data_state  # as in aiosmtpd, without its detour
 
     def restart(self) -> None:
         """Forget the client: at the start, and after STARTTLS (RFC 3207 section 4.2)."""
@@ -144,6 +146,10 @@ class _Core(AuthCommand, Paths, SMTP):
     async def push(self, status: str | bytes) -> None:
         if status == SAID:
             return
+        self.reply(status)
+
+    def reply(self, status: str | bytes) -> None:
+        """Send a reply, with an enhanced status code where it has none and should."""
         reply = raw(status) if isinstance(status, str) else status
         self.say(with_code(self.verb, reply) if self.has_codes else reply)
 
@@ -165,7 +171,7 @@ class _Core(AuthCommand, Paths, SMTP):
             if self.policy.greeting is not None:
                 self.out.append(Send(fill(self.policy.greeting)))
             else:
-                await self.push(f"220 {self.hostname} ESMTP {IDENT}")
+                self.reply(f"220 {self.hostname} ESMTP {IDENT}")
         while not self.finished:
             self.between_commands = True
             try:
@@ -173,17 +179,17 @@ class _Core(AuthCommand, Paths, SMTP):
             except asyncio.LimitOverrunError:
                 self.between_commands = False
                 await self._reader.skip_line()
-                await self._reject("a line longer than any SMTP command", "500 5.5.2 Line too long")
+                self._reject("a line longer than any SMTP command", "500 5.5.2 Line too long")
             else:
                 self.between_commands = False
                 await self._command(line.rstrip(b"\r\n"))
 
-    async def _reject(self, reason: str, reply: str) -> None:
+    def _reject(self, reason: str, reply: str) -> None:
         self.out.append(e.Malformed(reason))
-        await self.push(reply)
+        self.reply(reply)
         self.bad_commands += 1
         if self.bad_commands >= MAX_BAD_COMMANDS:
-            await self.push("421 4.7.0 Too many errors, closing")
+            self.reply("421 4.7.0 Too many errors, closing")
             self._finish()
 
     def _finish(self) -> None:
@@ -193,7 +199,7 @@ class _Core(AuthCommand, Paths, SMTP):
     async def _command(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
         if not word.isalpha() or UNPRINTABLE.search(line):
-            await self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
+            self._reject("not an SMTP command line", "500 5.5.2 Syntax error")
             return
         verb, argument = word.decode().upper(), rest.strip()
         self.verb = verb
@@ -201,7 +207,7 @@ class _Core(AuthCommand, Paths, SMTP):
         if len(line) + 2 > LINE_LIMITS.get(verb, LINE_LIMIT):
             reason = f"{verb} line of {len(line)} bytes"
             if not self.policy.is_lenient:
-                await self._reject(reason, "500 5.5.2 Line too long")
+                self._reject(reason, "500 5.5.2 Line too long")
                 return
             self.out.append(e.Malformed(reason))
         if self.acted_on(verb, argument):
@@ -209,7 +215,7 @@ class _Core(AuthCommand, Paths, SMTP):
                 self.witness(argument.decode("utf-8", "surrogateescape"))
             return
         if verb not in _VERBS:
-            await self._reject("an unknown command", "500 5.5.1 Command not recognized")
+            self._reject("an unknown command", "500 5.5.1 Command not recognized")
             return
         self.bad_commands = 0
         await getattr(self, f"smtp_{verb}")(argument.decode("utf-8", "surrogateescape") or None)
@@ -225,16 +231,15 @@ class _Core(AuthCommand, Paths, SMTP):
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         if not hostname:
-            await self.push("501 Syntax: EHLO hostname")
+            self.reply("501 Syntax: EHLO hostname")
             return
         self._set_rset_state()
         self.session.extended_smtp = True
         self.session.host_name = hostname
-        lines = [self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls)]
-        await self.push("\r\n".join((*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}")))
+        self.say(several_lines((self.hostname, *self.policy.advertised(self._keywords(), over_tls=self.over_tls))))
 
     def _keywords(self) -> tuple[str, ...]:
-        mechanisms = self.policy.announced_mechanisms(over_tls=self.over_tls)
+        mechanisms = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
         relay = self.policy.config.relay
         values = {"SIZE": f"SIZE {relay.max_size}"}
         offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword != "HELP"]
@@ -248,22 +253,32 @@ class _Core(AuthCommand, Paths, SMTP):
         if self.offers("HELP"):
             await super().smtp_HELP(arg)
         else:
-            await self.push("502 5.5.1 HELP is not offered")
+            self.reply("502 5.5.1 HELP is not offered")
 
     async def smtp_DATA(self, arg: str | None) -> None:
         if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:
-            await self.push("554 5.5.1 No valid recipients")
+            self.reply("554 5.5.1 No valid recipients")
             return
-        self._reader.overran = False
-        await super().smtp_DATA(arg)
-        if self._reader.overran:
+        if arg or not self.envelope.rcpt_tos:  # aiosmtpd refuses it
+            await super().smtp_DATA(arg)
+            return
+        self.reply("354 End data with <CR><LF>.<CR><LF>")
+        # Our own reading: aiosmtpd's takes a message line by line, a coroutine for each.
+        text = await self._reader.message(self.data_size_limit or 0)
+        if text.problem is not None:
+            self.reply(text.problem)
+        else:
+            self.envelope.content = text.content
+            await self.push(await self.event_handler.handle_DATA(self, self.session, self.envelope))
+        self._set_post_data_state()
+        if text.overran:
             self.out.append(e.Malformed("a line of the message is longer than 1000 bytes (RFC 5321 section 4.5.3.1.6)"))
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         if arg:
-            await self.push("501 5.5.4 Syntax: STARTTLS")
+            self.reply("501 5.5.4 Syntax: STARTTLS")
         elif not self.policy.may_start_tls(over_tls=self.over_tls):
-            await self.push("502 5.5.1 STARTTLS is not offered")
+            self.reply("502 5.5.1 STARTTLS is not offered")
         else:
             # What the client sent behind STARTTLS is dropped, never executed (RFC 3207 section 4.2).
             self._reader.buffer.clear()
@@ -271,9 +286,9 @@ class _Core(AuthCommand, Paths, SMTP):
 
     async def smtp_QUIT(self, arg: str | None) -> None:
         if arg:
-            await self.push("501 5.5.4 Syntax: QUIT")
+            self.reply("501 5.5.4 Syntax: QUIT")
             return
-        await self.push("221 2.0.0 Bye")
+        self.reply("221 2.0.0 Bye")
         self._finish()
 
 

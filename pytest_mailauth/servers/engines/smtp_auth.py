@@ -35,7 +35,7 @@ class AuthCommand:
     envelope: Any
     _reader: Any
 
-    async def push(self, status: str | bytes) -> None:
+    def reply(self, status: str | bytes) -> None:
         """Add a reply; the session does it."""
         raise NotImplementedError
 
@@ -46,28 +46,28 @@ class AuthCommand:
         refusal = self._refusal(mechanism)
         if refusal is not None:
             self.witness(arg or "")
-            await self.push(refusal)
+            self.reply(refusal)
             return
         try:
             attempt = await self._exchange(mechanism, initial)
         except sasl.SaslError as error:
             self.out.append(e.Malformed(str(error)))
             code = "500 5.5.6" if isinstance(error, _TooLong) else "501 5.5.2"
-            await self.push(f"{code} {error}")
+            self.reply(f"{code} {error}")
             return
         if attempt is None:
-            await self.push("501 5.7.0 Authentication cancelled")
+            self.reply("501 5.7.0 Authentication cancelled")
             return
         account, refusal_reason, _ = attempt.decision
         if not attempt.told:
             self._presented(mechanism, attempt.claim, accepted=account is not None)
         if account is None:
             reason = refusal_reason or Refusal.INVALID
-            await self.push(refusal_text(reason, Protocol.SMTP, self.policy.config.auth))
+            self.reply(refusal_text(reason, Protocol.SMTP, self.policy.config.auth))
             return
         self.session.authenticated = True
         self.login = account.username
-        await self.push("235 2.7.0 Authentication successful")
+        self.reply("235 2.7.0 Authentication successful")
 
     def _refusal(self, mechanism: str) -> str | None:
         """Return why AUTH cannot begin now (RFC 4954 section 4), or None."""
@@ -79,9 +79,9 @@ class AuthCommand:
             return "503 5.5.1 Not during a mail transaction"
         if not mechanism:
             return "501 5.5.4 Syntax: AUTH mechanism [initial-response]"
-        if self.policy.may_authenticate(mechanism, over_tls=self.over_tls):
+        if self.policy.may_authenticate(mechanism, self.peer, over_tls=self.over_tls):
             return None
-        if self.policy.may_authenticate(mechanism, over_tls=True):
+        if self.policy.lacks_tls(mechanism, over_tls=self.over_tls):
             return refusal_text(Refusal.ENCRYPTION_NEEDED, Protocol.SMTP, self.policy.config.auth)
         return "504 5.5.4 Unrecognized authentication type"
 
@@ -107,7 +107,7 @@ class AuthCommand:
             while True:
                 if isinstance(challenge, sasl.ErrorChallenge):
                     self._presented(mechanism, challenge.claim, accepted=False)
-                await self.push(b"334 " + sasl.encode_challenge(challenge))
+                self.reply(b"334 " + sasl.encode_challenge(challenge))
                 line = (await self._reader.readuntil()).rstrip(b"\r\n")
                 self.out.append(e.Response(f"<response of {len(line)} bytes>"))
                 if len(line) + 2 > LINE_LIMITS["AUTH"]:

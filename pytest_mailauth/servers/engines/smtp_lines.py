@@ -13,6 +13,7 @@ from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
+from pytest_mailauth.servers.engines.smtp_data import MessageText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -51,7 +52,7 @@ def _more() -> Generator[None, None, None]:
 
 
 class Feed:
-    """The reader that aiosmtpd's commands await: the two calls of asyncio's StreamReader that they use.
+    """What the session awaits: command lines, and messages.
 
     Args:
         overrun: Makes the exception for a line that is too long, from a text and the number of bytes to drop.
@@ -59,31 +60,40 @@ class Feed:
 
     Attributes:
         buffer: What has come and was not read yet.
-        overran: True once a line was too long.
     """
 
     def __init__(self, overrun: Callable[[str, int], Exception], *, is_lenient: bool) -> None:
         self.buffer = bytearray()
-        self.overran = False
         self._overrun = overrun
         self._is_lenient = is_lenient
 
-    async def readuntil(self, separator: bytes = b"\n") -> bytes:
-        """Return the next command line, or with CRLF as *separator* the next line of a message."""
-        allowed = LONGEST if separator == b"\n" else DATA_LINE_LIMIT
-        limit = LENIENT_LIMIT if self._is_lenient else allowed
-        start = 0
-        while (end := self.buffer.find(separator, start)) < 0:
-            start = max(0, len(self.buffer) + 1 - len(separator))
+    async def readuntil(self) -> bytes:
+        """Return the next command line."""
+        buffer = self.buffer
+        if not buffer:  # as nearly always: a client waits for the reply to one line before it sends the next
+            await _more()
+        limit = LENIENT_LIMIT if self._is_lenient else LONGEST
+        end = buffer.find(b"\n")
+        while end < 0:
+            start = len(buffer)
             if start > limit:
                 end = start
                 break
             await _more()
-        if end > allowed:
-            self.overran = True
+            end = buffer.find(b"\n", start)
         if end > limit:
             raise self._overrun("line too long", end)
-        return self._take(end + len(separator))
+        line = bytes(buffer[: end + 1])
+        del buffer[: end + 1]
+        return line
+
+    async def message(self, size_limit: int) -> MessageText:
+        """Return the message that follows DATA."""
+        limit = LENIENT_LIMIT if self._is_lenient else DATA_LINE_LIMIT
+        text = MessageText(size_limit, limit, DATA_LINE_LIMIT)
+        while not text.take(self.buffer):
+            await _more()
+        return text
 
     async def skip_line(self) -> None:
         """Drop everything up to the end of the line."""
@@ -91,15 +101,6 @@ class Feed:
             self.buffer.clear()
             await _more()
         del self.buffer[: end + 1]
-
-    async def read(self, size: int) -> bytes:
-        """Return up to *size* bytes of what has come."""
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return data
 
 
 def raw(text: str) -> bytes:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_mailauth.servers.policy import Policy
+    from pytest_mailauth.servers.sasl import Peer
 
 _DOT_ATOM: Final = r"[\w+=-]+(?:\.[\w+=-]+)*"
 # A comment may follow an address, and is aiosmtpd's to read.
@@ -19,6 +20,8 @@ _PLAIN_PATH: Final = re.compile(rf"<({_DOT_ATOM}@{_DOT_ATOM})>(?![ \t]*\()[ \t]*
 """A path as nearly all clients write it (RFC 5321 section 4.1.2)."""
 _PARAMETERS: Final = {"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8"}
 """The parameters of MAIL, and the EHLO keywords of the service extensions that they belong to."""
+_PARAMETER: Final = re.compile(r"(?P<name>[A-Z0-9][A-Z0-9-]*)(?:=(?P<value>[!-<>-~]+))?")
+"""A parameter in upper case (RFC 5321 section 4.1.2, esmtp-param)."""
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 """The value of MAIL's parameter AUTH in upper case: an address, or ``<>`` (RFC 4954 section 8)."""
 ASCII_ONLY: Final = {
@@ -35,6 +38,7 @@ class Paths:
     over_tls: bool
     verb: str
     envelope: Any
+    peer: Peer | None
 
     def offers(self, keyword: str) -> bool:
         """Return whether the service extension of an EHLO keyword is offered; only those that can be switched are."""
@@ -56,14 +60,19 @@ class Paths:
         return parsed
 
     def _getparams(self, params: Sequence[str]) -> dict[str, str | bool] | None:
-        """aiosmtpd's, for ASCII only (RFC 5321 section 4.1.2): it takes any digit for a number and cannot read it."""
-        if not all(param.isascii() for param in params):
-            return None
-        parsed: dict[str, str | bool] | None = super()._getparams(params)  # type: ignore[misc] # aiosmtpd's
-        if parsed is None:
-            return None
+        """Return parameters, their names in upper case, or None for what breaks their syntax; the name is aiosmtpd's.
+
+        Its own takes any digit for a number, and a name with a hyphen for a mistake.
+        """
+        matches = [_PARAMETER.fullmatch(param) for param in params]
+        parsed: dict[str, str | bool] = {}
+        for match in matches:
+            if match is None:
+                return None
+            parsed[match["name"]] = match["value"] or True
         # No client is trusted to name a submitter: its word is read and dropped (RFC 4954 section 5).
-        if self.verb == "MAIL" and "AUTH" in parsed and self.policy.announced_mechanisms(over_tls=self.over_tls):
+        announced = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
+        if self.verb == "MAIL" and "AUTH" in parsed and announced:
             named = parsed.pop("AUTH")
             if not isinstance(named, str) or not _XTEXT.fullmatch(named):
                 return None

@@ -42,3 +42,9 @@ def with_code(verb: str, reply: bytes) -> bytes:
 def without_code(reply: bytes) -> bytes:
     """Return *reply* without enhanced status codes, for a server that does not announce them."""
     return ENHANCED.sub(rb"\1", reply)
+
+
+@functools.lru_cache(maxsize=64)
+def several_lines(lines: tuple[str, ...]) -> bytes:
+    """Return a positive reply of so many lines (RFC 5321 section 4.2.1)."""
+    return "\r\n".join((*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}")).encode("utf-8", "surrogateescape")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
@@ -19,7 +18,7 @@ from pytest_mailauth.servers.behind import End, Moment
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.ear import Ear
 from pytest_mailauth.servers.wire.fate import Fate
-from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, HelloParser
+from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, WholeHello
 from pytest_mailauth.servers.wire.notes import Notes
 from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
@@ -39,12 +38,13 @@ if TYPE_CHECKING:
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
 
 
-class _Mode(Enum):
-    CLEAR = auto()
-    HELLO = auto()
-    TLS = auto()
-    DEAF = auto()
-    """Nothing is answered any more; what still comes is recorded, since it may be a leak."""
+_DEEDS: Final = (StartTLS, Close, Reset)
+# What the next bytes are. No enumeration: to look up its members for every piece that comes in is dear.
+_CLEAR: Final = "text"
+_HELLO: Final = "a ClientHello"
+_TLS: Final = "TLS records"
+_DEAF: Final = "what nobody answers"
+"""It is recorded, since it may be a leak."""
 
 
 class Connection(asyncio.Protocol):
@@ -81,15 +81,15 @@ class Connection(asyncio.Protocol):
         self._ear = Ear(self._note, eavesdropper)
         self._context = context
         self._on_end = on_end
-        self._mode = _Mode.HELLO if self._implicit else _Mode.CLEAR
+        self._mode = _HELLO if self._implicit else _CLEAR
+        if self._implicit:
+            self._hello = WholeHello()
         self._out = Outlet(self._notes)
         self._fate = Fate(state, Protocol(policy.config.protocol), self._note, self._out.send)
-        self._hello = HelloParser()
-        self._raw = bytearray()
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
-        self._turns = Turns(self._do, lambda: self._machine, self._guarded)
-        self._perform = self._turns.perform
+        self._is_steady = self._pace.is_steady
+        self._turns = Turns(self._do, self._guarded)
         self._stay_clear: StayClear | None = None
         self._tag = b""
         self._farewell_is_owed = False
@@ -119,13 +119,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self._notes.received += len(data)
-        excess = self._notes.excess
+        excess = self._notes.arrived(len(data))
         if excess is not None:
             self._note(e.Malformed(f"{excess}: the client is cut off"))
             self.abort()
             return
-        self._guarded(lambda: self._take(data))
+        try:
+            self._take(data)
+        except Exception:  # noqa: BLE001 - see _guarded
+            self._fail()
 
     def pause_writing(self) -> None:
         """Hold the client's requests back until it has read the replies to those before."""
@@ -133,11 +135,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on with the client's requests."""
-        self._guarded(self._go_on)
-
-    def _go_on(self) -> None:
         if self._engine is not None:
-            self._turns.release()
+            self._guarded(self._turns.release)
 
     def eof_received(self) -> None:
         """Take note that the client will send nothing more; the transport closes itself once it has written all."""
@@ -150,9 +149,9 @@ class Connection(asyncio.Protocol):
         # Every other way of ending has been noted by now.
         self._end = self._end or e.Closed("client", "close" if exc is None else "reset")
         self._guarded(self._let_the_engine_go)
-        if self._mode is _Mode.HELLO and self._raw:
+        if self._mode == _HELLO and (raw := self._hello.take()):
             # What began like a hello may still hold a secret: it is kept like everything that was said in clear.
-            self._note(e.Received(bytes(self._raw)))
+            self._note(e.Received(raw))
             self._note(e.HandshakeEnded(HandshakeOutcome.CLIENT_LEFT_DURING, reason="the ClientHello is incomplete"))
         self._note(self._end)
         self._out.channel = None  # OpenSSL's share of a connection is large, and the record needs none of it
@@ -164,25 +163,23 @@ class Connection(asyncio.Protocol):
         try:
             step()
         except Exception:  # noqa: BLE001 - whatever it is, it is our bug, and the test must hear of it
-            self._note(e.Failed(traceback.format_exc()))
-            self.abort()
+            self._fail()
 
-    @property
-    def _machine(self) -> Engine:
-        assert self._engine is not None  # noqa: S101 - made before the first byte, dropped after the last
-        return self._engine
+    def _fail(self) -> None:
+        self._note(e.Failed(traceback.format_exc()))
+        self.abort()
 
     def _meet(self) -> None:
-        self._engine = self._make_engine(self._implicit)
-        if not self._ends_at(Moment.CONNECTED) and self._mode is _Mode.CLEAR:
-            self._perform(self._engine.greet())
+        self._engine = self._turns.engine = self._make_engine(self._implicit)
+        if not self._ends_at(Moment.CONNECTED) and self._mode == _CLEAR:
+            self._turns.perform(self._engine.greet())
 
     def _ends_at(self, moment: Moment) -> bool:
         """Do what the port state has in store, and return whether a client gets nothing else."""
         end = self._fate.at(moment)
         match end:
             case End.SILENCE:
-                self._mode = _Mode.DEAF
+                self._mode = _DEAF
             case End.RESET:
                 self._do(Reset())
             case End.CLOSE:
@@ -196,17 +193,13 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         self._out.was_used = False
-        match self._mode:
-            case _Mode.TLS:
-                self._take_records(data)
-            case _Mode.CLEAR:
-                self._note(e.Received(data))
-                self._take_clear(data)
-            case _Mode.HELLO:
-                self._take_hello(data)
-            case _Mode.DEAF:  # pragma: no branch - there is no fifth
-                self._note(e.Received(data))
-                self._ear.hear(data)
+        if self._mode == _TLS:
+            self._take_records(data)
+        elif self._mode == _HELLO:
+            self._take_hello(data)
+        else:
+            self._note(e.Received(data))
+            (self._take_clear if self._mode == _CLEAR else self._ear.hear)(data)
         if not self._out.was_used:
             self._transport.acknowledge()
 
@@ -218,11 +211,11 @@ class Connection(asyncio.Protocol):
         text, records = sieve.feed(data)
         if text:
             self._turns.take(text)
-        if self._mode is _Mode.HELLO:
+        if self._mode == _HELLO:
             records += sieve.rest()
             if records:
                 self._refuse_hasty_hello(records)
-        elif records and self._ear.see(records) and self._mode is _Mode.CLEAR:
+        elif records and self._ear.see(records) and self._mode == _CLEAR:
             self._turn_away()  # a client that speaks TLS here waits for TLS, and would wait for ever
 
     def _refuse_hasty_hello(self, records: bytes) -> None:
@@ -234,31 +227,29 @@ class Connection(asyncio.Protocol):
         self._turn_away()
 
     def _take_hello(self, data: bytes) -> None:
-        self._raw += data
-        self._hello.feed(data)
-        if self._pace.owes:
-            return  # the reply to STARTTLS is still on its slow way out
-        if self._hello.not_tls or self._hello.error:
-            raw = bytes(self._raw)
+        hello = self._hello
+        hello.feed(data)
+        if self._pace.owes or not hello.done:  # the reply to STARTTLS may still be on its slow way out
+            return
+        raw = hello.take()
+        if hello.hello is None:
             self._note(e.Received(raw))
-            self._raw.clear()
-            self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=self._hello.error))
+            self._note(e.HandshakeEnded(HandshakeOutcome.NOT_TLS, reason=hello.error))
             self._turn_away()
             self._ear.hear(raw)
-        elif self._hello.hello is not None:
-            self._note(e.HelloSeen(self._hello.hello))
-            raw = bytes(self._raw)
-            self._raw.clear()
+        else:
+            self._note(e.HelloSeen(hello.hello))
             if self._ends_at(Moment.HELLO):
                 return
             if self._stay_clear is not None:
-                self._mode = _Mode.CLEAR
+                self._mode = _CLEAR
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._out.channel = TLSChannel(self._context.facing(self._hello.hello))
-            self._mode = _Mode.TLS
+            context = self._context.facing(hello.hello)
+            self._out.channel = TLSChannel(context, may_export=self._policy.binds_channels)
+            self._mode = _TLS
             self._take_records(raw)
 
     def _take_records(self, data: bytes) -> None:
@@ -266,7 +257,8 @@ class Connection(asyncio.Protocol):
         assert channel is not None  # noqa: S101 - the mode says so
         before = channel.ended
         plain = channel.feed(data)
-        self._out.flush()
+        if channel.outgoing.pending:
+            self._out.flush()
         if channel.ended is not None and before is None:
             self._note(channel.ended)
             if not channel.established:
@@ -277,8 +269,8 @@ class Connection(asyncio.Protocol):
                     self._ear.hear(rest)
                 return
             self._notes.layer = Layer.TLS
-            self._machine.met(channel)
-            self._perform(self._machine.greet() if self._implicit else self._machine.tls_started())
+            self._turns.engine.met(channel)
+            self._turns.perform(self._turns.engine.greet() if self._implicit else self._turns.engine.tls_started())
         if plain:
             self._note(e.Received(plain))
             self._turns.take(plain)
@@ -295,7 +287,7 @@ class Connection(asyncio.Protocol):
             self._note(e.Malformed(f"a broken TLS record: {channel.error}"))
             self._end = self._end or e.Closed("server", "close")
         clear = data if channel.error is not None else channel.unread()
-        if self._mode is _Mode.DEAF:
+        if self._mode == _DEAF:
             return
         if not channel.broken:
             self._out.end_tls()
@@ -306,9 +298,18 @@ class Connection(asyncio.Protocol):
             self._ear.hear(clear)
 
     def _do(self, output: Doing) -> None:
-        match output:
-            case Send():
+        if isinstance(output, Send):
+            if self._is_steady:
+                self._out.send(output.data)
+            else:
                 self._pace.answer(output.data, over_tls=self._notes.layer is Layer.TLS)
+        elif isinstance(output, _DEEDS):
+            self._act(output)
+        else:
+            self._note(output)
+
+    def _act(self, output: StartTLS | Close | Reset) -> None:
+        match output:
             case StartTLS():
                 self._start_tls(output)
             case Close():
@@ -317,13 +318,11 @@ class Connection(asyncio.Protocol):
             case Reset():
                 self._end = self._end or e.Closed("server", "reset")
                 self._transport.reset()
-            case fact:
-                self._note(fact)
 
     def _caught_up(self) -> None:
         if self._farewell_is_owed:
             self._close()
-        elif self._mode is _Mode.HELLO and self._raw:
+        elif self._mode == _HELLO:
             self._take_hello(b"")
 
     def _start_tls(self, start: StartTLS) -> None:
@@ -335,8 +334,8 @@ class Connection(asyncio.Protocol):
         self._pace.let_go(start.reply + suffix)
         if suffix:
             self._note(e.Deviated("injected", "STARTTLS", suffix))
-        self._mode = _Mode.HELLO
-        self._hello = HelloParser()
+        self._mode = _HELLO
+        self._hello = WholeHello()
         self._sieve = Sieve()
         early = b"\n" + self._turns.unread()  # what came while the reply waited came behind STARTTLS: it is dropped
         if RECORD_BEHIND_A_LINE in early:
@@ -344,7 +343,7 @@ class Connection(asyncio.Protocol):
 
     def _turn_away(self) -> None:
         """Give up on the client's TLS, but keep listening: what a client says after a failed handshake counts."""
-        self._mode = _Mode.DEAF
+        self._mode = _DEAF
         self._out.channel = None
         self._pace.stop()
         self._transport.write_eof()
@@ -354,5 +353,5 @@ class Connection(asyncio.Protocol):
             self._farewell_is_owed = True
             return
         self._out.end_tls()
-        self._mode = _Mode.DEAF
+        self._mode = _DEAF
         self._transport.close()

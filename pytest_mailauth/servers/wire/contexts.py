@@ -7,16 +7,16 @@ OpenSSL can't do on this host is :class:`CannotServe`, never a quieter server.
 from __future__ import annotations
 
 import contextlib
-import re
 import ssl
 from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.config import TLSPolicy, choose
-from pytest_mailauth.model.errors import CannotServe, ConfigError
+from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
+from pytest_mailauth.servers.wire.ciphers import named_suites, set_ciphers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,13 +46,6 @@ _CLIENT_CERTIFICATE: Final[dict[ClientCertificate | str, ssl.VerifyMode]] = {
     ClientCertificate.OPTIONAL: ssl.CERT_OPTIONAL,
     ClientCertificate.REQUIRED: ssl.CERT_REQUIRED,
 }
-
-# Parts of cipher names that are right but that OpenSSL is usually built without.
-_LEFT_OUT: Final = ("RC4", "RC2", "DES", "EXP", "IDEA", "SEED", "PSK", "SRP", "DSS", "MD5", "ECDH-", "DH-RSA", "KRB5")
-
-_SEPARATORS: Final = re.compile("[:;, ]+")
-_SUITE_NAME: Final = re.compile(r"\w+([-_]\w+)+")
-"""The names of suites have several parts (``AES128-SHA``); keywords that select many have one (``HIGH``)."""
 
 _KEY_FOR: Final[dict[str, KeyType]] = {"auth-rsa": "rsa", "auth-ecdsa": "ec"}
 """The key that a suite needs, by how it authenticates the server; others take any key or none."""
@@ -159,7 +152,7 @@ def _build(
         raise CannotServe(f"{ssl.OPENSSL_VERSION} has no such TLS version: {error}") from error
     ciphers = LEGACY_CIPHERS if policy.ciphers is None and policy.is_legacy else policy.ciphers
     if ciphers is not None:
-        _set_ciphers(context, ciphers)
+        set_ciphers(context, ciphers)
     if key_type is None:
         # Named ciphers say which key they need. Where both would do, RSA is what every client can use.
         use_rsa = ciphers is not None and any("rsa" in cipher["auth"] for cipher in context.get_ciphers())
@@ -179,7 +172,7 @@ def _build(
     issued = ca.issue(certificate, host=host, key_type=key_type)
     if issued.weak and ciphers is None:
         # The same ciphers as beside a strong certificate; only the level differs.
-        _set_ciphers(context, ":".join(c["name"] for c in context.get_ciphers() if c["protocol"] != "TLSv1.3"))
+        set_ciphers(context, ":".join(c["name"] for c in context.get_ciphers() if c["protocol"] != "TLSv1.3"))
     try:
         issued.configure(context)
     except ssl.SSLError as error:
@@ -192,38 +185,6 @@ def _build(
     if context.verify_mode is not ssl.CERT_NONE:
         ca.configure_trust(context)
     return context
-
-
-def _set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
-    # What is asked for by name is served, however weak: level 0 switches OpenSSL's own opinion off.
-    listed = ciphers if "@SECLEVEL" in ciphers else f"{ciphers}:@SECLEVEL=0"
-    # OpenSSL passes over what it does not know, as long as something is left.
-    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for chosen, names in ((scratch, named_suites(ciphers)), (context, (listed,))):
-        for name in names:
-            try:
-                chosen.set_ciphers(name)
-            except (ssl.SSLError, ValueError) as error:
-                raise _unknown(ciphers if name == listed else name, ciphers) from error
-
-
-def _unknown(name: str, ciphers: str) -> CannotServe | ConfigError:
-    if any(part in name.upper() for part in _LEFT_OUT):
-        return CannotServe(f"{ssl.OPENSSL_VERSION} does not have the cipher {name!r} of ciphers={ciphers!r}")
-    return ConfigError(
-        f"ciphers={ciphers!r}: {name!r} selects no cipher in {ssl.OPENSSL_VERSION}; use an OpenSSL cipher list for "
-        "TLS 1.2 or older, for example 'ECDHE+AESGCM' or 'AES128-SHA' (the suites of TLS 1.3 can't be chosen)"
-    )
-
-
-def named_suites(ciphers: str) -> tuple[str, ...]:
-    """Return the suites that a cipher list asks for by name; keywords, and what it takes out, are left out.
-
-    Examples:
-        >>> named_suites("ECDHE+AESGCM:AES128-SHA:!NULL-MD5:HIGH:@SECLEVEL=0")
-        ('AES128-SHA',)
-    """
-    return tuple(part for part in _SEPARATORS.split(ciphers) if _SUITE_NAME.fullmatch(part))
 
 
 def probe(context: ServerContext, policy: TLSPolicy) -> None:

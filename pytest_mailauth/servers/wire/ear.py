@@ -5,6 +5,7 @@ It crosses the wire all the same, so it is stated like everything else. Nothing 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.model import events as e
@@ -32,8 +33,16 @@ class Ear:
         self._note = note
         self._make_engine = engine
         self._engine: Engine | None = None
-        self._sieve = Sieve()
-        self._hello = HelloParser()
+
+    # Made when they are wanted: few clients ever say what nobody answers.
+
+    @cached_property
+    def _sieve(self) -> Sieve:
+        return Sieve()
+
+    @cached_property
+    def _hello(self) -> HelloParser:
+        return HelloParser()
 
     def hear(self, data: bytes) -> None:
         """State what is in these bytes, which were noted before."""

@@ -6,6 +6,7 @@ more memory than the longest hello that is read.
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,8 @@ VERSION_NAMES: Final = {
 }
 
 _GREASE_NAMES: Final = frozenset(value.to_bytes(2, "big") for value in GREASE)
+_REMEMBERED: Final = 64
+"""Lists and extensions that are read once for all hellos that have them; each may be as long as a hello."""
 _HANDSHAKE: Final = 22
 _CONTENT_TYPES: Final = range(20, 25)
 _MAJOR: Final = 3
@@ -68,6 +71,7 @@ def _only_vector(data: bytes, width: int, what: str) -> bytes:
     return inner
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _numbers(data: bytes, what: str) -> tuple[int, ...]:
     if len(data) % 2:
         raise _Broken(f"{what} is no list of two-byte numbers")
@@ -115,6 +119,13 @@ _EXTENSIONS: Final[dict[int, tuple[str, Callable[[bytes], Any]]]] = {
 """Extension code point to the field it fills and its reader (RFC 8446 section 4.2)."""
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _extension(code: int, content: bytes) -> tuple[str, Any]:
+    """Return the field that an extension fills, and its value: a client says the same in each of its hellos."""
+    name, read = _EXTENSIONS[code]
+    return name, read(content)
+
+
 def _extensions(data: bytes) -> dict[str, Any]:
     codes: dict[int, None] = {}
     fields: dict[str, Any] = {}
@@ -126,8 +137,8 @@ def _extensions(data: bytes) -> dict[str, Any]:
             raise _Broken(f"extension {code} comes twice")
         codes[code] = None
         if code in _EXTENSIONS:
-            name, read = _EXTENSIONS[code]
-            fields[name] = read(content)
+            name, value = _extension(code, content)
+            fields[name] = value
     return {"extensions": tuple(code for code in codes if code not in GREASE), **fields}
 
 
@@ -257,3 +268,22 @@ class HelloParser:
             self._wanted = _HEADER + int.from_bytes(self._message[1:_HEADER], "big")
             if self._wanted > LIMIT:
                 raise _Broken(f"a hello of {self._wanted} bytes")
+
+
+class WholeHello(HelloParser):
+    """Reads one ClientHello and keeps the bytes, for whoever reads them next or takes them for something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._raw = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the client, of any size."""
+        self._raw += data
+        super().feed(data)
+
+    def take(self) -> bytes:
+        """Return every byte that was fed, and forget them."""
+        raw = bytes(self._raw)
+        self._raw.clear()
+        return raw

@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mailauth.servers.wire.transport import SocketTransport
+from pytest_mailauth.servers.wire.watch import WatchingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -33,7 +34,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: WatchingLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._errors: list[str] = []
@@ -43,13 +44,13 @@ class LoopThread:
         """True between the first hop and :meth:`stop`."""
         return self._thread is not None
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _started(self) -> WatchingLoop:
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the servers are closed")
             if self._loop is None:
                 # Not whatever the project under test has set as its policy: ours has to watch sockets.
-                self._loop = asyncio.SelectorEventLoop()
+                self._loop = WatchingLoop()
                 self._loop.set_exception_handler(self._note)
                 self._thread = threading.Thread(target=self._loop.run_forever, name="pytest-mailauth", daemon=True)
                 self._thread.start()

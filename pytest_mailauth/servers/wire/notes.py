@@ -12,6 +12,8 @@ BYTE_LIMIT: Final = 64 * 2**20
 """Bytes one client may send before it is cut off, so that a runaway client cannot fill the memory."""
 REPLY_LIMIT: Final = 256 * 2**20
 """Bytes one client may be sent, for the same reason: all of them are kept for the record."""
+_made: Final = tuple.__new__
+"""Makes a named tuple at half the price of calling its class: most of what a session costs here is facts."""
 FACT_LIMIT: Final = 250_000
 """Facts that are noted of one connection; a command and its reply are four."""
 
@@ -33,13 +35,15 @@ class Notes:
 
     def add(self, fact: e.Fact) -> None:
         """Write down a fact."""
-        self.entries.append(e.Entry(monotonic(), self.layer, fact))
+        self.entries.append(_made(e.Entry, (monotonic(), self.layer, fact)))
 
-    @property
-    def excess(self) -> str | None:
-        """What there is too much of, in words, or None."""
+    def arrived(self, size: int) -> str | None:
+        """Count *size* bytes from the client; return what there is too much of, in words, or None."""
+        self.received += size
+        if self.received <= BYTE_LIMIT and self.sent <= REPLY_LIMIT and len(self.entries) <= FACT_LIMIT:
+            return None
         if self.received > BYTE_LIMIT:
             return f"more than {BYTE_LIMIT} bytes"
         if self.sent > REPLY_LIMIT:
             return f"replies of more than {REPLY_LIMIT} bytes"
-        return f"more than {FACT_LIMIT} facts" if len(self.entries) > FACT_LIMIT else None
+        return f"more than {FACT_LIMIT} facts"

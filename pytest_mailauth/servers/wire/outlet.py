@@ -37,21 +37,24 @@ class Outlet:
         broken = self.channel is not None and self.channel.broken
         return not broken and not self.transport.is_closing()
 
-    def send(self, data: bytes, bytewise: bool) -> None:  # noqa: FBT001 - see Pace
+    def send(self, data: bytes, bytewise: bool = False) -> None:  # noqa: FBT001, FBT002 - see Pace
         """Send a reply, in one piece or byte by byte."""
-        if self.is_open:
-            self._notes.add(e.Sent(data))
-            self._notes.sent += len(data)
-            self.was_used = True
-            for piece in (data[at : at + 1] for at in range(len(data))) if bytewise else (data,):
-                self._write(piece)
-
-    def _write(self, data: bytes) -> None:
-        if self.channel is None:
-            self.transport.write(data)
+        if not data or not self.is_open:  # a greeting may be empty
+            return
+        self._notes.add(e.Sent(data))
+        self._notes.sent += len(data)
+        self.was_used = True
+        write = self.transport.write if self.channel is None else self._encrypt
+        if bytewise:
+            for at in range(len(data)):
+                write(data[at : at + 1])
         else:
-            self.channel.send(data)
-            self.flush()
+            write(data)
+
+    def _encrypt(self, data: bytes) -> None:
+        assert self.channel is not None  # noqa: S101 - only then is it called
+        self.channel.send(data)
+        self.transport.write(self.channel.take())
 
     def flush(self) -> None:
         """Send what TLS has to say by itself."""

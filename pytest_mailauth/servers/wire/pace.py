@@ -47,6 +47,11 @@ class Pace:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def is_steady(self) -> bool:
+        """True when every reply leaves at once."""
+        return self._slow is None and self._withhold is None
+
+    @property
     def owes(self) -> bool:
         """True while a reply is on its slow way out."""
         return bool(self._queue)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
 from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, HandshakeOutcome
+from pytest_mailauth.servers.wire.exporter import KeyLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,19 +89,29 @@ def cleartext_alert(record: bytes) -> str | None:
 class TLSChannel:
     """One TLS connection as two byte streams: feed it what came from the socket, write out what it gives back.
 
+    Args:
+        context: What is served.
+        may_export: Whether keying material is going to be asked for; *context* is not used itself then.
+
     Attributes:
         established: True once the handshake has finished.
         ended: The fact that tells how the handshake ended, or None while it goes on.
         alert: The fact of a fatal alert after the handshake, or None.
         error: What is wrong with a record that came after the handshake, or None.
         closed: True when the peer said close_notify, or when the channel broke.
+        outgoing: What waits to be taken.
     """
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, context: ServerContext, *, may_export: bool = False) -> None:
         self._leaf = context.leaf
+        self._exporter: bytes | None = None
+        self._log: KeyLog | None = None
+        if may_export and os.name == "posix":  # elsewhere a file that is open keeps its name
+            context = context.again()
+            self._log = KeyLog(context)
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
         self.established = False
         self.ended: HandshakeEnded | None = None
         self.alert: AlertReceived | None = None
@@ -107,13 +119,14 @@ class TLSChannel:
         self.closed = False
 
     def channel_bindings(self) -> Mapping[str, bytes]:
-        """Return what a SASL mechanism may bind to (RFC 5929).
+        """Return what a SASL mechanism may bind to (RFC 5929, RFC 9266).
 
-        There is no tls-exporter (RFC 9266): Python's ssl does not export keying material. tls-unique is defined up to
-        TLS 1.2 only.
+        tls-unique is defined up to TLS 1.2 only, and tls-exporter can be had from TLS 1.3 only.
         """
         # The certificates here are signed with SHA-256, or with SHA-1, for which SHA-256 stands in (section 4.1).
         found = {"tls-server-end-point": hashlib.sha256(self._leaf).digest()}
+        if self._exporter is not None:
+            found["tls-exporter"] = self._exporter
         unique = None if self._ssl.version() == "TLSv1.3" else self._ssl.get_channel_binding("tls-unique")
         return found if unique is None else {**found, "tls-unique": unique}
 
@@ -147,6 +160,10 @@ class TLSChannel:
             return False
         self.established = True
         cipher = self._ssl.cipher()
+        if self._log is not None:
+            digest = "sha384" if cipher is not None and cipher[0].endswith("SHA384") else "sha256"
+            self._exporter = self._log.channel_binding(digest)
+            self._log.close()
         version = (self._ssl.version() or "").removeprefix("TLSv")
         self.ended = HandshakeEnded(
             HandshakeOutcome.COMPLETED, "1.0" if version == "1" else version, cipher[0] if cipher else None
@@ -192,7 +209,7 @@ class TLSChannel:
 
     def take(self) -> bytes:
         """Return what has to go to the socket now."""
-        return self._outgoing.read()
+        return self.outgoing.read()
 
     def close(self) -> None:
         """Say close_notify (RFC 8446 section 6.1), if the handshake got that far."""

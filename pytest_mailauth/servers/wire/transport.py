@@ -12,6 +12,8 @@ import socket
 import struct
 from typing import Any, ClassVar, Final
 
+from pytest_mailauth.servers.wire.watch import WatchingLoop
+
 READ_SIZE: Final = 65_536
 """Bytes read at once: four TLS records of the longest kind."""
 HIGH_WATER: Final = 1_048_576
@@ -39,7 +41,9 @@ class SocketTransport(asyncio.Transport):
 
     def __init__(self, connected: socket.socket, peer: Any, protocol: asyncio.Protocol) -> None:
         super().__init__({"socket": connected, "peername": peer})
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WatchingLoop)  # noqa: S101 - for the type checker
+        self._loop = loop
         self._socket = connected
         self._descriptor = connected.fileno()  # a socket it does not know yet asyncio would first describe
         self._protocol = protocol
@@ -51,7 +55,7 @@ class SocketTransport(asyncio.Transport):
         self._write_error: OSError | None = None
         connected.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._loop.add_reader(self._descriptor, self._read)
+        self._watch()
         protocol.connection_made(self)
 
     def is_closing(self) -> bool:
@@ -63,16 +67,17 @@ class SocketTransport(asyncio.Transport):
         if self._over or self._write_error is not None:
             return
         if not self._unsent:
-            sent = self._send(data)
-            if self._write_error is not None or sent == len(data):
+            try:
+                sent = self._socket.send(data)
+            except OSError as error:
+                sent = self._not_sent(error)
+            if sent == len(data) or self._write_error is not None:
                 return
             data = data[sent:]
-            self._loop.add_writer(self._descriptor, self._write_rest)
         self._unsent += data
-        if len(self._unsent) > HIGH_WATER and not self._is_full:
-            self._is_full = True
-            if not self._closing:
-                self._loop.remove_reader(self._descriptor)
+        is_full, self._is_full = self._is_full, self._is_full or len(self._unsent) > HIGH_WATER
+        self._watch()
+        if self._is_full and not is_full:
             self._protocol.pause_writing()
 
     def write_eof(self) -> None:
@@ -91,8 +96,9 @@ class SocketTransport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._descriptor)
-        if not self._unsent:
+        if self._unsent:
+            self._watch()
+        else:
             self._end(None)
 
     def abort(self) -> None:
@@ -115,6 +121,11 @@ class SocketTransport(asyncio.Transport):
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
+    def _watch(self) -> None:
+        """Wait for what can be used: bytes unless enough is unsent, and room as long as something is."""
+        reads = not self._closing and not self._is_full
+        self._loop.watch(self._descriptor, self._read if reads else None, self._write_rest if self._unsent else None)
+
     def _read(self) -> None:
         SocketTransport.reads += 1
         try:
@@ -132,31 +143,31 @@ class SocketTransport(asyncio.Transport):
             self._protocol.eof_received()
             self.close()
 
-    def _send(self, data: bytes | bytearray | memoryview) -> int:
-        try:
-            return self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
+    def _not_sent(self, error: OSError) -> int:
+        """Take note of why nothing was sent; return how much was."""
+        if not isinstance(error, BlockingIOError | InterruptedError):
             self._write_error = error
             if self._closing:
                 self._end(error)
             # Else what the client said before it left is still to be read, and the end with it.
-            return 0
+        return 0
 
     def _write_rest(self) -> None:
-        del self._unsent[: self._send(self._unsent)]
-        if self._write_error is not None and not self._over:
+        try:
+            sent = self._socket.send(self._unsent)
+        except OSError as error:
+            sent = self._not_sent(error)
+        del self._unsent[:sent]
+        if self._over:
+            return
+        if self._write_error is not None:
             self._unsent.clear()
-            self._loop.remove_writer(self._descriptor)
-        if self._is_full and len(self._unsent) <= LOW_WATER and not self._over:
-            self._is_full = False
-            if not self._closing:
-                self._loop.add_reader(self._descriptor, self._read)
+        is_full, self._is_full = self._is_full, self._is_full and len(self._unsent) > LOW_WATER
+        self._watch()
+        if is_full and not self._is_full:
             self._protocol.resume_writing()
         if self._unsent or self._over:
             return
-        self._loop.remove_writer(self._descriptor)
         if self._closing:
             self._end(None)
         elif self._eof_follows:
@@ -165,13 +176,9 @@ class SocketTransport(asyncio.Transport):
     def _end(self, error: OSError | None) -> None:
         if self._over:
             return
-        if not self._closing:
-            self._closing = True
-            self._loop.remove_reader(self._descriptor)
-        if self._unsent:
-            self._unsent.clear()
-            self._loop.remove_writer(self._descriptor)
-        self._over = True
+        self._closing = self._over = True
+        self._unsent.clear()
+        self._watch()
         # Not at once: the protocol may be in the middle of the call that led here.
         self._loop.call_soon(self._leave, error)
 

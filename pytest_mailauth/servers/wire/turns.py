@@ -26,6 +26,7 @@ AT_ONCE: Final = 256
 
 _DEEDS: Final = (Send, StartTLS, Close, Reset, Wait, Drip)
 """The outputs that are not facts."""
+_ABOUT_TIME: Final = frozenset({Wait, Drip})
 
 
 class Turns:
@@ -33,18 +34,20 @@ class Turns:
 
     Args:
         do: Carries one output out.
-        engine: Returns what the client talks to.
         guarded: Runs a step, and turns what it raises into a fact.
+
+    Attributes:
+        engine: What the client talks to; set when it has come.
     """
+
+    engine: Engine
 
     def __init__(
         self,
         do: Callable[[Doing], None],
-        engine: Callable[[], Engine],
         guarded: Callable[[Callable[[], None]], None],
     ) -> None:
         self._do = do
-        self._engine = engine
         self._guarded = guarded
         self._outputs: deque[Output] = deque()
         self._unread = bytearray()
@@ -54,7 +57,18 @@ class Turns:
 
     def perform(self, outputs: Iterable[Output]) -> None:
         """Carry outputs out, now or when it is their turn."""
-        self._outputs.extend(outputs)
+        if self._outputs or self._pause or self._timer is not None:
+            self._outputs.extend(outputs)
+        else:  # nothing waits, as nearly always
+            do, following = self._do, iter(outputs)
+            for output in following:
+                if type(output) in _ABOUT_TIME:
+                    self._outputs.append(output)
+                    self._outputs.extend(following)
+                    break
+                do(output)  # type: ignore[arg-type] # mypy does not read the line above
+            else:
+                return
         while self._outputs and self._timer is None:
             output = self._outputs.popleft()
             if isinstance(output, Wait):
@@ -69,11 +83,11 @@ class Turns:
 
     def take(self, data: bytes) -> None:
         """Pass on what the client sent, now or when it is its turn."""
-        if self.are_waiting or len(data) > AT_ONCE:
+        if len(data) > AT_ONCE or self.are_waiting:
             self._unread += data
             self._feed()
         else:  # a line or two, as it nearly always comes
-            self.perform(self._engine().receive(data))
+            self.perform(self.engine.receive(data))
 
     def _feed(self) -> None:
         # The rest is kept before lines are passed on: STARTTLS wants to know what came behind it.
@@ -81,7 +95,7 @@ class Turns:
             end = self._unread.rfind(b"\n", 0, AT_ONCE) + 1 or self._unread.find(b"\n") + 1 or None
             lines = bytes(self._unread[:end])
             del self._unread[: len(lines)]
-            self.perform(self._engine().receive(lines))
+            self.perform(self.engine.receive(lines))
 
     def hold(self) -> None:
         """Pass nothing more on until :meth:`release`: the client does not read what it asked for."""

@@ -104,9 +104,9 @@ def authenticate(session: Session, args: Arguments) -> Reply | Continue:
     if mechanism not in sasl.MECHANISMS:
         raise Refused("no such authentication mechanism")
     policy = session.policy
-    if not policy.may_authenticate(mechanism, over_tls=session.over_tls):
+    if not policy.may_authenticate(mechanism, session.peer, over_tls=session.over_tls):
         _witness(session, mechanism, initial)
-        curable = not session.over_tls and policy.may_authenticate(mechanism, over_tls=True)
+        curable = policy.lacks_tls(mechanism, over_tls=session.over_tls)
         raise _forbidden(session, "this mechanism is disabled", curable=curable)
     exchange = sasl.begin(mechanism, policy.desk(session.peer, mechanism), _decoded(initial))
     return _advance(session, mechanism, exchange, None)

@@ -142,7 +142,8 @@ class Session:
         if self.state is State.NOT_AUTHENTICATED:
             if self.policy.may_start_tls(over_tls=self.over_tls):
                 names.append("STARTTLS")
-            names += [f"AUTH={name}" for name in self.policy.announced_mechanisms(over_tls=self.over_tls)]
+            mechanisms = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
+            names += [f"AUTH={name}" for name in mechanisms]
             if not self.policy.may_use_password_command(over_tls=self.over_tls):
                 names.append("LOGINDISABLED")
         return self.policy.advertised(tuple(names), over_tls=self.over_tls)

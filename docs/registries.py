@@ -23,6 +23,7 @@ from pytest_mailauth.judge.verdict import NET
 from pytest_mailauth.model.causes.network import OBSTACLES
 from pytest_mailauth.model.diagnosis import CAUSES, ESCAPED
 from pytest_mailauth.model.terms import Certificate, PortState
+from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.providers import PROVIDERS
 from pytest_mailauth.report.reference import CLASSES
 from pytest_mailauth.servers.pki_faults import TABLE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from clients import Row
 
+    from pytest_mailauth.judge.scenarios import Scenario
     from pytest_mailauth.network.profile import Provider, Service, Source
 
 PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
@@ -129,7 +131,7 @@ def scenarios_page() -> str:
         rows = [
             (
                 anchor(scenario.name),
-                scenario.summary + (f" Only for clients declared `auth={scenario.auth}`." if scenario.auth else ""),
+                scenario.summary + _conditions(scenario),
                 ", ".join(scenario.protocols),
                 ", ".join(scenario.modes),
                 links("rules.md", scenario.rules),
@@ -148,6 +150,13 @@ def scenarios_page() -> str:
         "of the three: `smtp-starttls-cert-expired`. `mailauth scenarios` lists the same.",
         *parts,
     )
+
+
+def _conditions(scenario: Scenario) -> str:
+    """Return what has to be so for a client to meet the scenario, as further sentences."""
+    only_for = [f"{name}={value}" for name, value in scenario.only_for.items()]
+    declared = f" Only for clients declared {code(*only_for)}." if only_for else ""
+    return declared + (" Name and port are real." if scenario.network is not None else "")
 
 
 def calibration_page() -> str:
@@ -174,7 +183,8 @@ def calibration_page() -> str:
         "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
         "The rule in its row has to flag it, and no other rule may, whatever the scenario. This page is written from "
         "the tables; `tests/calibration/` runs every client through every scenario that exists for it, and so proves "
-        "the page again on each run of the tests.",
+        "the page again on each run of the tests. A client whose fault is in finding out port, mode or server meets "
+        "the scenarios about that, and a few of each other kind.",
         "## Which client breaks which rule",
         table(("Faulty client", *(f"[{rule}](rules.md#{rule})" for rule in rules)), matrix),
         "## Where the faults can show",
@@ -190,7 +200,12 @@ def _asked(rule: str, row: Row) -> list[str]:
     return [
         scenario.name
         for scenario in SCENARIOS.values()
-        if rule in scenario.rules and {*scenario.protocols} & {*row.protocols} and {*scenario.modes} & {*row.security}
+        if rule in scenario.rules
+        and any(
+            scenario.is_for(protocol, mode, Declaration(**row.declares))
+            for protocol in row.protocols
+            for mode in row.security
+        )
     ]
 
 

@@ -52,7 +52,8 @@ of the same names, MAILAUTH_HOST and so on:
 What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
   allow_insecure_auth=no|yes       auth=password|oauth  fallback=none|other-port
-  timeout=2 (seconds)
+  timeout=2 (seconds)              mode=stated|from-port  port=given|chosen
+  discovers=no|srv|guess
 
 \b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,
@@ -289,7 +290,7 @@ def _scenarios(names: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _refuse_nothing(runner: Runner, names: tuple[str, ...]) -> None:
     if not any(group.settings for group in runner.groups):
-        raise click.UsageError(f"no case of {', '.join(names)} exists for these protocols and modes")
+        raise click.UsageError(f"no case of {', '.join(names) or 'any scenario'} exists for these protocols and modes")
 
 
 def _without_results(error: MailAuthError) -> str:

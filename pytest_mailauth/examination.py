@@ -90,6 +90,15 @@ class Examination:
             step = self._step(baseline(*key), keeps_error=True)
             yield step
             finding = honest(step.trial)
+            if finding.verdict is not Verdict.PASS and self._setting.scenario.stands_alone:
+                # What the control fails of may be what this scenario is about.
+                alone = self._step(self._setting)
+                yield alone
+                self._runs = [alone.trial]
+                self._judge(step.trial)
+                alone.error = None
+                if any(judgement.finding.verdict is Verdict.VIOLATION for judgement in self._judgements):
+                    return
             if finding.verdict is not Verdict.PASS:
                 # The body's own traceback shows where it failed.
                 raise ClientUnusable(_failure("control", finding, step.trial)) from step.error

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from pytest_mailauth.judge.clients.client import OUT_OF_REACH
 from pytest_mailauth.judge.scenarios import Setting, baseline, settings_for
+from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.trialrun import describe, diagnosis_of, run_trial
 from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, judge
 from pytest_mailauth.model.errors import CannotServe, MailAuthError
@@ -66,11 +68,15 @@ class Group:
     @property
     def results(self) -> tuple[Result, ...]:
         """One row a scenario that was run to its end, in the order of the tables."""
+        if self.never_meets_a_server:
+            return (self._row(baseline(self.protocol, self.security), Verdict.NOT_APPLICABLE, OUT_OF_REACH),)
         reason = self.unusable
         if reason is not None and self.control is None and self.failure is None:
             return ()
         if reason is not None:
-            return (self._row(baseline(self.protocol, self.security), Verdict.ERROR, reason),)
+            alone = [self._judged(s) for s in self.settings if s.scenario.stands_alone and self._is_complete(s)]
+            broken = tuple(row for row in alone if row.verdict is Verdict.VIOLATION)
+            return broken or (self._row(baseline(self.protocol, self.security), Verdict.ERROR, reason),)
         doubt = None
         if self.again is not None:
             finding = honest(self.again)
@@ -80,6 +86,27 @@ class Group:
             return tuple(rows)
         why = diagnosis_of(self.again)
         return tuple(_doubted(row, doubt, why) for row in rows)
+
+    def is_out_of_reach(self, setting: Setting) -> bool:
+        """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
+        plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
+        return self.client.reach is None and plan is not None
+
+    @property
+    def never_meets_a_server(self) -> bool:
+        """True when that holds for every scenario, the control included."""
+        return self.is_out_of_reach(baseline(self.protocol, self.security))
+
+    @property
+    def to_run(self) -> tuple[Setting, ...]:
+        """The scenarios that can be run, as far as is known by now."""
+        if self.never_meets_a_server:
+            return ()
+        within = (setting for setting in self.settings if not self.is_out_of_reach(setting))
+        if self.unusable is None:
+            return tuple(within)
+        # What may be wrong with this client shows where the control does not come to its end.
+        return tuple(setting for setting in within if setting.scenario.stands_alone and self.failure is None)
 
     def _row(self, setting: Setting, verdict: Verdict, reason: str) -> Result:
         transcript = describe(self.control) if self.control is not None else ""
@@ -97,6 +124,8 @@ class Group:
     def _is_complete(self, setting: Setting) -> bool:
         """A scenario that was interrupted between its runs says nothing: its comparison may be what is missing."""
         runs = self.runs.get(setting.id, [])
+        if self.is_out_of_reach(setting):
+            return True
         compared = not self.compares(setting) or setting.id in self.comparisons
         return any(isinstance(run, MailAuthError) for run in runs) or (
             compared and len(runs) == setting.scenario.repeat
@@ -108,6 +137,11 @@ class Group:
         return setting.scenario.control is not None or relaxes
 
     def _judged(self, setting: Setting) -> Result:
+        if self.is_out_of_reach(setting):
+            said = tuple(
+                Judgement(name, Finding(Verdict.NOT_APPLICABLE, OUT_OF_REACH)) for name in setting.scenario.rules
+            )
+            return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         failures = [run for run in self.runs[setting.id] if isinstance(run, MailAuthError)]
         if failures:
             verdict = Verdict.INCONCLUSIVE if isinstance(failures[0], CannotServe) else Verdict.ERROR
@@ -177,6 +211,7 @@ class Runner:
             for client in clients
             for protocol in client.protocols
             for security in client.securities
+            if settings_for(protocol, security, client.declared)
         ]
         self.interrupted = False
         """True when Ctrl-C ended the run early."""
@@ -184,7 +219,8 @@ class Runner:
     def run(self) -> tuple[Result, ...]:
         """Run everything and return the rows; after Ctrl-C, the rows known so far."""
         done = 0
-        total = 2 * len(self.groups) + sum(len(self._trials(group)) for group in self.groups)
+        reached = [group for group in self.groups if not group.never_meets_a_server]
+        total = 2 * len(reached) + sum(len(self._trials(group, group.settings)) for group in reached)
         try:
             for phase in (self._controls, self._everything, self._closing_controls):
                 jobs = phase()
@@ -207,7 +243,11 @@ class Runner:
         return tuple(row for group in self.groups for row in group.results)
 
     def _controls(self) -> list[_Job]:
-        return [_Job(_label(group, "control"), partial(self._control, group)) for group in self.groups]
+        return [
+            _Job(_label(group, "control"), partial(self._control, group))
+            for group in self.groups
+            if not group.never_meets_a_server
+        ]
 
     def _control(self, group: Group) -> None:
         setting = baseline(group.protocol, group.security)
@@ -227,11 +267,11 @@ class Runner:
         ]
 
     def _everything(self) -> list[_Job]:
-        return [job for group in self.groups if group.unusable is None for job in self._trials(group)]
+        return [job for group in self.groups for job in self._trials(group, group.to_run)]
 
-    def _trials(self, group: Group) -> list[_Job]:
+    def _trials(self, group: Group, settings: tuple[Setting, ...]) -> list[_Job]:
         jobs: list[_Job] = []
-        for setting in group.settings:
+        for setting in settings:
             scenario = setting.scenario
             if group.compares(setting):
 

@@ -8,11 +8,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import PRINTED, Case
+from pytest_mailauth.judge.clients.client import in_process
+from pytest_mailauth.judge.scenarios.plan import plan_for
+from pytest_mailauth.judge.stage import at_localhost, in_network
 from pytest_mailauth.model.canary import Account, redact
-from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
-from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.diagnosis import diagnose
-from pytest_mailauth.model.terms import Security
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.wire.supply import Supply
@@ -20,7 +20,7 @@ from pytest_mailauth.servers.wire.supply import Supply
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
     from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.record import SessionRecord
@@ -49,6 +49,7 @@ class TrialRun:
         setting: The scenario for one protocol and mode.
         control: Set up the scenario's control instead.
         slowdown: Seconds the client took on the honest server; they lengthen the limit.
+        reach: How the client meets names and real port numbers, where the trial has them; None where it cannot.
 
     Attributes:
         case: What the client is given.
@@ -67,6 +68,7 @@ class TrialRun:
         *,
         control: bool = False,
         slowdown: float = 0.0,
+        reach: Reach | None = in_process,
     ) -> None:
         self._declared = declared
         self._setting = setting
@@ -77,25 +79,29 @@ class TrialRun:
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
             config = replace(config, auth=config.auth.for_tokens())
-        self._config = config
+        plan = plan_for(setting.scenario.network, declared, reachable=reach is not None)
         try:
-            server = environment.serve(self._config)
-            other = environment.serve(_weaker(self._config), "other") if setting.scenario.other_port else None
+            self._stage = stage = (
+                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                if plan is None or reach is None
+                else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
+            )
         except BaseException:
             environment.close()
             raise
-        self._supply = Supply((server.host, server.port), declared.timeout)
+        self._supply = Supply(stage.address, declared.timeout)
+        told: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
         case = Case(
             protocol=setting.protocol,
-            security=setting.security,
-            host=server.host,
-            port=server.port,
+            **told | dict.fromkeys(declared.untold),
             username=environment.account.username,
             password=environment.account.password,
             token=environment.account.token,
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
-            other_port=other.port if other else None,
+            other_port=stage.other_port,
+            domain=stage.domain if declared.discovers != "no" else None,
+            nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
         )
         earlier = setting.scenario.earlier
@@ -129,6 +135,7 @@ class TrialRun:
     def abandon(self) -> None:
         """Close everything without a record."""
         self._supply.close()
+        self._stage.close()
         self.environment.close()
 
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
@@ -148,9 +155,11 @@ class TrialRun:
             if not hung:
                 _let_finish(self._threads)
             self._supply.close()
+            self._stage.close()
             for server in environment.servers:
                 server.drain(DRAIN)
         finally:
+            self._stage.close()
             environment.close()
         environment.raise_faults()
         sessions = tuple(session for server in environment.servers for session in server.sessions)
@@ -166,7 +175,7 @@ class TrialRun:
             protocol=self._setting.protocol,
             security=self._setting.security,
             declared=self._declared,
-            served=self._config,
+            served=self._stage.config,
             account=environment.account,
             sessions=sessions,
             outcome=Outcome(
@@ -178,7 +187,10 @@ class TrialRun:
                 passed_on=tuple(how for how in leaky if how not in own),
             ),
             may_switch=may_switch or self.case.asked_for_fallback,
-            ports=tuple(port for port in (self.case.port, self.case.other_port) if port is not None),
+            ports=self._stage.ports,
+            attempts=self._stage.attempts,
+            in_network=self._stage.network is not None,
+            domain=self._stage.domain,
             supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
             earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
         )
@@ -241,14 +253,6 @@ def _redacted(value: Any, hidden: tuple[tuple[str, str], ...]) -> Any:
     return value
 
 
-def _weaker(config: ServerConfig) -> ServerConfig:
-    """Return the other port of the same account: explicit TLS, STARTTLS stripped, passwords taken in clear."""
-    names = ("STARTTLS", "STLS")
-    return ServerConfig(
-        protocol=config.protocol, security=Security.STARTTLS, auth=IN_CLEAR, deviations=(Hide(names=names),)
-    )
-
-
 def run_trial(
     servers: MailServers,
     client: Client,
@@ -266,7 +270,7 @@ def run_trial(
         CannotServe: This host cannot serve what the scenario needs.
         ServerFault: A fake server failed inside.
     """
-    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown)
+    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, reach=client.reach)
     ended: list[BaseException | None] = []
 
     def call() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.exchanges import operations_in_clear
-from pytest_mailauth.model.terms import STANDARD_PORTS, Layer, Protocol, Security
+from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Layer, Protocol, Security
 
 if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
@@ -62,8 +62,6 @@ class Strength(IntEnum):
     """Implicit TLS: the client's first byte was TLS."""
 
 
-RELAY_PORT: Final = 25
-"""SMTP between servers, with STARTTLS (S6, S9)."""
 _STANDS_FOR: Final = {port: service for service, port in STANDARD_PORTS.items()} | {
     RELAY_PORT: (Protocol.SMTP, Security.STARTTLS)
 }

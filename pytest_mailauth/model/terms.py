@@ -194,6 +194,9 @@ STANDARD_PORTS: Final[dict[tuple[Protocol, Security], int]] = {
 }
 """The port that stands for each protocol and mode (S6, S9, S13, S14; RFC 8314 section 3)."""
 
+RELAY_PORT: Final = 25
+"""SMTP between servers, with STARTTLS (S6, S9); submission has port 587 (RFC 6409 section 3.1)."""
+
 URL_SCHEMES: Final[dict[tuple[Protocol, Security], str]] = {
     (protocol, security): protocol.value + ("s" if security is Security.IMPLICIT else "")
     for protocol in Protocol

@@ -24,6 +24,9 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "min_tls": TLS_VERSIONS,
     "auth": ("password", "oauth"),
     "fallback": ("none", "other-port"),
+    "mode": ("stated", "from-port"),
+    "port": ("given", "chosen"),
+    "discovers": ("no", "srv", "guess"),
 }
 
 
@@ -40,9 +43,15 @@ class Declaration:
         allow_insecure_auth: Whether the user allowed passwords in clear where TLS is not required. Default False.
         fallback: Whether the client knows another port of its account: ``"none"`` (default) or ``"other-port"``.
         timeout: Seconds after which the client gives up waiting. Default 2.
+        mode: Whether the user states the TLS mode, ``"stated"`` (default), or the client derives it from the port
+            number, ``"from-port"`` (S9, S13, S14, RFC 8314 section 3). Then it is not told the mode.
+        port: Whether the client is ``"given"`` the port (default), or has ``"chosen"`` it by itself (S6): then it is
+            told the host alone.
+        discovers: How the client finds its server when it is told a mail domain alone: ``"no"`` (default), ``"srv"``
+            (SRV records, RFC 6186, RFC 8314 section 5.1) or ``"guess"`` (usual host names and ports).
 
     Raises:
-        ConfigError: A value is not known.
+        ConfigError: A value is not known, or a client that finds its server by itself is given a port or a mode.
     """
 
     starttls: str = "required"
@@ -52,6 +61,9 @@ class Declaration:
     allow_insecure_auth: bool = False
     fallback: str = "none"
     timeout: float = 2.0
+    mode: str = "stated"
+    port: str = "given"
+    discovers: str = "no"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -62,6 +74,21 @@ class Declaration:
                 )
         if not 0 < self.timeout <= 600:
             raise ConfigError(f"declaration timeout={self.timeout!r} must be seconds between 0 and 600")
+        if self.discovers != "no" and (self.mode, self.port) != ("from-port", "chosen"):
+            raise ConfigError(
+                f"declaration discovers={self.discovers!r} is for a client that is told neither port nor mode; "
+                "declare mode='from-port' and port='chosen' too"
+            )
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """What the client has to find out by itself: ``"security"``, ``"port"``, ``"host"``."""
+        kept_back = {
+            "security": self.mode != "stated",
+            "port": self.port != "given",
+            "host": self.discovers != "no",
+        }
+        return tuple(name for name, is_kept in kept_back.items() if is_kept)
 
     @classmethod
     def parse(cls, pairs: Mapping[str, str]) -> Declaration:
@@ -146,6 +173,8 @@ class Trial:
         may_switch: Whether the client was told of another port.
         ports: The TCP ports of the account, the one that the client was told to use first; empty when unknown.
         attempts: What the client tried by name and port, in order; empty where the trial has no network.
+        in_network: Whether the trial has a network, so that what is not among the attempts was not tried.
+        domain: The mail domain of the account there; None where the trial has no network.
         supplied: Whether the client took a connection that somebody else had opened.
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
     """
@@ -161,6 +190,8 @@ class Trial:
     may_switch: bool = False
     ports: tuple[int, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    in_network: bool = False
+    domain: str | None = None
     supplied: bool = False
     earlier: Earlier | None = None
 

@@ -60,7 +60,7 @@ class Network:
         self._dns: NameServer | None = None
 
     def __enter__(self) -> Self:
-        redirect.install(self._directory)
+        self.open()
         return self
 
     def __exit__(
@@ -288,6 +288,10 @@ class Network:
             )
         if self._directory.bypassed:
             raise AssertionError("; ".join(self._directory.bypassed))
+
+    def open(self) -> None:
+        """Lead the connections of this process, until :meth:`close`."""
+        redirect.install(self._directory)
 
     def close(self) -> None:
         """Put the functions of the socket module back. The servers stay with who made them."""

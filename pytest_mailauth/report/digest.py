@@ -142,7 +142,7 @@ def decisive(row: Result) -> Judgement:
 
 def was_run(group: Group) -> bool:
     """Return whether anything is known about the group. After Ctrl-C that need not be so."""
-    return group.control is not None or group.failure is not None
+    return group.control is not None or group.failure is not None or group.never_meets_a_server
 
 
 def digest(groups: Iterable[Group]) -> tuple[ClientReport, ...]:

@@ -75,6 +75,7 @@ def scenarios_json() -> str:
             "summary": scenario.summary,
             "protocols": scenario.protocols,
             "modes": scenario.modes,
+            "declared": scenario.only_for,
             "rules": scenario.rules,
             "severity": scenario.severity,
             "sources": scenario.sources,
@@ -99,7 +100,8 @@ def scenarios_text(width: int) -> str:
         blocks.append(f"Class {family}: {CLASSES[family]}")
         for scenario in SCENARIOS.values():
             if scenario.family == family:
-                where = f"{', '.join(scenario.protocols)}; {', '.join(scenario.modes)}"
+                only_for = "".join(f"; {name}={value}" for name, value in scenario.only_for.items())
+                where = f"{', '.join(scenario.protocols)}; {', '.join(scenario.modes)}{only_for}"
                 blocks.append(f"  {scenario.name} ({where})\n{_wrapped(scenario.summary, width)}")
     return "\n".join(blocks)
 
@@ -150,6 +152,8 @@ def _explain_scenario(scenario: Scenario, width: int) -> str:
         "Sources": _sources(scenario.sources),
         "Cases": ", ".join(_ids(scenario)),
     }
+    if scenario.only_for:
+        told["Declared"] = "only for " + ", ".join(f"{name}={value}" for name, value in scenario.only_for.items())
     lines = [f"{scenario.name} (scenario)", *(labelled(label, text, width) for label, text in told.items())]
     for name in scenario.rules:
         rule = RULES[name]

@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from clients import FAULTY, HONEST, make_client
 
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
+    from clients import Row
+
     from pytest_mailauth.judge.verdict import Result
 
 TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+HAS_DNS: Final = find_spec("dnslib") is not None
+"""The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
+UNTOLD: Final = {
+    "from the port": {"mode": "from-port"},
+    "choosing the port": {"port": "chosen"},
+    "choosing port and mode": {"mode": "from-port", "port": "chosen"},
+    "guessing names": {"mode": "from-port", "port": "chosen", "discovers": "guess"},
+    **({"asking for records": {"mode": "from-port", "port": "chosen", "discovers": "srv"}} if HAS_DNS else {}),
+}
+"""Honest clients that find out by themselves what others are told, each with what it is declared."""
+
+
+_ABOUT_FINDING_OUT: Final = [
+    name for name, row in SCENARIOS.items() if row.network is not None or row.family in ("A", "C") or row.stands_alone
+] + ["starttls-not-offered", "starttls-not-offered-pop3", "starttls-not-offered-imap", "cert-self-signed"]
+"""What a client meets whose fault is in finding out. It differs from an honest one in the way that it takes, and not in
+what it does there: one scenario of each other kind shows that it is left alone."""
+
+
+def can_be_run(row: Row) -> bool:
+    """Return whether everything is installed that a faulty client takes."""
+    return HAS_DNS or row.declares.get("discovers") != "srv"
 
 
 def _clients(protocol: Protocol) -> list[Client]:
@@ -41,14 +68,23 @@ def _clients(protocol: Protocol) -> list[Client]:
     )
     clients += [
         Client(
+            name=f"honest {name}",
+            run=make_client(protocol),
+            protocols=(protocol,),
+            declared=Declaration(timeout=TIMEOUT, **declares),
+        )
+        for name, declares in UNTOLD.items()
+    ]
+    clients += [
+        Client(
             name=name,
             run=make_client(protocol, row.faults),
             protocols=(protocol,),
             securities=row.security,
-            declared=IN_CLEAR if row.allow_insecure_auth else TLS,
+            declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),
         )
         for name, row in FAULTY.items()
-        if protocol in row.protocols
+        if protocol in row.protocols and can_be_run(row)
     ]
     return clients
 
@@ -57,16 +93,19 @@ def _clients(protocol: Protocol) -> list[Client]:
 def matrix(protocol: Protocol) -> dict[str, list[Result]]:
     """Return the rows of every reference client of *protocol*, by the client's name."""
     rows: dict[str, list[Result]] = defaultdict(list)
-    for result in Runner(_clients(protocol)).run():
+    clients = _clients(protocol)
+    finding_out = [client for client in clients if client.name in FAULTY and client.declared.untold]
+    told = [client for client in clients if client not in finding_out]
+    for result in (*Runner(told).run(), *Runner(finding_out, select=_ABOUT_FINDING_OUT).run()):
         rows[result.client].append(result)
     return rows
 
 
-def broken(results: list[Result]) -> dict[str, list[str]]:
-    """Return the rules that flagged a client, each with the scenarios in which it did."""
+def broken(results: list[Result], verdict: Verdict = Verdict.VIOLATION) -> dict[str, list[str]]:
+    """Return the rules that flagged a client, or said *verdict*, each with the scenarios in which it did."""
     found: dict[str, list[str]] = defaultdict(list)
     for result in results:
         for judgement in result.judgements:
-            if judgement.finding.verdict is Verdict.VIOLATION:
+            if judgement.finding.verdict is verdict:
                 found[judgement.rule].append(result.setting.id)
     return found

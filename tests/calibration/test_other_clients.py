@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from pytest_mailauth.judge.clients.client import Client
+from pytest_mailauth.judge.clients.client import Client, in_process
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.trialrun import LINGER
@@ -31,10 +31,11 @@ QUICK = [
 ]
 
 
-def judged(run, *, select=QUICK, securities=(Security.STARTTLS,), **declared):
+def judged(run, *, select=QUICK, securities=(Security.STARTTLS,), reach=in_process, **declared):
     client = Client(
         name="under test",
         run=run,
+        reach=reach,
         protocols=(Protocol.SMTP,),
         securities=securities,
         declared=Declaration(timeout=1.0, **declared),
@@ -335,7 +336,9 @@ def test_a_client_that_accepts_the_certificate_has_no_reason_to_turn_elsewhere()
 
 @pytest.mark.parametrize("name", ["port-587-blocked-25-clear", "retry-after-cert-failure"])
 def test_a_client_that_knows_no_other_port_cannot_turn_to_it(name):
-    row = judged(verifying, select=[name])[name]
+    # One that meets real port numbers may know the others by itself; at a free port of localhost it cannot.
+    assert judged(verifying, select=[name])[name].verdict is Verdict.PASS
+    row = judged(verifying, select=[name], reach=None)[name]
     assert row.verdict is Verdict.NOT_APPLICABLE
     assert "knows one port only" in row.judgements[0].finding.evidence
 

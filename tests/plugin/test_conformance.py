@@ -48,12 +48,11 @@ def test_client(mailauth_case):
     send(mailauth_case, mailauth_case.ssl_context())
 """
     )
-    result.assert_outcomes(passed=7, skipped=1)
+    result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(
         [
             "PASSED *::test_client[[]smtp-starttls-starttls-not-offered[]]",
             "PASSED *::test_client[[]smtp-implicit-cert-expired[]]",
-            "SKIPPED*not applicable: this client knows one port only*",
         ]
     )
 
@@ -335,3 +334,59 @@ def test_client(mailauth_case):
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*  Diagnosis:   The client does not trust the issuer of the server's certificate.*"])
+
+
+BY_PORT = """
+def by_port(case, table):
+    implicit = case.port in table
+    trust = {"context": case.ssl_context()}
+    common = dict(host=case.host, port=case.port, timeout=case.timeout)
+    with smtplib.SMTP_SSL(**common, **trust) if implicit else smtplib.SMTP(**common) as client:
+        if not implicit:
+            client.starttls(**trust)
+        client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: x\\r\\n\\r\\nHello")
+"""
+PORTS = '["port-default-mode", "port-default-mode-25", "cert-expired"]'
+
+
+def test_a_body_that_is_told_no_mode_meets_real_ports(suite):
+    result = suite(
+        f"""
+{BY_PORT}
+@conformance(protocols=["smtp"], scenarios={PORTS}, declared=Declaration(mode="from-port", timeout=1.0))
+def test_client(mailauth_case):
+    assert mailauth_case.port in (25, 465, 587)
+    by_port(mailauth_case, (465,))
+"""
+    )
+    result.assert_outcomes(passed=5)
+
+
+def test_a_wrong_mode_is_a_violation_although_the_control_fails_of_it(suite):
+    result = suite(
+        f"""
+{BY_PORT}
+@conformance(protocols=["smtp"], scenarios={PORTS}, declared=Declaration(mode="from-port", timeout=1.0))
+def test_client(mailauth_case):
+    by_port(mailauth_case, ())
+"""
+    )
+    result.assert_outcomes(passed=3, failed=2)
+    text = result.stdout.str()
+    assert "port-implies-mode: VIOLATION" in text
+    assert "Port 465 stands for implicit TLS, and the client began with a command in clear" in text
+    assert "ClientUnusable: control: INCONCLUSIVE" in text
+
+
+def test_nothing_stands_alone_of_a_client_that_does_not_work(suite):
+    result = suite(
+        """
+@conformance(protocols=["smtp"], security=["implicit"], scenarios=["port-default-mode"],
+             declared=Declaration(mode="from-port", timeout=1.0))
+def test_client(mailauth_case):
+    raise OSError("broken")
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ClientUnusable*"])

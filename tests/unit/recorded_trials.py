@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Cut, Trail, Withhold
@@ -122,6 +123,28 @@ PORT_STATES = {True: [state for state in PortState if state not in ABOUT_TLS], F
 """The port states that a server can be in, by whether it has no TLS."""
 
 
+def attempted(number, port, outcome=AttemptOutcome.CONNECTED, *, name="localhost", session=None):
+    """Return one attempt to reach a server, made one second after the one before."""
+    return Attempt(
+        number=number, name=name, address="127.77.0.1", port=port, outcome=outcome, at=float(number), session=session
+    )
+
+
+def tried(sessions):
+    """Return attempts that led to any of these sessions, or to none."""
+    return st.lists(
+        st.builds(
+            attempted,
+            st.integers(1, 9),
+            st.sampled_from((25, 465, 587, 2525)),
+            st.sampled_from(AttemptOutcome),
+            name=st.sampled_from((None, "localhost", "other.example.test")),
+            session=st.sampled_from((None, *sessions)),
+        ),
+        max_size=3,
+    ).map(tuple)
+
+
 @st.composite
 def trials(draw):
     """Return a trial in which anything may have been seen, with a control as likely as without."""
@@ -155,6 +178,7 @@ def trials(draw):
             st.none()
             | st.sampled_from((Earlier(security=Security.NONE), Earlier(verify="none"), Earlier(other_account=True)))
         )
-        return replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()), earlier=earlier)
+        made = replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()), earlier=earlier)
+        return replace(made, ports=draw(st.sampled_from(((), (587,), (465, 587)))), attempts=draw(tried(sessions)))
 
     return trial(trial(None) if draw(st.booleans()) else None)

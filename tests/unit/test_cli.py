@@ -333,6 +333,7 @@ def test_what_json_says_about_a_scenario():
         "summary": SCENARIOS["preauth-no-caps"].summary,
         "protocols": ["imap"],
         "modes": ["starttls"],
+        "declared": {},
         "rules": ["preauth-ends-required-starttls"],
         "severity": "high",
         "sources": list(SCENARIOS["preauth-no-caps"].sources),

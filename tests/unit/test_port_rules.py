@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from recorded_trials import PASSWORD, TLS, attempted, recorded
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.wording import blames_credentials, names_network
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import Account
+from pytest_mailauth.model.attempts import AttemptOutcome
+from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.portstates import UNSEEN, port_fact
@@ -47,6 +49,12 @@ CAUSES = [
     f"connection to {AT} was unexpectedly closed",
     f"{AT}: no greeting within 2 s",
     f"port {PORT} blocked by a firewall",
+    # A name without an address: Linux, macOS, Windows, curl, Node.js.
+    "gaierror: [Errno -2] Name or service not known",
+    "nodename nor servname provided, or not known",
+    "[Errno 11001] getaddrinfo failed",
+    "curl: (6) Could not resolve host: mail.example.test",
+    "getaddrinfo ENOTFOUND mail.example.test",
     # A login that never was is no blame.
     f"Login failed: cannot connect to {AT}: [Errno 111] Connection refused",
     f"cannot connect to {AT} ([Errno 111] Connection refused); login was not attempted",
@@ -278,3 +286,81 @@ def test_a_certificate_of_another_server_is_for_another_host():
     assert check(own).verdict is Verdict.NOT_APPLICABLE
     unseen = dataclasses.replace(other, sessions=(session(CAME, LEFT),))
     assert check(unseen).verdict is Verdict.INCONCLUSIVE
+
+
+# Names, and port numbers that mean something.
+
+HOST = "mail.example.test"
+
+
+def attempts(*outcomes, name=HOST, port=25):
+    return tuple(attempted(number, port, outcome, name=name) for number, outcome in enumerate(outcomes, start=1))
+
+
+def named(said, tried, *, state=PortState.TIMEOUT, port="given", **seen):
+    seen_trial = trial(said, state=state, ports=(25,))
+    served = dataclasses.replace(seen_trial.served, host=HOST)
+    declared = Declaration(timeout=1.0, port=port)
+    return dataclasses.replace(seen_trial, served=served, attempts=tried, declared=declared, in_network=True, **seen)
+
+
+def diagnosis(*args, **seen):
+    return RULES["blocked-port-diagnosed"].check(named(*args, **seen))
+
+
+def test_a_client_without_a_time_out_is_found_without_waiting_for_it():
+    assert diagnosis(f"{HOST}:25: timed out", attempts(AttemptOutcome.UNBOUNDED)).verdict is Verdict.VIOLATION
+    assert diagnosis(f"{HOST}:25: timed out", attempts(AttemptOutcome.TIMEOUT)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        (f"cannot resolve host {HOST}", Verdict.PASS),
+        (f"{HOST}: Name or service not known", Verdict.PASS),
+        ("[Errno -2] Name or service not known", Verdict.NOTE),
+        ("login failed: wrong password", Verdict.VIOLATION),
+        (None, Verdict.NOT_APPLICABLE),
+    ],
+)
+def test_a_name_without_an_address_is_told(said, verdict):
+    tried = attempts(AttemptOutcome.UNRESOLVABLE)
+    assert diagnosis(said, tried, state=PortState.OPEN).verdict is verdict
+
+
+def test_a_name_that_nobody_asked_for_is_no_blocked_port():
+    assert diagnosis("timed out", (), state=PortState.OPEN).verdict is Verdict.NOT_APPLICABLE
+
+
+def login_at(name, port):
+    (session,) = recorded(((TLS, e.Authentication("PLAIN", "user", Secret(PASSWORD), accepted=True)),)).sessions
+    return (attempted(9, port, name=name, session=session),)
+
+
+def test_a_login_under_another_name_is_a_violation_and_at_another_port_with_tls_a_note():
+    nowhere = attempts(AttemptOutcome.UNRESOLVABLE)
+    found = diagnosis(None, nowhere + login_at("example.test", 25), state=PortState.OPEN)
+    assert (found.verdict, found.evidence) == (
+        Verdict.VIOLATION,
+        "mail.example.test has no address, and the client logged in at example.test, which it was not told",
+    )
+    assert diagnosis(None, attempts(AttemptOutcome.TIMEOUT) + login_at(HOST, 587)).verdict is Verdict.NOTE
+
+
+def test_whoever_chose_the_port_may_name_any_that_it_tried():
+    tried = attempts(AttemptOutcome.TIMEOUT) + attempts(AttemptOutcome.REFUSED, port=465)
+    said = f"{HOST}:465: connection refused"
+    assert diagnosis(said, tried).verdict is Verdict.NOTE
+    assert diagnosis(said, tried, port="chosen").verdict is Verdict.PASS
+
+
+def test_a_refused_attempt_shows_that_the_port_was_tried():
+    switch = RULES["no-silent-port-switch"]
+    tried = named("failed", attempts(AttemptOutcome.REFUSED), state=PortState.REFUSED)
+    assert switch.check(tried).verdict is Verdict.PASS
+    assert switch.check(dataclasses.replace(tried, attempts=())).verdict is Verdict.INCONCLUSIVE
+    assert switch.check(dataclasses.replace(tried, attempts=(), in_network=False)).verdict is Verdict.NOT_APPLICABLE
+
+
+def test_what_was_not_tried_is_not_diagnosed():
+    assert diagnosis(f"{HOST}:25: connection refused", ()).verdict is Verdict.INCONCLUSIVE

@@ -4,29 +4,64 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote
 
+from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from pytest_mailauth.model.canary import Secret
+
+_T = TypeVar("_T")
 
 PRINTED: Final = "printed with a secret"
 """Where the output of a program is kept that holds a secret: as it was, for the judge alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
+UNTOLD: Final = {
+    "security": "a client that is declared mode='from-port' is not told the mode; derive it from case.port",
+    "port": "a client that is declared port='chosen' is not told the port; choose one by case.protocol",
+    "host": "a client that is declared to discover its server is not told a host; find it from case.domain",
+}
+"""What may be kept back from a client that was declared to find it out, each with what to say to one that asks."""
+
+
+class _Told(Generic[_T]):
+    """A field that may be kept back: None in its place raises when it is read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, case: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, case: object, owner: type) -> _T: ...
+    def __get__(self, case: object | None, owner: type) -> _T | Self:
+        if case is None:
+            raise AttributeError(self._name)  # so that dataclasses see a field without a default
+        value: _T | None = vars(case)[self._name]
+        if value is None:
+            raise ConfigError(f"case.{self._name}: {UNTOLD[self._name]}")
+        return value
+
+    def __set__(self, case: object, value: _T | None) -> None:
+        vars(case)[self._name] = value
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Case:
-    """The settings of one trial, as a user would type them into a mail client.
+    """The settings of one trial, as a user would type them into a mail client. A case equals only itself.
 
     Attributes:
         protocol: ``smtp``, ``pop3`` or ``imap``.
-        security: ``implicit``, ``starttls`` or ``none``. TLS is required for the first two.
-        host: Name to connect to and to verify the certificate against.
-        port: TCP port.
+        security: ``implicit``, ``starttls`` or ``none``. TLS is required for the first two. Not for a client that is
+            declared ``mode="from-port"``: reading it raises ConfigError.
+        host: Name to connect to and to verify the certificate against. Not for a client that discovers its server.
+        port: TCP port. Not for a client that is declared ``port="chosen"``.
         username: Login name.
         password: Password.
         token: Bearer token, for a client that logs in with OAuth 2.0.
@@ -36,14 +71,16 @@ class Case:
         timeout: Seconds after which the client must give up waiting for anything.
         verify: Whether to check the server's certificate: ``"full"``, or ``"none"`` in some earlier transfers.
         other_port: Another port of the same account, with another mode, or None. Read :attr:`fallback_port`.
+        domain: The mail domain of the account, for a client that discovers its server; else None.
+        nameserver: Address and port of the DNS server that knows the names of the trial; None when there is none.
         supply: Opens a connection for the client, or None. Read :attr:`connection`.
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
     """
 
     protocol: Protocol
-    security: Security
-    host: str
-    port: int
+    security: _Told[Security] = _Told()
+    host: _Told[str] = _Told()
+    port: _Told[int] = _Told()
     username: str
     password: Secret
     token: Secret
@@ -52,10 +89,21 @@ class Case:
     recipient: str = "bob@example.test"
     timeout: float = 2.0
     verify: str = "full"
-    other_port: int | None = field(default=None, repr=False)
-    supply: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
-    before: Case | None = field(default=None, repr=False)
-    facts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    other_port: int | None = None
+    domain: str | None = None
+    nameserver: tuple[str, int] | None = None
+    supply: Callable[[], Any] | None = None
+    before: Case | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!s}" for name, value in vars(self).items() if name in UNTOLD and value)
+        return f"<Case {self.protocol} {told}>"
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """What this client has to find out by itself: ``"security"``, ``"port"``, ``"host"``."""
+        return tuple(name for name in UNTOLD if vars(self)[name] is None)
 
     @property
     def fallback_port(self) -> int | None:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from pytest_mailauth.judge.clients.case import Case
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.network.network import Network
 
 Run = Callable[[Case], object]
 """Connects, logs in and does one thing with what the case says. Raises on failure; what it returns is ignored."""
+
+Reach = Callable[[Network], AbstractContextManager[object]]
+"""Opens a network for a client and closes it again: its names and ports then lead that client to the servers."""
+
+OUT_OF_REACH = (
+    "this client runs outside this process, and names and real port numbers lead only clients inside it; "
+    "network.run([...]) runs a program in a namespace where they do"
+)
+"""What is said of a scenario with a network to a client that has no way to reach one."""
+
+
+@contextlib.contextmanager
+def in_process(network: Network) -> Iterator[None]:
+    """Lead every connection of this process: the way for clients that are Python code."""
+    network.open()
+    try:
+        yield
+    finally:
+        network.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +49,7 @@ class Client:
             done from outside. It tells what the client refuses from what the host refuses for it.
         stop: Called when a run has outlasted its limit and the server's end of it has been cut; None when
             cutting the connection is enough.
+        reach: How it meets names and real port numbers; None for a program outside, which does not.
     """
 
     name: str
@@ -36,6 +59,7 @@ class Client:
     declared: Declaration = field(default_factory=Declaration)
     relaxed: Run | None = None
     stop: Callable[[Case], None] | None = None
+    reach: Reach | None = in_process
 
     @property
     def may_switch(self) -> bool:

@@ -125,6 +125,7 @@ def command_client(
         declared=declared,
         relaxed=program.run_relaxed,
         stop=program.stop,
+        reach=None,
     )
 
 
@@ -231,7 +232,8 @@ class Program:
 
     def _values(self, case: Case) -> dict[str, str]:
         names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]
-        return {name: PLACEHOLDERS[name](case) for name in names}
+        kept_back = {*case.untold, "url"} if case.untold else set()
+        return {name: PLACEHOLDERS[name](case) for name in names if name not in kept_back}
 
     def _start(
         self, case: Case, argv: list[str], environment: Mapping[str, str], writing: int

@@ -101,6 +101,7 @@ def _curl() -> tuple[Client, ...]:
             protocols=tuple(_CURL_TASK),
             relaxed=lambda case: programs[case.protocol, case.security].run_relaxed(case),
             stop=lambda case: programs[case.protocol, case.security].stop(case),
+            reach=None,
         ),
     )
 

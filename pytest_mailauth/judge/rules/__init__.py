@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from pytest_mailauth.judge.rules import credentials, modes, ports, reuse, secrecy, starttls, tls
+from pytest_mailauth.judge.rules import (
+    credentials,
+    discovery,
+    modes,
+    portnumbers,
+    ports,
+    reuse,
+    secrecy,
+    starttls,
+    tls,
+)
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
-__all__ = ["RULES", "Rule", "credentials", "modes", "ports", "reuse", "secrecy", "starttls", "tls"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "credentials",
+    "discovery",
+    "modes",
+    "portnumbers",
+    "ports",
+    "reuse",
+    "secrecy",
+    "starttls",
+    "tls",
+]

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import fired, handshakes, leak, never_greets, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.judge.rules.wording import blames_credentials, names_network, names_refusal, own_words, unnamed
+from pytest_mailauth.judge.rules.wording import (
+    blames_credentials,
+    names_network,
+    names_refusal,
+    own_words,
+    resolves,
+    unnamed,
+)
+from pytest_mailauth.model.attempts import AttemptOutcome
 from pytest_mailauth.model.events import HelloSeen
 from pytest_mailauth.model.portstates import UNSEEN, port_fact
 from pytest_mailauth.model.terms import Layer, PortState, Security, Verdict
@@ -55,32 +63,36 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
     if is_mute:
         # A server that waits for a ClientHello is as silent as a blocked port to a client that waits for a greeting.
         state = PortState.SILENT
-    if state in _SERVES:
+    was = f"the port was {_CALLED.get(state, state)}" if resolves(trial) else f"{trial.served.host} has no address"
+    if state in _SERVES and resolves(trial):
         return Finding(Verdict.NOT_APPLICABLE, _SERVES[state])
-    called = _CALLED.get(state, state)
+    if trial.in_network and not trial.attempts:
+        return Finding(Verdict.INCONCLUSIVE, f"{was}, and the client did not try it; it said: {own_words(trial)}")
+    elsewhere = _logged_in_elsewhere(trial)
+    if elsewhere is not None:
+        return elsewhere
+    if any(one.outcome is AttemptOutcome.UNBOUNDED for one in trial.attempts):
+        return Finding(Verdict.VIOLATION, f"{was}, and the client had set no time-out: it would have waited on")
     if trial.outcome.hung:
         return Finding(
             Verdict.VIOLATION,
-            f"the port was {called}, and after {trial.outcome.seconds:.1f} s the client had not given up "
+            f"{was}, and after {trial.outcome.seconds:.1f} s the client had not given up "
             f"(declared time-out: {trial.declared.timeout:g} s)",
         )
     said = own_words(trial)
     if not said:
         return Finding(
             Verdict.NOT_APPLICABLE,
-            f"the port was {called}, the client ended in time and said nothing; "
-            "let it raise, print, or call case.report(error=...)",
+            f"{was}, the client ended in time and said nothing; let it raise, print, or call case.report(error=...)",
         )
-    if not is_mute and state not in UNSEEN and fired(trial, port_fact(state)) is None:
+    if resolves(trial) and not is_mute and state not in UNSEEN and fired(trial, port_fact(state)) is None:
         never = "was never in a TLS handshake" if state in _IN_A_HANDSHAKE else "never reached the port"
         return Finding(Verdict.INCONCLUSIVE, f"the client {never}, so it never met the port state; it said: {said}")
     if blames_credentials(said):
-        return Finding(Verdict.VIOLATION, f"the port was {called}, and the client blames the credentials: {said}")
+        return Finding(Verdict.VIOLATION, f"{was}, and the client blames the credentials: {said}")
     if not names_network(said) and not (state is PortState.BANNER and names_refusal(said)):
         # A progress line, or a claim of success: wrong as it is, it may be about a queue that tries again later.
-        return Finding(
-            Verdict.INCONCLUSIVE, f"the port was {called}; what the client said names no failure of the network: {said}"
-        )
+        return Finding(Verdict.INCONCLUSIVE, f"{was}; what the client said names no failure of the network: {said}")
     late, missing = _is_late(trial), unnamed(trial, said)
     when = f"{trial.outcome.seconds:.1f} s"
     if late:
@@ -91,6 +103,27 @@ def blocked_port_diagnosed(trial: Trial) -> Finding:
     if missing:
         return Finding(Verdict.NOTE, f"gave up in time, but {missing}: {said}")
     return Finding(Verdict.PASS, f"gave up after {when} and said: {said}")
+
+
+def _logged_in_elsewhere(trial: Trial) -> Finding | None:
+    """Return what is to be said of a client that turned to another port or name by itself, and logged in there.
+
+    In clear it is the finding of another rule.
+    """
+    host, told = trial.served.host, trial.ports[:1]
+    logins = [one for one in trial.attempts if one.credentials is Layer.TLS]
+    found = next((one for one in logins if one.name != host or one.port not in told), None)
+    if found is None:
+        return None
+    if found.name != host:
+        return Finding(
+            Verdict.VIOLATION, f"{host} has no address, and the client logged in at {found.name}, which it was not told"
+        )
+    if trial.declared.port == "chosen":
+        return None
+    return Finding(
+        Verdict.NOTE, f"the port gave no answer; the client turned to port {found.port} by itself, and used TLS there"
+    )
 
 
 def _is_late(trial: Trial) -> bool:
@@ -115,7 +148,8 @@ def no_silent_port_switch(trial: Trial) -> Finding:
     if found is not None:
         return found
     # Where the account has one port, that one can be tried again in clear: no other has to be known.
-    has_choice = trial.may_switch or (tried and len(trial.ports) < 2)
+    # And where port numbers are real, a client may know the others by itself.
+    has_choice = trial.may_switch or trial.in_network or (tried and len(trial.ports) < 2)
     if not elsewhere and not has_choice:
         return Finding(
             Verdict.NOT_APPLICABLE,
@@ -128,12 +162,12 @@ def no_silent_port_switch(trial: Trial) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so none could fail")
     if state not in UNSEEN and not any(session.listener == "main" for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client never reached the port, so nothing there could fail")
-    if not trial.sessions and not names_network(own_words(trial)):
+    if not trial.sessions and not trial.attempts and not names_network(own_words(trial)):
         # A refused port sees nothing: only the client can tell that it tried.
         return Finding(
             Verdict.INCONCLUSIVE, f"nothing shows that the client tried the port; it said: {own_words(trial)}"
         )
-    if elsewhere:
+    if elsewhere and trial.declared.port != "chosen":
         return Finding(
             Verdict.NOTE, "TLS was not to be had; the client tried the weaker port and left without using it"
         )

@@ -135,6 +135,10 @@ def starttls_required_is_required(trial: Trial) -> Finding:
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found
+    if trial.in_network and not any(session.listener == "main" for session in trial.sessions):
+        return Finding(
+            Verdict.NOT_APPLICABLE, "the client took the other address of the host, where STARTTLS is offered"
+        )
     if not any(session.clear_out for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before the greeting")
     # Only IMAP's greeting may list what is offered; the others tell who asks (RFC 5321 section 4.1.1.1, RFC 2449).

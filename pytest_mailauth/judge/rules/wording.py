@@ -11,6 +11,8 @@ import errno
 import re
 from typing import TYPE_CHECKING, Final
 
+from pytest_mailauth.model.attempts import AttemptOutcome
+
 if TYPE_CHECKING:
     from pytest_mailauth.model.trial import Trial
 
@@ -74,6 +76,12 @@ _NETWORK: Final = re.compile(
         r"no route",
         r"firewall",
         r"check (?:the |your )?(?:network|connection)\b",
+        # The name leads nowhere: getaddrinfo's texts on several systems, and those of curl and Node.js.
+        r"(?:name or service|nodename nor servname|no such host|host)(?: is)?(?: provided, or)? not (?:known|found)",
+        r"no (?:such host|address associated)",
+        r"name resolution",
+        r"(?:resolv\w*|look(?:ing)? ?up) (?:of |the )?(?:\S+ )?(?:host|name|address|hostname|fail\w*)",
+        r"gaierror|getaddrinfo|\benotfound\b",
         # How systems and libraries call all that: ConnectionRefusedError, SSLEOFError, ECONNRESET, errno 111.
         r"(?:connect|socket|timeout|network|eof|brokenpipe|unreach)\w*(?:error|exception|failed|failure)",
         r"\be(?:conn(?:refused|reset|aborted)|timedout|hostunreach|netunreach|hostdown|pipe)\b",
@@ -141,13 +149,41 @@ def blames_credentials(said: str) -> bool:
     return not names_network(said) and _BLAME.search(_LABEL.sub("", said)) is not None
 
 
+def resolves(trial: Trial) -> bool:
+    """Return whether the name of the server has an address, as far as the client asked for it."""
+    asked = [one.outcome for one in trial.attempts if one.name == trial.served.host]
+    return not asked or AttemptOutcome.UNRESOLVABLE not in asked
+
+
+_MODE: Final = re.compile(
+    r"\b(?:tls|ssl|starttls|stls|implicit|explicit|encrypt\w*|security|mode|port)\b", re.IGNORECASE
+)
+"""What a client speaks of that wants to be told how a port is secured."""
+
+
+def asks_for_mode(said: str | None) -> bool:
+    """Return whether a client that made no connection speaks of the port or the mode, and not of the network."""
+    return said is not None and _MODE.search(said) is not None and not names_network(said)
+
+
 def unnamed(trial: Trial, said: str) -> str | None:
     """Return what is missing of host and port, as in ``"names neither host nor port"``, or None for nothing.
 
-    An address is as good as the name it stands for. A number counts when it is the port's and stands by itself.
+    An address is as good as the name it stands for. A number counts when it is the port's and stands by itself. Where
+    the name has no address, no port was reached that could be named.
     """
-    host = any(name in said for name in (trial.served.host, "127.0.0.1", "::1"))
-    port = any(re.search(rf"\b{number}\b", said) for number in trial.ports[:1])
+    if trial.declared.discovers != "no":
+        # Whoever found the hosts may name any of them.
+        names = {one.name: one for one in trial.attempts if one.name and one.name in said}
+        return None if names else "names no host that it tried"
+    if not resolves(trial):
+        return None if trial.served.host in said else "does not name the host"
+    tried = [one for one in trial.attempts if one.name == trial.served.host]
+    addresses = {one.address for one in tried if one.address}
+    # Whoever chose the port may name any that it tried.
+    ports = {one.port for one in tried} if trial.declared.port == "chosen" else set(trial.ports[:1])
+    host = any(name in said for name in (trial.served.host, "127.0.0.1", "::1", *addresses))
+    port = any(re.search(rf"\b{number}\b", said) for number in ports)
     return _UNNAMED[host, port]
 
 

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios import baselines, certificates, connections, ports, starttls, strangers, versions
+from pytest_mailauth.judge.scenarios import (
+    baselines,
+    certificates,
+    connections,
+    discovery,
+    portnumbers,
+    ports,
+    starttls,
+    strangers,
+    versions,
+)
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
+from pytest_mailauth.model.terms import Security
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.terms import Protocol, Security
+    from pytest_mailauth.model.terms import Protocol
     from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     row.name: row
-    for table in (baselines, ports, strangers, starttls, versions, certificates, connections)
+    for table in (
+        baselines,
+        portnumbers,
+        ports,
+        discovery,
+        strangers,
+        starttls,
+        versions,
+        certificates,
+        connections,
+    )
     for row in table.ROWS
 }
 """Every scenario by name."""
@@ -21,10 +42,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 def settings_for(protocol: Protocol, security: Security, declared: Declaration) -> tuple[Setting, ...]:
     """Return every scenario that exists for this protocol and mode, and for a client so declared."""
+    if declared.mode != "stated" and security is Security.NONE:
+        return ()  # no port number stands for that
     return tuple(
-        Setting(row, protocol, security)
-        for row in SCENARIOS.values()
-        if protocol in row.protocols and security in row.modes and row.auth in (None, declared.auth)
+        Setting(row, protocol, security) for row in SCENARIOS.values() if row.is_for(protocol, security, declared)
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, Beside, NetworkPlan
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import Deviation, Hide
-from pytest_mailauth.model.terms import Certificate, PortState, Protocol, Security
+from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Certificate, PortState, Protocol, Security
 
 
 def _blocked(name: str, state: PortState, summary: str, *, waits: bool) -> Scenario:
@@ -35,11 +36,25 @@ def _switched(name: str, mode: Security, protocols: tuple[Protocol, ...], summar
         modes=(mode,),
         settings={"port_state": PortState.REFUSED},
         other_port=True,
+        network=IF_REACHABLE,
     )
 
 
 def _without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
+
+
+def _guessable() -> dict[Protocol, tuple[Beside, ...]]:
+    """Return honest servers under the names that a client may come upon by itself, on the usual ports."""
+    names = {Protocol.SMTP: "smtp", Protocol.POP3: "pop", Protocol.IMAP: "imap"}
+    return {
+        protocol: tuple(
+            Beside(host=host, port=STANDARD_PORTS[protocol, mode], security=mode, listener="decoy")
+            for host in ("{domain}", f"{name}.{{domain}}")
+            for mode in (Security.STARTTLS, Security.IMPLICIT)
+        )
+        for protocol, name in names.items()
+    }
 
 
 ROWS: Final = (
@@ -139,5 +154,32 @@ ROWS: Final = (
         sources=("RFC 8314 section 5.2", "RFC 7817 section 3"),
         settings={"certificate": Certificate.UNTRUSTED_ROOT},
         other_port=True,
+        network=IF_REACHABLE,
+    ),
+    Scenario(
+        name="port-25-blocked-587-open",
+        family="C",
+        summary="The client is told port 25, which is never answered; port 587 of the same host is open and honest.",
+        rules=("blocked-port-diagnosed",),
+        severity="info",
+        sources=("S6", "S7"),
+        protocols=(Protocol.SMTP,),
+        modes=(Security.STARTTLS,),
+        needs={"port": "given"},
+        settings={"port_state": PortState.TIMEOUT},
+        network=NetworkPlan(
+            ports={(Protocol.SMTP, Security.STARTTLS): (RELAY_PORT,)},
+            beside={Protocol.SMTP: (Beside(port=587, security=Security.STARTTLS),)},
+        ),
+    ),
+    Scenario(
+        name="dns-name-unresolvable",
+        family="C",
+        summary="The name of the server has no address; the mail domain, and usual names in it, have honest servers.",
+        rules=("blocked-port-diagnosed",),
+        severity="low",
+        sources=("S4", "S8"),
+        needs={"discovers": "no"},
+        network=NetworkPlan(resolves=False, beside=_guessable()),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.model.deviations import Deviation
@@ -13,10 +13,14 @@ from pytest_mailauth.model.terms import Protocol, Security
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_mailauth.model.trial import Earlier
+    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
 BOTH = (Security.STARTTLS, Security.IMPLICIT)
+
+OTHER_MODE: Final = {Security.STARTTLS: Security.IMPLICIT, Security.IMPLICIT: Security.STARTTLS}
+"""For a server that speaks the mode which its port does not stand for."""
 
 Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 """Makes the deviations for one protocol; the number is the client's time-out in seconds."""
@@ -40,8 +44,9 @@ class Scenario:
         protocols: The protocols it exists for.
         modes: The client's security settings it exists for.
         auth: ``"oauth"`` for a scenario that only clients with tokens meet; None for all.
+        needs: What a client has to be declared for the scenario to exist: ``{"mode": "from-port"}``.
         settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
-        server_security: The server's mode when it is not the client's.
+        server_security: The server's mode when it is not the client's, or that for each of the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
@@ -52,6 +57,9 @@ class Scenario:
         repeat: How often it is run, for clients that are racy.
         waits: Whether an obedient client waits for its time-out.
         patience: The limit of a run in multiples of the client's time-out.
+        network: Names, real port numbers and what else there is beside the server; None for a server on a free port
+            of localhost, unless the client is declared to need more.
+        stands_alone: Whether a violation shows by itself, also when the control fails because of it.
     """
 
     name: str
@@ -63,8 +71,9 @@ class Scenario:
     protocols: tuple[Protocol, ...] = EVERY
     modes: tuple[Security, ...] = BOTH
     auth: str | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    server_security: Security | None = None
+    server_security: Security | Mapping[Security, Security] | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
     host_may_decide: bool = False
@@ -74,13 +83,31 @@ class Scenario:
     repeat: int = 1
     waits: bool = False
     patience: float = 2.5
+    network: NetworkPlan | None = None
+    stands_alone: bool = False
+
+    @property
+    def only_for(self) -> dict[str, str]:
+        """What a client has to be declared to meet the scenario; empty where every client does."""
+        return ({"auth": self.auth} if self.auth else {}) | dict(self.needs)
+
+    def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
+        """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        return (
+            protocol in self.protocols
+            and mode in self.modes
+            and all(getattr(declared, name) == value for name, value in self.only_for.items())
+            # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            and not (declared.untold and (self.supplied or self.earlier))
+        )
 
     def config(self, protocol: Protocol, mode: Security, timeout: float, *, control: bool = False) -> ServerConfig:
         """Return the server's settings for one protocol and mode, or those of its control."""
         make = self.control if control and self.control else self.deviations
+        served = self.server_security
         return ServerConfig(
             protocol=protocol,
-            security=self.server_security or mode,
+            security=mode if served is None else served if isinstance(served, Security) else served[mode],
             deviations=make(protocol, timeout),
             **self.settings,
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.model.attempts import RELAY_PORT, Attempt, AttemptOutcome
+from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
 from pytest_mailauth.model.causes.cause import SMTP_PORTS, Obstacle
+from pytest_mailauth.model.terms import RELAY_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

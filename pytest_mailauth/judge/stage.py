@@ -1,0 +1,146 @@
+"""Where a trial takes place: at a free port of localhost, or at a name and a real port of a network of its own.
+
+A network is opened for the client by whoever knows how to reach it: inside this process, or in a namespace. That is
+the client's :attr:`~pytest_mailauth.judge.clients.client.Client.reach`; nothing else here depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.scenarios.plan import SERVICES, WEAKER_PORTS
+from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
+from pytest_mailauth.model.deviations import Hide
+from pytest_mailauth.model.terms import PortState, Protocol, Security
+from pytest_mailauth.network.network import Network
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.clients.client import Reach
+    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.judge.scenarios.scenario import Setting
+    from pytest_mailauth.model.attempts import Attempt
+    from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.servers.environment import MailServers
+
+_BEFORE_THE_SERVER: Final = (PortState.REFUSED, PortState.TIMEOUT)
+"""States in which no server has a say: the network answers for them, a time-out without any waiting."""
+_trials = count(1)
+
+
+@dataclass
+class Stage:
+    """The servers of one trial, and the way to them.
+
+    Attributes:
+        config: The settings of the server under test.
+        host: The name that the client is told.
+        address: Where the server under test listens, whatever the client is told.
+        ports: The TCP ports of the account, the one that the client is told first.
+        other_port: The other port of the account, or None.
+        network: The names and ports; None at localhost.
+        domain: The mail domain of the account in the network.
+        nameserver: Address and port of the DNS server that knows the network; None when it has none.
+    """
+
+    config: ServerConfig
+    host: str
+    address: tuple[str, int]
+    ports: tuple[int, ...]
+    other_port: int | None = None
+    network: Network | None = None
+    domain: str | None = None
+    nameserver: tuple[str, int] | None = None
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What the client tried in the network. Trials side by side note unknown names together: here are its own."""
+        found = self.network.attempts if self.network is not None else ()
+        return tuple(one for one in found if (one.name or "").endswith(self.domain or ""))
+
+    def close(self) -> None:
+        """Lead nobody here any more. Harmless when repeated; the servers are closed by who made them."""
+        self._open.close()
+
+
+def at_localhost(environment: MailServers, config: ServerConfig, *, other_port: bool) -> Stage:
+    """Serve at free ports of localhost.
+
+    Raises:
+        CannotServe: This host cannot serve that.
+    """
+    server = environment.serve(config)
+    other = environment.serve(_weaker(config), "other").port if other_port else None
+    address = (server.host, server.port)
+    return Stage(config, server.host, address, tuple(x for x in (server.port, other) if x is not None), other)
+
+
+def in_network(
+    environment: MailServers,
+    config: ServerConfig,
+    setting: Setting,
+    *,
+    declared: Declaration,
+    plan: NetworkPlan,
+    reach: Reach,
+) -> Stage:
+    """Serve under names and real port numbers that only this trial's client is told.
+
+    Raises:
+        CannotServe: This host cannot serve that.
+    """
+    domain = f"trial-{next(_trials)}.example.test"
+    names = {"domain": domain, "stranger": f"stranger-{domain}"}
+    host = plan.host_of(setting.protocol, declared).format(**names)
+    config = replace(config, host=host)
+    network = Network(environment)
+    reached = plan.ports_of(setting.protocol, setting.security, declared)
+    other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
+    ports = tuple(port for port in reached if port != other_port)
+    state = PortState(config.port_state)
+    is_open = state not in _BEFORE_THE_SERVER
+    server = environment.serve(config if is_open else replace(config, port_state=PortState.OPEN))
+    for port in ports if plan.resolves else ():
+        named = network.host(host, plan.addresses)
+        (named.at(0) if plan.addresses else named).leads_to(server, port)
+        if not is_open:
+            network.block(host, port, how=state)
+    if other_port is not None:
+        network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
+    for one in plan.beside.get(setting.protocol, ()):
+        name = host if one.host is None else one.host.format(**names)
+        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
+    for port, how in plan.blocked.items():
+        network.block(host, port, how=how)
+    if declared.discovers == "srv":
+        _publish(network, setting, domain, plan, host=host, port=ports[0])
+    account_ports = ports if other_port is None else (*ports, other_port)
+    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage._open.enter_context(reach(network))  # noqa: SLF001 - made here
+    stage._open.callback(network.close)  # noqa: SLF001 - a DNS server, where it has one
+    if declared.discovers == "srv":
+        stage.nameserver = network.dns()
+    return stage
+
+
+def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan, *, host: str, port: int) -> None:
+    """Say in the records of the domain where the server is."""
+    network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
+    if plan.denies_implicit:
+        network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
+
+
+def _weaker(config: ServerConfig) -> ServerConfig:
+    """Return the other port of the same account: explicit TLS, STARTTLS stripped, passwords taken in clear."""
+    names = ("STARTTLS", "STLS")
+    return ServerConfig(
+        protocol=Protocol(config.protocol),
+        security=Security.STARTTLS,
+        auth=IN_CLEAR,
+        deviations=(Hide(names=names),),
+    )

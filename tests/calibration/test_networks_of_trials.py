@@ -1,0 +1,203 @@
+"""Trials with names and real ports: whom they exist for, that none sees another's, and clients that try to fool them."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import sys
+import threading
+
+import pytest
+
+from pytest_mailauth.judge.clients.client import OUT_OF_REACH, Client
+from pytest_mailauth.judge.clients.command import command_client
+from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
+from pytest_mailauth.judge.trialrun import run_trial
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.report.digest import digest
+
+CHOOSES = {"mode": "from-port", "port": "chosen"}
+
+
+def submit(case, port, *, implicit):
+    make = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+    trust = {"context": case.ssl_context()}
+    with make(case.host, port, timeout=case.timeout, **(trust if implicit else {})) as client:
+        if not implicit:
+            client.starttls(**trust)
+        client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: hello\r\n\r\nhello\r\n")
+
+
+def by_port(case):
+    submit(case, case.port, implicit=case.port == 465)
+
+
+def chooses(case):
+    try:
+        submit(case, 465, implicit=True)
+    except (ConnectionRefusedError, TimeoutError):
+        submit(case, 587, implicit=False)
+
+
+def of_smtplib(case):
+    # Without a port, smtplib takes 25, and 465 for implicit TLS.
+    submit(case, 0, implicit=case.security is Security.IMPLICIT)
+
+
+def judged(run, *, select=None, **declared):
+    client = Client(
+        name="under test", run=run, protocols=(Protocol.SMTP,), declared=Declaration(timeout=1.0, **declared)
+    )
+    rows = Runner([client], select=select).run()
+    return {row.setting.id: row for row in rows}
+
+
+def verdicts(rows, rule):
+    return {j.finding.verdict for row in rows.values() for j in row.judgements if j.rule == rule}
+
+
+@pytest.mark.parametrize(
+    ("client", "declared", "rules"),
+    [
+        (by_port, {"mode": "from-port"}, {"port-implies-mode"}),
+        (chooses, CHOOSES, {"submission-port-not-25", "prefer-implicit-tls", "discovery-keeps-floor"}),
+    ],
+)
+def test_an_honest_client_made_with_smtplib_breaks_nothing(client, declared, rules):
+    rows = judged(client, **declared)
+    flagged = {
+        name: row.verdict
+        for name, row in rows.items()
+        if row.verdict not in (Verdict.PASS, Verdict.NOTE, Verdict.NOT_APPLICABLE)
+    }
+    assert flagged == {}
+    assert {rule: verdicts(rows, rule) for rule in rules} == {rule: {Verdict.PASS} for rule in rules}
+
+
+def test_smtplib_submits_on_25_by_default():
+    rows = judged(of_smtplib, select=["port-587-default"], port="chosen")
+    assert {name: row.verdict for name, row in rows.items()} == {"smtp-starttls-port-587-default": Verdict.VIOLATION}
+
+
+def test_a_client_that_connects_and_leaves_has_not_waited_for_a_greeting():
+    def leaves(case):
+        if case.port in (465, 587):
+            by_port(case)
+        else:
+            socket.create_connection((case.host, case.port), case.timeout).close()
+
+    rows = judged(leaves, select=["custom-port-no-mode-plain-server"], mode="from-port")
+    (row,) = rows.values()
+    assert row.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_client_that_only_claims_to_have_tried_has_not():
+    def claims(case):
+        if case.port in (465, 587):
+            return by_port(case)
+        raise OSError(f"{case.host}:{case.port}: connection refused")
+
+    names = ["port-default-mode-25", "custom-port-no-mode-no-tls", "port-25-blocked-587-open"]
+    rows = judged(claims, select=names, mode="from-port")
+    assert {row.setting.scenario.name: row.verdict for row in rows.values()} == dict.fromkeys(
+        names, Verdict.INCONCLUSIVE
+    )
+
+
+def test_a_client_that_reads_what_is_kept_back_is_told_so():
+    rows = judged(lambda case: submit(case, case.port, implicit=case.security is Security.IMPLICIT), mode="from-port")
+    assert {row.verdict for row in rows.values()} == {Verdict.ERROR}
+    assert all("derive it from case.port" in row.judgements[0].finding.evidence for row in rows.values())
+
+
+def test_there_is_nothing_to_judge_in_clear_where_the_port_tells_the_mode():
+    for protocol in Protocol:
+        assert settings_for(protocol, Security.NONE, Declaration(mode="from-port")) == ()
+
+
+def test_what_is_for_clients_that_are_told_less_is_for_nobody_else():
+    told = {setting.scenario.name for p in Protocol for s in Security for setting in settings_for(p, s, Declaration())}
+    untold = {
+        name
+        for name, row in SCENARIOS.items()
+        if row.needs.get("mode") == "from-port" or row.needs.get("port") == "chosen"
+    }
+    assert untold
+    assert not told & untold
+
+
+def test_trials_side_by_side_see_their_own_attempts_only(mailauth_factory):
+    (setting,) = (
+        setting
+        for setting in settings_for(Protocol.SMTP, Security.STARTTLS, Declaration(**CHOOSES))
+        if setting.scenario.name == "port-587-default"
+    )
+    together = threading.Barrier(3)
+
+    def meets_the_others(case):
+        together.wait(10)
+        with pytest.raises(OSError, match="not known"):
+            socket.create_connection(("gone." + case.host, 25), 1)
+        chooses(case)
+
+    trials = []
+
+    def run():
+        client = Client(
+            name="under test",
+            run=meets_the_others,
+            protocols=(Protocol.SMTP,),
+            declared=Declaration(timeout=5.0, **CHOOSES),
+        )
+        trials.append(run_trial(mailauth_factory, client, setting))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [trial.outcome.error for trial in trials] == [None] * 3
+    assert len({trial.served.host for trial in trials}) == 3
+    for trial in trials:
+        assert [(one.name, one.port) for one in trial.attempts] == [
+            (f"gone.{trial.served.host}", 25),
+            (trial.served.host, 465),
+        ]
+
+
+# Programs outside this process.
+
+
+def outside(tmp_path, **declared):
+    program = tmp_path / "client.py"
+    program.write_text("import sys; sys.exit('not run in these tests')")
+    return command_client(
+        (sys.executable, str(program), "{host}"),
+        Protocol.SMTP,
+        (Security.STARTTLS,),
+        Declaration(timeout=1.0, **declared),
+    )
+
+
+def test_a_program_that_is_told_no_mode_is_not_judged_here(tmp_path):
+    runner = Runner([outside(tmp_path, mode="from-port")])
+    rows = runner.run()
+    assert [(row.setting.scenario.name, row.verdict) for row in rows] == [("base-starttls-ok", Verdict.NOT_APPLICABLE)]
+    assert rows[0].judgements[0].finding.evidence == OUT_OF_REACH
+    (report,) = digest(runner.groups)
+    assert report.counts == {Verdict.NOT_APPLICABLE: 1}
+
+
+def test_a_program_meets_the_other_port_at_localhost(tmp_path):
+    client = outside(tmp_path)
+    (setting,) = (
+        setting
+        for setting in settings_for(Protocol.SMTP, Security.STARTTLS, client.declared)
+        if setting.scenario.name == "port-587-blocked-25-clear"
+    )
+    group = Runner([client]).groups[0]
+    assert not group.is_out_of_reach(setting)
+    assert group.is_out_of_reach(next(s for s in group.settings if s.scenario.name == "dns-name-unresolvable"))

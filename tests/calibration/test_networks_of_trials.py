@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import socket
+import ssl
 import sys
 import threading
 
@@ -14,6 +15,7 @@ from pytest_mailauth.judge.clients.command import command_client
 from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
 from pytest_mailauth.judge.trialrun import run_trial
+from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.report.digest import digest
@@ -166,6 +168,47 @@ def test_trials_side_by_side_see_their_own_attempts_only(mailauth_factory):
             (f"gone.{trial.served.host}", 25),
             (trial.served.host, 465),
         ]
+
+
+# What is found by guessing.
+
+GUESSES = CHOOSES | {"discovers": "guess"}
+
+
+def guesses(case, context):
+    failure = None
+    for host in (f"smtp.{case.domain}", f"mail.{case.domain}"):
+        for port in (465, 587):
+            try:
+                implicit = port == 465
+                trust = {"context": context}
+                make = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+                with make(host, port, timeout=case.timeout, **(trust if implicit else {})) as client:
+                    if not implicit:
+                        client.starttls(**trust)
+                    client.login(case.username, case.password)
+                    return
+            except (socket.gaierror, ConnectionRefusedError, TimeoutError) as error:
+                failure = f"{host}:{port}: {error}"
+    raise OSError(failure)
+
+
+def test_an_honest_client_that_guesses_breaks_nothing():
+    rows = judged(lambda case: guesses(case, case.ssl_context()), **GUESSES)
+    bad = {name: row for name, row in rows.items() if row.verdict in (Verdict.VIOLATION, Verdict.ERROR)}
+    assert bad == {}
+    assert verdicts(rows, "discovery-keeps-floor") == {Verdict.PASS}
+
+
+def test_a_client_that_trusts_whatever_it_guesses_gives_its_password_to_a_decoy():
+    rows = judged(lambda case: guesses(case, ssl._create_unverified_context()), select=["guess-hosts"], **GUESSES)
+    assert {row.verdict for row in rows.values()} == {Verdict.VIOLATION}
+    assert all("decoy" in row.judgements[0].finding.evidence for row in rows.values())
+
+
+def test_discovery_is_for_clients_that_are_told_nothing_else():
+    with pytest.raises(ConfigError, match="declare mode='from-port' and port='chosen' too"):
+        Declaration(discovers="guess")
 
 
 # Programs outside this process.

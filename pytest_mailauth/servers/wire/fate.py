@@ -33,9 +33,9 @@ class Fate:
         note: Callable[[e.Fact], None],
         send: Callable[[bytes, bool], None],
     ) -> None:
+        self._state = state
+        self._protocol = protocol
         self._behind = BEHIND[state]
-        self._fact = port_fact(state)
-        self._says = self._behind.says.get(protocol, b"")
         self._note = note
         self._send = send
 
@@ -43,9 +43,10 @@ class Fate:
         """State what befalls a client at this moment, say what there is to say, and return how it ends, if it does."""
         if self._behind.moment is not moment:
             return None
-        self._note(e.Deviated(self._fact, "", self._says))
+        fact, says = port_fact(self._state), self._behind.says.get(self._protocol, b"")
+        self._note(e.Deviated(fact, "", says))
         if moment is Moment.HELLO:
-            self._note(e.HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=self._fact))
-        if self._says:
-            self._send(self._says, False)  # noqa: FBT003 - in one piece
+            self._note(e.HandshakeEnded(HandshakeOutcome.SERVER_REFUSED, reason=fact))
+        if says:
+            self._send(says, False)  # noqa: FBT003 - in one piece
         return self._behind.end

@@ -13,6 +13,7 @@ from pytest_mailauth.servers.behind import BEHIND, Attempt
 from pytest_mailauth.servers.wire.loop import silence
 from pytest_mailauth.servers.wire.port import Port
 from pytest_mailauth.servers.wire.transport import SocketTransport
+from pytest_mailauth.servers.wire.watch import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,22 +104,26 @@ class Listener:
         for client, peer in came:
             self._take(client, peer)
         if self._attempt is Attempt.ANSWERED and not self._is_closed:
-            asyncio.get_running_loop().add_reader(self._port, self._accept)
+            running().watch(self._port.fileno(), self._accept)
             self._is_watched = True
 
     def _look_away(self) -> None:
         if self._is_watched:
-            asyncio.get_running_loop().remove_reader(self._port)
+            running().watch(self._port.fileno(), None)
             self._is_watched = False
 
     def _accept(self) -> None:
         try:
-            for client, peer in self._port.accepted():
-                self._take(client, peer)
+            # One at a time: to ask for a second costs more than to be called again for it.
+            client, peer = self._port.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
         except OSError:
             # Out of descriptors, say. The loop would come back at every pass for as long as it lasts.
             self._look_away()
             raise
+        SocketTransport.reads += 1
+        self._take(client, peer)
 
     def _take(self, client: Socket, peer: Any) -> None:
         connection = self._make(self._ended)

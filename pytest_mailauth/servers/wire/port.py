@@ -77,6 +77,8 @@ class Port:
             # What was accepted keeps the number, too; without this the port could not listen again beside it.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        # Whatever is accepted inherits it: one write has to be one segment, at once.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a client waits."""
@@ -121,6 +123,15 @@ class Port:
         came = list(self.accepted())
         self._attempts.clear()
         return came
+
+    def accept(self) -> Client:
+        """Return a client that waits to be accepted.
+
+        Raises:
+            BlockingIOError: There is none.
+            OSError: The system is out of descriptors, say.
+        """
+        return self._socket.accept()
 
     def accepted(self) -> Iterator[Client]:
         """Yield the clients that wait to be accepted.

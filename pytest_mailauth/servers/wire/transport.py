@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import Any, ClassVar, Final
 
-from pytest_mailauth.servers.wire.watch import WatchingLoop
+from pytest_mailauth.servers.wire.watch import running
 
 READ_SIZE: Final = 65_536
 """Bytes read at once: four TLS records of the longest kind."""
@@ -29,7 +29,7 @@ class SocketTransport(asyncio.Transport):
     """Carries the bytes of one socket to and from a protocol. Make and use it on the loop.
 
     Args:
-        connected: The socket, which this object closes.
+        connected: The socket, with TCP_NODELAY; this object closes it.
         peer: The client's address.
         protocol: Told of everything as asyncio tells it, but connected before this returns.
 
@@ -41,9 +41,7 @@ class SocketTransport(asyncio.Transport):
 
     def __init__(self, connected: socket.socket, peer: Any, protocol: asyncio.Protocol) -> None:
         super().__init__({"socket": connected, "peername": peer})
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, WatchingLoop)  # noqa: S101 - for the type checker
-        self._loop = loop
+        self._loop = running()
         self._socket = connected
         self._descriptor = connected.fileno()  # a socket it does not know yet asyncio would first describe
         self._protocol = protocol
@@ -54,7 +52,6 @@ class SocketTransport(asyncio.Transport):
         self._is_full = False
         self._write_error: OSError | None = None
         connected.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
         protocol.connection_made(self)
 

@@ -134,3 +134,10 @@ class WatchingLoop(asyncio.SelectorEventLoop):
     def _note_news(self) -> None:
         if self._watched is not None:
             self._watched.has_news = True
+
+
+def running() -> WatchingLoop:
+    """Return the loop that is running, which is one of ours."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, WatchingLoop)  # noqa: S101 - for the type checker
+    return loop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import smtplib
 import socket
@@ -239,36 +240,72 @@ def test_a_loop_of_another_trial_is_led_by_its_own_network(mailauth_factory):
 
 
 def test_a_client_that_goes_on_after_its_network_closed_gets_nowhere(mailauth, untouched):
-    """It reaches neither a real machine, nor what another test calls by the same name, nor a server of this machine."""
-    begun, closed, again = threading.Event(), threading.Event(), threading.Event()
+    """It asks no real server, reaches nothing of this machine, and nothing of another test with the same name."""
+    begun, closed, tried_once, again = (threading.Event() for _ in range(4))
     results = []
+
+    def attempt(host, port):
+        try:
+            socket.create_connection((host, port), LIMIT).close()
+        except OSError as error:
+            return str(error)
+        return "connected"
 
     def client():
         address = socket.gethostbyname(HOST)
-        begun.set()
-        for event in (closed, again):
-            event.wait(LIMIT)
-            for host in (HOST, address):
-                try:
-                    results.append(greet(host))
-                except OSError as error:
-                    results.append(type(error))
-            done.set()
+        # Whoever listens on every address of the machine listens on this one, too.
+        with socket.create_server((address, 0)) as listening:
+            begun.set()
+            for event in (closed, again):
+                event.wait(LIMIT)
+                results.append((attempt(HOST, PORT), attempt(address, listening.getsockname()[1])))
+                tried_once.set()
 
-    done = threading.Event()
     thread = threading.Thread(target=client)
     with Network(mailauth) as network:
         network.host(HOST).smtp(PORT)
         thread.start()
         begun.wait(LIMIT)
     closed.set()
-    assert done.wait(LIMIT)
+    assert tried_once.wait(LIMIT)
     with Network(mailauth) as other:
         other.host(HOST).smtp(PORT)
         again.set()
         thread.join()
         assert tried(other) == []
-    assert results == [socket.gaierror, ConnectionRefusedError] * 2
+    (unnamed, refused), (unknown, refused_again) = results
+    assert f"the test network that had {HOST} is closed" in unnamed
+    assert "went past" in refused
+    assert "not known" in unknown
+    assert "Connection refused" in refused_again
+
+
+def test_a_call_belongs_to_the_network_of_its_context(mailauth_factory):
+    """A thread of a pool that serves two trials knows it by the context that comes with the work."""
+    with ThreadPoolExecutor(1) as pool, mailauth_factory.environment() as one, mailauth_factory.environment() as two:
+        pool.submit(int).result()
+        opened, done = threading.Event(), threading.Event()
+        seen = []
+
+        def trial():
+            with Network(two) as network:
+                network.block(HOST, PORT, how="refused")
+                opened.set()
+                done.wait(LIMIT)
+                with pytest.raises(ConnectionRefusedError):
+                    pool.submit(contextvars.copy_context().run, greet).result()
+                seen.extend(tried(network))
+
+        thread = threading.Thread(target=trial)
+        with Network(one) as network:
+            network.host(HOST).smtp(PORT)
+            thread.start()
+            opened.wait(LIMIT)
+            assert pool.submit(contextvars.copy_context().run, greet).result().startswith(b"220")
+            done.set()
+            thread.join()
+            assert tried(network) == [(HOST, PORT, "connected")]
+        assert seen == [(HOST, PORT, "refused")]
 
 
 def test_a_connection_outlives_its_network(mailauth):

@@ -10,9 +10,10 @@ import asyncio
 import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_mailauth.network import connect, escapes, lookup, patches, patience_asyncio, scope, uncovered
+from pytest_mailauth.network import connect, escapes, lookup, patches, patience_asyncio, scope, threads, uncovered
 
 if TYPE_CHECKING:
     from pytest_mailauth.network.directory import Directory
@@ -31,6 +32,7 @@ _REPLACED: Final[tuple[tuple[Any, ...], ...]] = (
     (_SOCKET, "sendmsg", connect.sendmsg),
     (_SOCKET, "getsockopt", connect.getsockopt),
     (threading.Thread, "start", scope.start, False),
+    (ThreadPoolExecutor, "submit", threads.submit, False),
     (asyncio.BaseEventLoop, "run_in_executor", patience_asyncio.run_in_executor, False),
 )
 _lock = threading.RLock()

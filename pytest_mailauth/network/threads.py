@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from concurrent.futures import thread as pools
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from pytest_mailauth.network.directory import Directory
 
+_T = TypeVar("_T")
 started: WeakKeyDictionary[threading.Thread, tuple[Directory, ...]] = WeakKeyDictionary()
 """The networks that were open for whoever started a thread, the newest first."""
+
+
+_submitted: WeakKeyDictionary[Any, WeakSet[Any]] = WeakKeyDictionary()
+
+
+def submit(real: Callable[..., Any], pool: Any, *arguments: Any, **keywords: Any) -> Any:
+    """In place of ``ThreadPoolExecutor.submit``: remember which work a pool has."""
+    future = real(pool, *arguments, **keywords)
+    _submitted.setdefault(pool, WeakSet()).add(future)
+    return future
 
 
 def is_pooled(thread: threading.Thread) -> bool:
@@ -25,8 +39,15 @@ def busy(directory: Directory) -> bool:
     here = threading.current_thread()
     return any(
         directory in networks and thread.is_alive() and thread is not here and not _is_idle(thread)
-        for thread, networks in tuple(started.items())
+        for thread, networks in _all_of(started.items)
     )
+
+
+def _all_of(items: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
+    """Return all that there is now, while other threads may add to it."""
+    while True:
+        with contextlib.suppress(RuntimeError):  # it has changed while it was looked through
+            return tuple(items())
 
 
 def _is_idle(thread: threading.Thread) -> bool:
@@ -40,8 +61,11 @@ def _is_idle(thread: threading.Thread) -> bool:
     if thread not in pools._threads_queues:  # noqa: SLF001
         return False
     pool = next(iter(getattr(thread, "_args", ())), lambda: None)()
-    idle = getattr(getattr(pool, "_idle_semaphore", None), "_value", -1)
-    return pool is None or idle == len(getattr(pool, "_threads", ()))
+    if pool is not None and not all(future.done() for future in _all_of(_submitted.get(pool, WeakSet()).__iter__)):
+        return False
+    # Who has a result may still be telling others of it. Waiting for more, a thread of a pool is in this function.
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001
+    return frame is None or frame.f_code is pools._worker.__code__  # noqa: SLF001
 
 
 def _of_trio(thread: threading.Thread) -> Any:

@@ -1,21 +1,26 @@
 """The clock of a trio run: moved forward while trio waits for attempts that nobody answers, and only then.
 
 Trio tells its instruments before it waits, and for how long. A run whose clock is not trio's own, or that is the guest
-of another loop, really waits.
+of another loop that has work of its own, really waits.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from pytest_mailauth.network import threads
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from pytest_mailauth.network.patience import Pending
 
 _clocks: WeakKeyDictionary[Any, TrioClock] = WeakKeyDictionary()
+_BEAT: Final = 0.005
+"""Seconds after which it is looked again whether there is other work."""
 _TRIOS_OWN: Final = 1
 """Tasks that wait to read: trio's own, for calls from other threads."""
 
@@ -29,12 +34,21 @@ def clock_of_this_run() -> TrioClock | None:
     if (
         type(clock).__name__ != "SystemClock"
         or not isinstance(getattr(clock, "offset", None), float)
-        or getattr(runner, "is_guest", True)
+        or (getattr(runner, "is_guest", True) and not _is_guest_of_nobody())
         or not hasattr(statistics, "tasks_waiting_write")
     ):
         return None
     token = trio.lowlevel.current_trio_token()
     return _clocks.setdefault(token, TrioClock(trio, clock))
+
+
+def _is_guest_of_nobody() -> bool:
+    """Return whether the host of this run has no life of its own: the plugin of anyio only waits for trio."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name != "guest_tick":
+        frame = frame.f_back
+    host = frame and frame.f_back
+    return host is not None and host.f_globals.get("__name__") == "anyio._backends._trio"
 
 
 class TrioClock:
@@ -64,7 +78,12 @@ class TrioClock:
         if not self._pending:
             self._trio.lowlevel.remove_instrument(self)
             return
-        if timeout <= 0 or not self._is_idle():
+        if timeout <= 0:
+            return
+        if not self._is_idle():
+            # Nothing need wake trio when a thread has ended its work, so it is looked again.
+            time.sleep(min(timeout, _BEAT))
+            self._trio.lowlevel.current_trio_token().run_sync_soon(int)
             return
         last = min(one.deadline for one in self._pending) - self.time()
         # Its clock is not meant to be changed by anybody, and says so.

@@ -35,12 +35,12 @@ def is_pooled(thread: threading.Thread) -> bool:
 
 
 def busy(directory: Directory) -> bool:
-    """Return whether some other thread that began under this network may be working."""
+    """Return whether some other thread may be working that began under this network, or that works for anybody."""
     here = threading.current_thread()
-    return any(
-        directory in networks and thread.is_alive() and thread is not here and not _is_idle(thread)
-        for thread, networks in _all_of(started.items)
-    )
+    mine = (thread for thread, networks in _all_of(started.items) if directory in networks and thread.is_alive())
+    # Trio's threads work for every run of the process, whoever was the first.
+    shared = (thread for thread in threading.enumerate() if _of_trio(thread) is not None)
+    return any(thread is not here and not _is_idle(thread) for thread in (*mine, *shared))
 
 
 def _all_of(items: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
@@ -55,7 +55,8 @@ def _is_idle(thread: threading.Thread) -> bool:
     worker = _of_trio(thread)
     if worker is not None:
         cache = sys.modules["trio._core._thread_cache"].THREAD_CACHE
-        return worker in getattr(cache, "_idle_workers", ())
+        # It counts as idle before it hands its result on.
+        return worker in getattr(cache, "_idle_workers", ()) and _runs(thread, type(worker)._work)  # noqa: SLF001
     if thread in getattr(thread, "idle_workers", ()):  # anyio's, changed on the thread of its loop
         return True
     if thread not in pools._threads_queues:  # noqa: SLF001
@@ -64,8 +65,13 @@ def _is_idle(thread: threading.Thread) -> bool:
     if pool is not None and not all(future.done() for future in _all_of(_submitted.get(pool, WeakSet()).__iter__)):
         return False
     # Who has a result may still be telling others of it. Waiting for more, a thread of a pool is in this function.
+    return _runs(thread, pools._worker)  # noqa: SLF001
+
+
+def _runs(thread: threading.Thread, function: Any) -> bool:
+    """Return whether a thread is in this function itself, and in none that it calls."""
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001
-    return frame is None or frame.f_code is pools._worker.__code__  # noqa: SLF001
+    return frame is None or frame.f_code is function.__code__
 
 
 def _of_trio(thread: threading.Thread) -> Any:

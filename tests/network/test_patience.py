@@ -42,19 +42,11 @@ async def knock(limit=LIMIT):
         return "over"
 
 
-def released_after(seconds):
-    """Return an event that is set from another thread after a real time, and the thread."""
+def working(servers, order):
+    """Work for a real time, as a thread of the client's does. No thread but the servers' ends it."""
     event = threading.Event()
-    timer = threading.Timer(seconds, event.set)
-    timer.start()
-    return event, timer
-
-
-def working(order):
-    """Work for a real time, as a thread of the client's does."""
-    event, timer = released_after(SHORT)
+    servers.loop.later(SHORT, event.set)
     event.wait(LIMIT)
-    timer.join()
     order.append("worked")
 
 
@@ -67,19 +59,19 @@ def test_work_in_other_threads_comes_before_a_later_limit(mailauth, way):
         done = asyncio.Event()
 
         def in_a_thread():
-            working(order)
+            working(mailauth, order)
             loop.call_soon_threadsafe(done.set)
 
         with ThreadPoolExecutor(1) as newer:
             match way:
                 case "to_thread":
-                    work = asyncio.to_thread(working, order)
+                    work = asyncio.to_thread(working, mailauth, order)
                 case "older pool":
-                    work = loop.run_in_executor(older, working, order)
+                    work = loop.run_in_executor(older, working, mailauth, order)
                 case "newer pool":
-                    work = loop.run_in_executor(newer, working, order)
+                    work = loop.run_in_executor(newer, working, mailauth, order)
                 case "wrapped":
-                    work = asyncio.wrap_future(newer.submit(working, order))
+                    work = asyncio.wrap_future(newer.submit(working, mailauth, order))
                 case _:
                     thread = threading.Thread(target=in_a_thread)
                     thread.start()
@@ -102,7 +94,7 @@ def test_work_of_anyio_and_trio_in_other_threads_comes_before_a_later_limit(mail
 
     async def run():
         async def work():
-            await anyio.to_thread.run_sync(working, order)
+            await anyio.to_thread.run_sync(working, mailauth, order)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work)
@@ -305,3 +297,14 @@ def test_connect_ex_gives_what_python_gives(network, limit, code):
     with socket.socket() as sock:
         sock.settimeout(limit)
         assert sock.connect_ex((HOST, 25)) == code
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_test_that_anyio_runs_does_not_wait(network, anyio_backend):
+    began = time.monotonic()
+    with anyio.move_on_after(LIMIT) as scope:
+        await anyio.connect_tcp(HOST, 25)
+    assert scope.cancelled_caught
+    assert network.attempts[0].waited == pytest.approx(LIMIT, abs=SLOW)
+    assert time.monotonic() - began < AT_ONCE

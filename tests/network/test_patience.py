@@ -88,13 +88,15 @@ def test_work_in_other_threads_comes_before_a_later_limit(mailauth, way):
     assert order == ["worked", "over"]
 
 
+@pytest.mark.parametrize("own_limiter", [False, True])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_work_of_anyio_and_trio_in_other_threads_comes_before_a_later_limit(mailauth, backend):
+def test_work_of_anyio_and_trio_in_other_threads_comes_before_a_later_limit(mailauth, backend, own_limiter):
     order = []
 
     async def run():
         async def work():
-            await anyio.to_thread.run_sync(working, mailauth, order)
+            limiter = anyio.CapacityLimiter(1) if own_limiter else None
+            await anyio.to_thread.run_sync(working, mailauth, order, limiter=limiter)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work)
@@ -107,6 +109,22 @@ def test_work_of_anyio_and_trio_in_other_threads_comes_before_a_later_limit(mail
         network.block(HOST, 25)
         anyio.run(run, backend=backend)
     assert order == ["worked", "over"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_that_ends_without_a_word_is_waited_for_and_no_longer(network, backend):
+    order = []
+
+    async def run():
+        threading.Thread(target=working, args=(network.servers, order)).start()
+        with anyio.move_on_after(LIMIT) as scope:
+            await anyio.connect_tcp(HOST, 25)
+        order.append("over" if scope.cancelled_caught else "connected")
+
+    began = time.monotonic()
+    anyio.run(run, backend=backend)
+    assert order == ["worked", "over"]
+    assert time.monotonic() - began < AT_ONCE
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -27,7 +27,7 @@ def servers():
 @pytest.fixture(scope="module")
 def floor():
     """A port of loopback that accepts and closes, and no more."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+    with socket.create_server(("127.0.0.1", 0), backlog=4 * MANY) as listening:
         address = listening.getsockname()
 
         def serve():

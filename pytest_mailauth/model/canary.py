@@ -58,6 +58,9 @@ class Account:
     address: str
     token: Secret = field(default_factory=lambda: Secret(f"Tk{secrets.token_hex(12)}"))
 
+    def __hash__(self) -> int:
+        return hash(self.username)  # enough to tell accounts apart, and asked for at every command
+
     @property
     def secrets(self) -> dict[str, Secret]:
         """What must not be seen, by the name that may be seen in its place."""
@@ -226,7 +229,11 @@ def redact(text: str, hidden: tuple[tuple[str, str], ...]) -> str:
         text: What is about to be shown to somebody.
         hidden: Pairs of value and label, for example ``(password, "<password>")``.
     """
-    known = replacements(hidden)
+    return replaced(text, replacements(hidden))
+
+
+def replaced(text: str, known: tuple[tuple[str, str], ...]) -> str:
+    """Return *text* with each form replaced by its label; *known* as :func:`replacements` returns it."""
     if not known or len(text) < len(known[-1][0]):  # the shortest
         return text
     for shown, label in known:

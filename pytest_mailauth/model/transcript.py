@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import redact
+from pytest_mailauth.model.canary import redact, replaced, replacements
 from pytest_mailauth.model.terms import HandshakeOutcome
 
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ def hidden_values(accounts: Iterable[Account]) -> tuple[tuple[str, str], ...]:
 @functools.lru_cache(maxsize=256)
 def _hidden_values(accounts: tuple[Account, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((secret, f"<{name}>") for account in accounts for name, secret in account.secrets.items())
+
+
+def hide(text: str, accounts: Iterable[Account]) -> str:
+    """Return *text* without the secrets of these accounts, in every encoding."""
+    return replaced(text, _forms(tuple(accounts)))
+
+
+@functools.lru_cache(maxsize=256)
+def _forms(accounts: tuple[Account, ...]) -> tuple[tuple[str, str], ...]:
+    return replacements(_hidden_values(accounts))
 
 
 def presented(entries: Iterable[e.Entry], accounts: Iterable[Account] = ()) -> tuple[tuple[str, str], ...]:

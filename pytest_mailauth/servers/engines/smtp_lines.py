@@ -9,8 +9,7 @@ import re
 import types
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.model.canary import redact
-from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.model.transcript import hide
 from pytest_mailauth.servers import sasl
 from pytest_mailauth.servers.engines.lines import LENIENT_LIMIT
 from pytest_mailauth.servers.engines.smtp_data import MessageText
@@ -118,4 +117,4 @@ def shown(verb: str, argument: bytes, accounts: Sequence[Account], *, known: boo
         mechanism, _, initial = text.partition(" ")
         name = mechanism if mechanism.upper() in sasl.MECHANISMS else "<unknown mechanism>"
         return f"AUTH {name}" + (f" <initial response of {len(initial)} bytes>" if initial else "")
-    return redact(f"{verb} {text}".rstrip(), hidden_values(accounts))
+    return hide(f"{verb} {text}".rstrip(), accounts)

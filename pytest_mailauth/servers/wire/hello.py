@@ -43,6 +43,8 @@ _RECORD_HEADER: Final = 5
 _CLIENT_HELLO: Final = 1
 _HEADER: Final = 4
 _RANDOM: Final = 32
+_EXTENSION_HEADER: Final = struct.Struct(">HH")
+"""Code and length (RFC 8446 section 4.2)."""
 _SSLV2_FIELDS: Final = ">BHHHH"
 """Type, version, and the lengths of cipher specs, session id and challenge."""
 
@@ -131,8 +133,14 @@ def _extensions(data: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     at, end = 0, len(data)
     while at < end:
-        code = int.from_bytes(data[at : at + 2], "big")
-        content, at = _vector(data, at + 2, 2, "an extension")
+        start = at + _EXTENSION_HEADER.size
+        if start > end:
+            raise _Broken("an extension is cut off")
+        code, length = _EXTENSION_HEADER.unpack_from(data, at)
+        at = start + length
+        if at > end:
+            raise _Broken("an extension is cut off")
+        content = data[start:at]
         if code in codes:
             raise _Broken(f"extension {code} comes twice")
         codes[code] = None

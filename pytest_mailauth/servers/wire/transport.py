@@ -177,7 +177,7 @@ class SocketTransport(asyncio.Transport):
         self._unsent.clear()
         self._watch()
         # Not at once: the protocol may be in the middle of the call that led here.
-        self._loop.call_soon(self._leave, error)
+        self._loop.afterwards(lambda: self._leave(error))
 
     def _leave(self, error: OSError | None) -> None:
         try:

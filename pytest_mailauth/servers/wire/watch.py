@@ -41,6 +41,8 @@ class _Selector(selectors.DefaultSelector):
         self.epoll = select.epoll()
         self._inner = self.fileno()
         self.epoll.register(self._inner, select.EPOLLIN)
+        self.afterwards: list[Callable[[], object]] | None = None
+        """What is done when everybody who was ready has been served; None while nobody is."""
         self.has_news = False
         """True once the loop was given something to do, which it has to see to before it may wait again."""
 
@@ -48,25 +50,38 @@ class _Selector(selectors.DefaultSelector):
         """Return what asyncio has to look at."""
         self.has_news = False
         while True:
-            is_asked = False
-            for descriptor, event in self.epoll.poll(timeout, AT_ONCE):
-                if descriptor == self._inner:
-                    is_asked = True
-                elif descriptor in self.watchers:  # one before it may have closed it
-                    self._serve(self.watchers[descriptor], event)
+            is_asked = self._served(self.epoll.poll(timeout, AT_ONCE))
             if is_asked:
                 return super().select(0)
             # With a time-out the loop has a timer, which only it can look after.
             if self.has_news or timeout is not None:
                 return []
 
+    def _served(self, ready: list[tuple[int, int]]) -> bool:
+        """Serve the watchers among the sockets that are ready; True when there is something for asyncio, too."""
+        is_asked = False
+        steps: list[Callable[[], object]] = []
+        self.afterwards = steps
+        for descriptor, event in ready:
+            if descriptor == self._inner:
+                is_asked = True
+            elif descriptor in self.watchers:  # one before it may have closed it
+                self._serve(self.watchers[descriptor], event)
+        for step in steps:  # and what is added meanwhile
+            self._try(step)
+        self.afterwards = None
+        return is_asked
+
     def _serve(self, who: _Watcher, event: int) -> None:
+        # An error, or the end, is read or written like anything else.
+        if event & ~select.EPOLLOUT and who.read is not None:
+            self._try(who.read)
+        if event & ~select.EPOLLIN and who.write is not None:
+            self._try(who.write)
+
+    def _try(self, step: Callable[[], object]) -> None:
         try:
-            # An error, or the end, is read or written like anything else.
-            if event & ~select.EPOLLOUT and who.read is not None:
-                who.read()
-            if event & ~select.EPOLLIN and who.write is not None:
-                who.write()
+            step()
         except Exception as error:  # noqa: BLE001 - asyncio hands over whatever a callback raises
             self.failed(error)
 
@@ -101,6 +116,14 @@ class WatchingLoop(asyncio.SelectorEventLoop):
         change = watched.epoll.modify if descriptor in watched.watchers else watched.epoll.register
         change(descriptor, events)
         watched.watchers[descriptor] = _Watcher(read, write)
+
+    def afterwards(self, step: Callable[[], object]) -> None:
+        """Call *step* when whoever is being served has returned."""
+        waiting = self._watched.afterwards if self._watched is not None else None
+        if waiting is None:
+            self.call_soon(step)
+        else:
+            waiting.append(step)
 
     def _add_both(self, descriptor: int, read: Callable[[], object] | None, write: Callable[[], object] | None) -> None:
         if read is None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.model.canary import redact
-from pytest_mailauth.model.transcript import hidden_values
+from pytest_mailauth.model.transcript import hide
 from pytest_mailauth.servers.engines.imap.commands import COMMANDS
 from pytest_mailauth.servers.engines.imap.parse import LITERAL_END, Arguments, ParseError
 
@@ -41,15 +40,15 @@ def first_line(tag: bytes, verb: str, tail: bytes, accounts: Sequence[Account]) 
     """Return what may be shown of the first line of a command; *tail* begins with the space behind the verb."""
     if not is_known(verb):
         return f"<unknown command: {len(tag) + 1 + len(verb) + len(tail)} bytes>"
-    hide = _HIDDEN.get(verb)
-    argument = hide(tail, accounts) if hide else readable(tail)
-    return redact(f"{readable(tag)} {verb}{argument}", hidden_values(accounts))
+    of_a_login = _HIDDEN.get(verb)
+    argument = of_a_login(tail, accounts) if of_a_login else readable(tail)
+    return hide(f"{readable(tag)} {verb}{argument}", accounts)
 
 
 def later_line(verb: str, line: bytes, accounts: Sequence[Account]) -> str:
     """Return what may be shown of a line of the command *verb* that follows a literal."""
     if is_known(verb) and (verb not in _HIDDEN or LITERAL_END.fullmatch(line)):
-        return redact(readable(line), hidden_values(accounts))
+        return hide(readable(line), accounts)
     return f"<{len(line)} bytes>"
 
 

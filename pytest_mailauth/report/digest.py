@@ -16,7 +16,7 @@ from pytest_mailauth.model.trial import Declaration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pytest_mailauth.judge.runner import Group
+    from pytest_mailauth.judge.group import Group
     from pytest_mailauth.judge.verdict import Judgement, Result
     from pytest_mailauth.model.trial import Finding
 

@@ -6,7 +6,7 @@ import pytest
 from made_rows import made_report, made_row
 
 from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Group
+from pytest_mailauth.judge.group import Group
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.report.digest import Status, declared_otherwise, digest, lessons, status

@@ -55,6 +55,21 @@ def _message(kind: int, flags: int, body: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | flags, 0, 0) + body
 
 
+def attribute(kind: int, data: bytes) -> bytes:
+    """Return one attribute of a message."""
+    return _attribute(kind, data)
+
+
+def message(kind: int, body: bytes) -> bytes:
+    """Return a message that is to be answered."""
+    return _message(kind, _ACK, body)
+
+
+def expression(name: bytes, *attributes: tuple[int, bytes]) -> bytes:
+    """Return an expression of a rule of nftables."""
+    return _expression(name, *(_attribute(*one) for one in attributes))
+
+
 def errors(answers: bytes) -> Iterator[int]:
     """Yield the error numbers in the kernel's answers to messages."""
     while answers:
@@ -140,8 +155,22 @@ def _filter(block: Block) -> bytes:
     return _command(_NEW_RULE, _CREATE | _APPEND, *names, _nested(4, *tests, verdict))
 
 
-def filters(blocks: Iterable[Block]) -> bytes:
-    """Return the batch that replaces every rule of nftables at once, so that there is no moment without them."""
+_FIRST: Final = (
+    _meta(_L4PROTO, _TCP),
+    _field(_TRANSPORT_HEADER, _TCP_FLAGS, 1),
+    _masked(_SYN | _ACKNOWLEDGES),
+    _equals(bytes((_SYN,))),
+)
+"""What finds the first segment of a connection."""
+
+
+def filters(blocks: Iterable[Block], noting: bytes = b"") -> bytes:
+    """Return the batch that replaces every rule of nftables at once, so that there is no moment without them.
+
+    Args:
+        blocks: The ports.
+        noting: What is done to every first segment before all else; nothing if empty.
+    """
     table = _attribute(1, _TABLE)
     hook = _nested(4, _number(1, _LOCAL_OUT), _number(2, 0))
     chain = (table, _attribute(3, _CHAIN), hook, _attribute(7, b"filter\0"))
@@ -152,6 +181,11 @@ def filters(blocks: Iterable[Block]) -> bytes:
         _command(_DELETE_TABLE, 0, table),
         _command(_NEW_TABLE, _CREATE, table),
         _command(_NEW_CHAIN, _CREATE, *chain),
+        *(
+            [_command(_NEW_RULE, _CREATE | _APPEND, table, _attribute(2, _CHAIN), _nested(4, *_FIRST, noting))]
+            if noting
+            else []
+        ),
         *(_filter(block) for block in _specific_first(blocks) if block.how in _FILTERED),
         _bracket(_BATCH_END),
     )

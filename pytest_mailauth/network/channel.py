@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_mailauth.model.errors import CannotServe, ServerFault
+from pytest_mailauth.model.errors import CannotServeHere, ServerFault
 
 PATIENCE: Final = 10.0
 """Seconds to wait for the helper, which never waits itself, before calling it our bug."""
@@ -47,7 +47,7 @@ class Channel:
     """The process that makes a namespace and serves it from inside.
 
     Raises:
-        CannotServe: The kernel refuses to make one; the message says why.
+        CannotServeHere: The kernel refuses to make one; the message says why.
         ServerFault: The helper failed otherwise. Our bug.
     """
 
@@ -71,7 +71,7 @@ class Channel:
                 self._answered()
                 self._inode = Path(f"/proc/{self._process.pid}/ns/net").stat().st_ino
             except OSError as error:
-                raise CannotServe(_why_not(error)) from error
+                raise CannotServeHere(_why_not(error)) from error
             except EOFError:
                 status = self._process.wait(PATIENCE)
                 raise ServerFault(f"the helper inside the namespace ended with status {status}") from None

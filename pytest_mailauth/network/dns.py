@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.network.directory import Directory
     from pytest_mailauth.servers.wire.loop import LoopThread
+    from pytest_mailauth.servers.wire.port import Socket
 
 ADDRESS: Final = "127.0.0.1"
 _TTL: Final = 0
@@ -134,6 +135,11 @@ class _Datagrams(asyncio.DatagramProtocol):
 class NameServer:
     """The server of one network, on the thread that serves its mail servers.
 
+    Args:
+        directory: What it answers from.
+        loop: Where it is served.
+        sockets: One of TCP that listens and one of UDP, both for the same port; None for a port of loopback.
+
     Attributes:
         address: Host and port, the same for UDP and TCP.
 
@@ -141,12 +147,21 @@ class NameServer:
         ConfigError: The package for it is not installed.
     """
 
-    def __init__(self, directory: Directory, loop: LoopThread) -> None:
+    def __init__(self, directory: Directory, loop: LoopThread, sockets: tuple[Socket, Socket] | None = None) -> None:
         needed()
         self._directory = directory
         self._loop = loop
         self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self.address: tuple[str, int] = loop.run(self._open())
+        self.address: tuple[str, int] = loop.run(self._open_at(*sockets) if sockets else self._open())
+
+    async def _open_at(self, tcp: Socket, udp: Socket) -> tuple[str, int]:
+        loop = asyncio.get_running_loop()
+        for sock in (tcp, udp):
+            sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        self._tcp = await asyncio.start_server(self._talk, sock=tcp)
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._directory), sock=udp)
+        address, port = tcp.getsockname()
+        return address, port
 
     async def _open(self) -> tuple[str, int]:
         loop = asyncio.get_running_loop()

@@ -98,6 +98,7 @@ class Host:
         self._must_be_free(port)
         for place in self._places:
             place.doors[port] = server
+        self._network.changed()
         return self
 
     def serve(self, config: ServerConfig, port: int) -> Host:

@@ -121,13 +121,13 @@ class _Helper:
         _loopback_up()
         self._files = _cover_files()
 
-    def listen(self, family: int, kind: int, address: str, port: int, backlog: int) -> _Socket:
-        one = _Socket(family, kind | _socket.SOCK_CLOEXEC)
+    def listen(self, kind: tuple[int, int, int], address: str | int, port: int, backlog: int) -> _Socket:
+        one = _Socket(kind[0], kind[1] | _socket.SOCK_CLOEXEC, kind[2])
         try:
-            if kind == _socket.SOCK_STREAM:
+            if kind[1] == _socket.SOCK_STREAM:
                 one.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             one.bind((address, port))
-            if kind == _socket.SOCK_STREAM:
+            if kind[1] == _socket.SOCK_STREAM:
                 one.listen(backlog)
         except BaseException:
             one.close()

@@ -22,6 +22,7 @@ class Note:
 
     Attributes:
         source: The client's own port, by which its session is found.
+        session: The number of its session, where that is known beforehand.
         settle: Called before the note is read while the attempt is not over: brings outcome and waited up to date.
     """
 
@@ -33,6 +34,7 @@ class Note:
     waited: float | None = None
     server: MailServer | None = None
     source: int | None = None
+    session: int | None = None
     settle: Callable[[], object] | None = None
     at: float = field(default_factory=monotonic)
 
@@ -68,12 +70,18 @@ def _sessions_of(notes: Iterable[Note]) -> dict[Note, SessionRecord]:
     only the first session after an attempt is its own.
     """
     came: dict[MailServer, dict[int, list[Note]]] = {}
+    known = {(note.server, note.session): note for note in notes if note.session is not None}
     for note in notes:
-        if note.server is not None and note.source is not None and note.outcome is AttemptOutcome.CONNECTED:
+        if note.session is not None and note.server is not None:
+            came.setdefault(note.server, {})
+        elif note.server is not None and note.source is not None and note.outcome is AttemptOutcome.CONNECTED:
             came.setdefault(note.server, {}).setdefault(note.source, []).append(note)
     found: dict[Note, SessionRecord] = {}
     for server, by_source in came.items():
         for session in server.sessions:
+            if (server, session.number) in known:
+                found[known[server, session.number]] = session
+                continue  # another network's: its ports may be the same numbers
             for entry in session.entries:
                 if isinstance(entry.fact, Opened):
                     source = int(entry.fact.peer.rpartition(":")[2])

@@ -12,7 +12,6 @@ import errno
 import functools
 import ipaddress
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -22,9 +21,10 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault
-from pytest_mailauth.network import blocking
+from pytest_mailauth.model.errors import CannotServe, CannotServeHere, ConfigError, ServerFault
+from pytest_mailauth.network import blocking, files, sightings
 from pytest_mailauth.network.channel import Channel, reap
+from pytest_mailauth.network.files import loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
 BACKLOG: Final = 1024
 """Clients that may connect at once before anybody accepts."""
-_HOSTS, _SWITCH, _RESOLVER = "/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"
 CANNOT_ENTER: Final = 125
 """The status with which the way in ends when the kernel refuses it. See :mod:`.inside`."""
-_OWN_ADDRESS: Final = "127.0.1.1"
-"""What this machine's name leads to. 127.0.0.1 is called localhost."""
-_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?", re.ASCII)
+_EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - of a network that has nothing but loopback
+_ROOM: Final = 1 << 20
+"""Bytes for what was seen and is not read yet."""
 _ROUTE, _NETFILTER = 0, 12
 """Netlink protocols (``linux/netlink.h``)."""
 
@@ -50,25 +49,28 @@ class Namespace:
     statement, or call :meth:`close`.
 
     Raises:
-        CannotServe: This system gives no such namespace; the message says why. See :meth:`probe`.
+        CannotServeHere: This system gives no such namespace; the message says why. See :meth:`probe`.
     """
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
-            raise CannotServe(f"a network of its own for a program needs Linux's namespaces; this is {sys.platform}")
+            raise CannotServeHere(
+                f"a network of its own for a program needs Linux's namespaces; this is {sys.platform}"
+            )
         self._lock = threading.Lock()
         self._blocks: dict[tuple[str | None, int], str] = {}
         self._policies: frozenset[bytes] = frozenset()
         self._founded = False
+        self._noting = b""
         self._versions = (4, 6) if Path("/proc/net/if_inet6").exists() else (4,)
         self._programs: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()
         self._channel = Channel()
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             self.names({})
-            self._write(_SWITCH, _with_hosts("files"), needed=False)
+            self._write(files.SWITCH, files.looked_up_in("files"), needed=False)
             # A program with a resolver of its own is refused at once, rather than told to wait for somebody outside.
-            self._write(_RESOLVER, _asking("127.0.0.1"), needed=False)
+            self._write(files.RESOLVER, files.asking("127.0.0.1"), needed=False)
             undo.pop_all()
 
     @staticmethod
@@ -110,18 +112,9 @@ class Namespace:
 
         Raises:
             ConfigError: An address is not in 127.0.0.0/8 or ::1, or a name is none.
-            CannotServe: This system has no /etc/hosts that could be covered.
+            CannotServeHere: This system has no /etc/hosts that could be covered.
         """
-        lines = ["127.0.0.1 localhost", "::1 localhost"]
-        own = os.uname().nodename
-        if _NAME.fullmatch(own) and own not in ("localhost", *names):
-            lines.append(f"{_OWN_ADDRESS} {own}")  # many programs look themselves up
-        for name, addresses in names.items():
-            if not _NAME.fullmatch(name):
-                raise ConfigError(f"{name!r} is no name of a host")
-            several = (addresses,) if isinstance(addresses, str) else addresses
-            lines += (f"{_loopback(address)} {name}" for address in several)
-        self._write(_HOSTS, "".join(f"{line}\n" for line in lines))
+        self._write(files.HOSTS, files.hosts(names))
 
     def resolver(self, address: str) -> None:
         """Let programs ask a DNS server at *address*, port 53, for what is not among the names.
@@ -130,16 +123,18 @@ class Namespace:
 
         Raises:
             ConfigError: The address is not in 127.0.0.0/8 or ::1.
-            CannotServe: This system has no /etc/resolv.conf that could be covered.
+            CannotServeHere: This system has no /etc/resolv.conf that could be covered.
         """
-        self._write(_RESOLVER, _asking(_loopback(address)))
-        self._write(_SWITCH, _with_hosts("files dns"), needed=False)
+        self._write(files.RESOLVER, files.asking(loopback(address)))
+        self._write(files.SWITCH, files.looked_up_in("files dns"), needed=False)
 
-    def listen(self, address: str, port: int, *, datagrams: bool = False, backlog: int = BACKLOG) -> socket.socket:
+    def listen(
+        self, address: str | None, port: int, *, datagrams: bool = False, backlog: int = BACKLOG
+    ) -> socket.socket:
         """Return a socket that listens inside the namespace, and belongs to the caller.
 
         Args:
-            address: In 127.0.0.0/8, or ::1.
+            address: In 127.0.0.0/8, or ::1; None for every address of IPv4.
             port: 0 for one that the system chooses.
             datagrams: A UDP socket, which is bound and receives.
             backlog: How many clients may wait to be accepted.
@@ -148,17 +143,15 @@ class Namespace:
             ConfigError: The address is no loopback address, or the port is none or taken.
             CannotServe: There is no IPv6.
         """
-        ip = ipaddress.ip_address(_loopback(address))
+        ip = ipaddress.ip_address(_EVERYWHERE if address is None else loopback(address))
         family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
         kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
         try:
-            passed = self._channel.ask("listen", int(family), int(kind), str(ip), _port(port, least=0), backlog)
+            passed = self._channel.ask("listen", (int(family), int(kind), 0), str(ip), _port(port, least=0), backlog)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise ConfigError(
-                    f"{address} port {port} is taken in this namespace; close its socket first"
-                ) from error
-            raise CannotServe(f"nothing can listen on {address} port {port}: {error.strerror}") from error
+                raise ConfigError(f"{ip} port {port} is taken in this namespace; close its socket first") from error
+            raise CannotServe(f"nothing can listen on {ip} port {port}: {error.strerror}") from error
         return socket.socket(fileno=passed)
 
     def block(self, address: str | None, port: int, how: str = "timeout") -> None:
@@ -174,13 +167,18 @@ class Namespace:
 
         Raises:
             ConfigError: The address is no loopback address, or the port or the way is unknown.
-            CannotServe: The kernel cannot do it.
+            CannotServeHere: The kernel cannot do it.
         """
         if how not in blocking.HOW:
             raise ConfigError(f"how={how!r} is not known; use one of {', '.join(map(repr, blocking.HOW))}")
-        where = (None if address is None else _loopback(address), _port(port))
+        where = (None if address is None else loopback(address), _port(port))
         with self._lock:
             self._become(self._blocks | {where: how})
+
+    def blocks(self, blocks: Mapping[tuple[str | None, int], str]) -> None:
+        """Let these be all blocks that there are: for each address, or None, and port the way. See :meth:`block`."""
+        with self._lock:
+            self._become(dict(blocks))
 
     def lift(self, address: str | None = None, port: int | None = None) -> None:
         """Lift every block, or those of an address, of a port, or of both.
@@ -188,7 +186,7 @@ class Namespace:
         Raises:
             ConfigError: The address is no loopback address.
         """
-        address = None if address is None else _loopback(address)
+        address = None if address is None else loopback(address)
         with self._lock:
             kept = {
                 where: how
@@ -196,6 +194,26 @@ class Namespace:
                 if address not in (None, where[0]) or port not in (None, where[1])
             }
             self._become(kept)
+
+    def sightings(self) -> socket.socket | None:
+        """Return a socket that tells of every attempt to connect, for :func:`.sightings.read`; None if none can."""
+        kind = int(socket.AF_NETLINK), socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETFILTER
+        passed = self._channel.ask("listen", kind, 0, 0, 0)
+        told = socket.socket(fileno=passed)
+        told.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
+        try:
+            for request in sightings.subscription():
+                told.send(request)
+                for number in blocking.errors(told.recv(_ROOM)):
+                    raise OSError(number, os.strerror(number))  # noqa: TRY301 - as if the kernel had raised it
+            with self._lock:
+                self._noting = sightings.rule()
+                self._become(self._blocks)
+        except (OSError, CannotServe):
+            self._noting = b""
+            told.close()
+            return None
+        return told
 
     def _become(self, wanted: dict[tuple[str | None, int], str]) -> None:
         blocks = tuple(blocking.Block(*where, how) for where, how in wanted.items())
@@ -207,9 +225,9 @@ class Namespace:
             if policies != self._policies:
                 self._netlink(_ROUTE, blocking.changes(self._policies, policies))
                 self._policies = policies
-            self._netlink(_NETFILTER, blocking.filters(blocks))
+            self._netlink(_NETFILTER, blocking.filters(blocks, self._noting))
         except OSError as error:
-            raise CannotServe(f"this kernel cannot block a port: {error.strerror}") from error
+            raise CannotServeHere(f"this kernel cannot block a port: {error.strerror}") from error
         self._blocks = wanted
 
     # Programs.
@@ -292,7 +310,7 @@ class Namespace:
             self._channel.ask("write", name, content.encode("utf-8", "surrogateescape"))
         except FileNotFoundError:
             if needed:
-                raise CannotServe(f"this system has no {name} that could be covered inside the namespace") from None
+                raise CannotServeHere(f"this system has no {name} that could be covered inside the namespace") from None
 
 
 @functools.cache
@@ -311,31 +329,7 @@ def _probe(how: str | None) -> str | None:
     return None
 
 
-def _loopback(address: str) -> str:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        ip = None
-    if ip is None or not ip.is_loopback:
-        raise ConfigError(f"{address!r} is no address in a namespace; use one in 127.0.0.0/8, or ::1")
-    return str(ip)
-
-
 def _port(port: int, least: int = 1) -> int:
     if not isinstance(port, int) or not least <= port <= 0xFFFF:
         raise ConfigError(f"port={port!r} must be a number from {least} to 65535")
     return port
-
-
-def _asking(address: str) -> str:
-    return f"nameserver {address}\n"
-
-
-def _with_hosts(order: str) -> str:
-    """Return this system's nsswitch.conf with another order in which names of hosts are looked up."""
-    try:
-        lines = Path(_SWITCH).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except FileNotFoundError:
-        lines = []
-    kept = [line for line in lines if not re.match(r"\s*hosts\s*:", line)]
-    return "".join(f"{line}\n" for line in (*kept, f"hosts: {order}"))

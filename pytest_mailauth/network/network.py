@@ -14,6 +14,7 @@ from pytest_mailauth.network.directory import Directory
 from pytest_mailauth.network.hosts import Host, check_port, families
 from pytest_mailauth.network.providers import provider
 from pytest_mailauth.network.records import MX, SRV, TXT, host_name, number, service_name
+from pytest_mailauth.network.running import RunsPrograms
 
 if TYPE_CHECKING:
     import ssl
@@ -34,7 +35,7 @@ _ON_PORT: Final = {port: kind for kind, port in STANDARD_PORTS.items()} | {25: (
 _BOX: Final = "box.isp.test"
 
 
-class Network:
+class Network(RunsPrograms):
     """Names, ports and blocked ports for the Python clients of this process, while it is open.
 
     Args:
@@ -58,6 +59,7 @@ class Network:
         self._at_servers: dict[int, PortState] = {}
         """Blocks of all hosts that the servers themselves carry out, by port."""
         self._dns: NameServer | None = None
+        super().__init__()
 
     def __enter__(self) -> Self:
         self.open()
@@ -87,6 +89,7 @@ class Network:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """What clients tried, in order, with what the servers saw of it up to now."""
+        self._let_programs_in()
         return self._directory.journal.attempts()
 
     def host(self, name: str, addresses: Iterable[str] | str = ()) -> Host:
@@ -100,7 +103,9 @@ class Network:
         Raises:
             ConfigError: It is no host name, or the host has other addresses already.
         """
-        return Host(self, self._directory.entry(name, families(addresses)).places)
+        host = Host(self, self._directory.entry(name, families(addresses)).places)
+        self.changed()
+        return host
 
     def provider(self, name: str, *, less_secure_apps: bool | None = None, **auth: Any) -> Provider:
         """Add every service of a provider profile under its own name and port, and return the profile.
@@ -132,11 +137,13 @@ class Network:
         for port in isp.forces:
             relay = self.host(RELAY_HOST).smtp(port, **isps.RELAY_SETTINGS)
             self._directory.forced[port] = relay[port]
+        self.changed()
         return self
 
     def unresolvable(self, *names: str) -> Self:
         """Let these names have no address, whoever asks for them and whatever servers they have."""
         self._directory.unknown |= {host_name(name, "name") for name in names}
+        self.changed()
         return self
 
     def mx(self, domain: str, exchange: str, preference: int = 10) -> Self:
@@ -196,11 +203,13 @@ class Network:
         self.lift(port)
         if state in UNSEEN:
             self._directory.blocked[port] = state
+            self.changed()
             return self
         for server in self._servers_on(port):
             server.block(state)
         self._directory.boxes[port] = self._box(port, state)
         self._at_servers[port] = state
+        self.changed()
         return self
 
     def lift(self, *where: str | int) -> Self:
@@ -220,6 +229,7 @@ class Network:
             for entry in tuple(directory.hosts.values()):
                 for port in {port for place in entry.places for port in (*place.blocked, *place.boxes)}:
                     self.lift_at(entry.places, port)
+        self.changed()
         return self
 
     def block_at(self, places: Iterable[Place], port: int, how: PortState | str) -> None:
@@ -235,6 +245,7 @@ class Network:
                 place.held[port] = state
             else:
                 place.boxes[port] = self._box(port, state, place.name)
+        self.changed()
 
     def lift_at(self, places: Iterable[Place], port: int) -> None:
         """Take the block of a port of some addresses back."""
@@ -243,6 +254,7 @@ class Network:
             place.boxes.pop(port, None)
             if place.held.pop(port, None) is not None:
                 _open(place.doors[port])
+        self.changed()
 
     def block_late(self, server: MailServer, port: int) -> None:
         """Let a server that was just added meet the block of its port that all hosts have."""
@@ -296,6 +308,7 @@ class Network:
     def close(self) -> None:
         """Put the functions of the socket module back. The servers stay with who made them."""
         redirect.remove(self._directory)
+        self._end_programs()
         self._directory.unanswered.close()
         if self._dns is not None:
             self._dns.close()

@@ -80,6 +80,7 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         self._answering: dict[PortState, Make] = {}
         self.closed = False
         self._states = [PortState(config.port_state)]
+        self._watching: list[Callable[[], object]] = []
         self._listener = Listener(shared.loop, self._states[0], self._who_answers(self._states[0]), sock)
         self.port = self._listener.port
 
@@ -166,6 +167,8 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
             self._states.append(wanted)
 
         self._listener.switch(wanted, self._who_answers(wanted), switched)
+        for watcher in tuple(self._watching):
+            watcher()
 
     @property
     def port_states(self) -> tuple[PortState, ...]:
@@ -186,6 +189,37 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
     def lift(self) -> None:
         """Open the port."""
         self.port_state = PortState.OPEN
+
+    def listen_on(
+        self,
+        sock: Socket,
+        came: Callable[[Socket, int], object] = lambda *_: None,
+        switched: Callable[[], object] = lambda: None,
+    ) -> Callable[[], None]:
+        """Serve on a further socket, too: one of another network, say. Records, script and settings are the same.
+
+        Args:
+            sock: A socket that listens. It is the server's to close.
+            came: Called for each client that comes in there, on the thread that serves: its socket and the
+                number of its session.
+            switched: Called when :attr:`port_state` has changed. While the state is one in which nobody answers, it is
+                for whoever made the socket to keep clients from it.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            RuntimeError: The server is closed.
+        """
+        leave = self._listener.also(sock, came)
+        self._watching.append(switched)
+
+        def end() -> None:
+            if switched in self._watching:
+                self._watching.remove(switched)
+            leave()
+
+        return end
 
     @property
     def url(self) -> str:

@@ -18,7 +18,7 @@ from wire_client import DEADLINE
 
 import pytest_mailauth
 from pytest_mailauth.model.errors import CannotServe, ConfigError, ServerFault
-from pytest_mailauth.network import blocking, namespace
+from pytest_mailauth.network import blocking, files, namespace
 from pytest_mailauth.network.namespace import Namespace
 
 if Namespace.probe() is not None:
@@ -329,7 +329,7 @@ def test_an_open_connection_goes_on_when_new_ones_are_blocked(inside, how):
 
 
 UNKNOWN = {
-    "timeout": ("filters", lambda _: blocking.filters(()).replace(b"filter\0", b"kettle\0")),
+    "timeout": ("filters", lambda *_: blocking.filters(()).replace(b"filter\0", b"kettle\0")),
     "unreachable": ("foundation", lambda _: blocking._message(1000, 0, bytes(16))),
 }
 
@@ -635,6 +635,6 @@ def test_a_namespace_in_a_namespace(inside):
 
 
 def test_a_missing_file_is_told(inside, monkeypatch):
-    monkeypatch.setattr(namespace, "_HOSTS", "/etc/no-such-file")
+    monkeypatch.setattr(files, "HOSTS", "/etc/no-such-file")
     with pytest.raises(CannotServe, match="this system has no /etc/no-such-file that could be covered"):
         inside.names({})

@@ -49,6 +49,9 @@ class Listener:
         self._idle.set()
         self._loop = loop
         self._make = make
+        self._answering = make
+        """That of the last state in which somebody answers: what further sockets have, whose network does the rest."""
+        self._further: dict[Port, Callable[[], None]] = {}
         self._attempt = BEHIND[state].attempt
         self._is_watched = False
         self._is_closed = False
@@ -92,6 +95,8 @@ class Listener:
             raise RuntimeError("this server is closed; its port is in no state any more")
         self._serves = True
         self._look_away()
+        for accept in tuple(self._further.values()):
+            accept()
         came: list[Client] = []
         try:
             came = self._port.meet(attempt)
@@ -99,10 +104,61 @@ class Listener:
         finally:
             self._go_on(came)
         self._make = make
+        if attempt is Attempt.ANSWERED:
+            self._answering = make
+
+    def also(self, sock: Socket, came: Callable[[Socket, int], object]) -> Callable[[], None]:
+        """Serve what comes in through a further socket, too, into the same records.
+
+        Args:
+            sock: A socket that listens. It is closed with the listener, or by what is returned.
+            came: Called on the loop for each client: its socket, and the number of its record from 1.
+
+        Returns:
+            What ends it. Who had connected before is still served.
+
+        Raises:
+            RuntimeError: The port is closed.
+        """
+        port = Port(sock)
+
+        def accept() -> None:
+            try:
+                for client, peer in port.accepted():
+                    SocketTransport.reads += 1
+                    came(client, len(self.records) + 1)
+                    self._take(client, peer, self._answering)
+            except OSError:
+                running().watch(port.fileno(), None)  # as for our own
+                raise
+
+        def begin() -> None:
+            if self._is_closed:
+                raise RuntimeError("this server is closed; it serves on no further socket")
+            self._serves = True
+            self._further[port] = accept
+            running().watch(port.fileno(), accept)
+
+        def end() -> None:
+            if port in self._further:
+                accept()
+                self._leave(port)
+
+        try:
+            self._loop.do(begin)
+        except BaseException:
+            port.close()
+            raise
+        return lambda: self._loop.do(end) if not self._is_closed else None
+
+    def _leave(self, port: Port) -> None:
+        del self._further[port]
+        running().watch(port.fileno(), None)
+        port.close()
 
     def _go_on(self, came: Iterable[Client]) -> None:
         for client, peer in came:
-            self._take(client, peer)
+            self._take(client, peer, self._make)
         if self._attempt is Attempt.ANSWERED and not self._is_closed:
             running().watch(self._port.fileno(), self._accept)
             self._is_watched = True
@@ -123,10 +179,10 @@ class Listener:
             self._look_away()
             raise
         SocketTransport.reads += 1
-        self._take(client, peer)
+        self._take(client, peer, self._make)
 
-    def _take(self, client: Socket, peer: Any) -> None:
-        connection = self._make(self._ended)
+    def _take(self, client: Socket, peer: Any, make: Make) -> None:
+        connection = make(self._ended)
         self._idle.clear()
         self.records.append(connection.entries)  # not the connection, which holds on to its TLS
         self._live.add(connection)
@@ -162,6 +218,8 @@ class Listener:
     async def _shut(self) -> None:
         self._is_closed = True
         self._look_away()
+        for port in tuple(self._further):
+            self._leave(port)
         for connection in tuple(self._live):
             connection.abort()
         await self._idle.wait()

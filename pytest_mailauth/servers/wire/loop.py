@@ -44,6 +44,11 @@ class LoopThread:
         """True between the first hop and :meth:`stop`."""
         return self._thread is not None
 
+    @property
+    def is_here(self) -> bool:
+        """True on the loop's own thread, which never waits for another."""
+        return threading.current_thread() is self._thread
+
     def _started(self) -> WatchingLoop:
         with self._lock:
             if self._stopped:
@@ -83,7 +88,7 @@ class LoopThread:
 
     def do(self, function: Callable[[], _T]) -> _T:
         """Call *function* on the loop, whichever thread asks for it, and return its result."""
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             return function()
 
         async def done() -> _T:

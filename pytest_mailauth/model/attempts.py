@@ -82,7 +82,7 @@ class Attempt:
         number: Counts the attempts of one network from 1, in order.
         name: The name that the client asked for; None when it gave an address.
         address: The loopback address that stands for the name; empty when it has none.
-        port: The TCP port that the client asked for, such as 587.
+        port: The TCP port that the client asked for, such as 587; 0 where a program asked for a name without address.
         outcome: How the attempt to connect ended.
         at: When it began, in seconds on the monotonic clock.
         timeout: The client's own limit for connecting in seconds; None when it has none, or it is not known.
@@ -106,7 +106,8 @@ class Attempt:
 
     def __str__(self) -> str:
         """Return a line for people: ``"smtp.example.test:587 connected, text first, spoke inside TLS"``."""
-        said = f"{self.name or self.address}:{self.port} {self.outcome}"
+        port = f":{self.port}" if self.port else ""
+        said = f"{self.name or self.address}{port} {self.outcome}"
         if self.waited is not None:
             said += f" after {self.waited:g} s"
         if self.outcome is AttemptOutcome.CONNECTED:

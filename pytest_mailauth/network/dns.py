@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -23,11 +24,13 @@ except ImportError:  # pragma: no cover - the environment decides
     dnslib = None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_mailauth.network.directory import Directory
     from pytest_mailauth.servers.wire.loop import LoopThread
     from pytest_mailauth.servers.wire.port import Socket
+
+    Missed = Callable[[str], object]
 
 ADDRESS: Final = "127.0.0.1"
 _TTL: Final = 0
@@ -65,7 +68,7 @@ def _served(record: MX | SRV | TXT) -> Any:
 _KINDS: Final = {"MX": MX, "SRV": SRV, "TXT": TXT}
 
 
-def answer(directory: Directory, query: bytes, *, limit: int | None) -> bytes | None:
+def answer(directory: Directory, query: bytes, *, limit: int | None, missed: Missed = lambda _: None) -> bytes | None:
     """Return the answer to a query, at most *limit* bytes long where the transport has one; None to no query.
 
     A name that is known has records of some types, and no error for the others (NODATA, RFC 2308 section 1). Everything
@@ -83,7 +86,10 @@ def answer(directory: Directory, query: bytes, *, limit: int | None) -> bytes | 
     except UnicodeError:
         name = NOWHERE
     kind = dnslib.QTYPE.get(asked.q.qtype)
-    for type_, data in _found(directory, name):
+    found = tuple(_found(directory, name))
+    if kind == "A" and not any(type_ in ("A", "AAAA") for type_, _ in found):
+        missed(name)  # who asks for AAAA has asked, or asks next, for this one
+    for type_, data in found:
         if kind in (type_, "ANY"):
             reply.add_answer(dnslib.RR(asked.q.qname, getattr(dnslib.QTYPE, type_), rdata=data, ttl=_TTL))
     if not reply.rr and not _exists(directory, name):
@@ -120,14 +126,14 @@ def _udp_room(asked: Any) -> int:
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, answers: Callable[..., bytes | None]) -> None:
+        self._answer = answers
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        reply = answer(self._directory, data, limit=_PLAIN_UDP)
+        reply = self._answer(data, limit=_PLAIN_UDP)
         if reply is not None:
             self._transport.sendto(reply, addr)
 
@@ -139,6 +145,7 @@ class NameServer:
         directory: What it answers from.
         loop: Where it is served.
         sockets: One of TCP that listens and one of UDP, both for the same port; None for a port of loopback.
+        missed: Told every name whose address was asked for and that has none.
 
     Attributes:
         address: Host and port, the same for UDP and TCP.
@@ -147,9 +154,15 @@ class NameServer:
         ConfigError: The package for it is not installed.
     """
 
-    def __init__(self, directory: Directory, loop: LoopThread, sockets: tuple[Socket, Socket] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        loop: LoopThread,
+        sockets: tuple[Socket, Socket] | None = None,
+        missed: Missed = lambda _: None,
+    ) -> None:
         needed()
-        self._directory = directory
+        self._answer = functools.partial(answer, directory, missed=missed)
         self._loop = loop
         self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.address: tuple[str, int] = loop.run(self._open_at(*sockets) if sockets else self._open())
@@ -159,7 +172,7 @@ class NameServer:
         for sock in (tcp, udp):
             sock.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         self._tcp = await asyncio.start_server(self._talk, sock=tcp)
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._directory), sock=udp)
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._answer), sock=udp)
         address, port = tcp.getsockname()
         return address, port
 
@@ -170,7 +183,7 @@ class NameServer:
             port = self._tcp.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self._directory), local_addr=(ADDRESS, port)
+                    lambda: _Datagrams(self._answer), local_addr=(ADDRESS, port)
                 )
             except OSError:
                 self._tcp.close()
@@ -189,7 +202,7 @@ class NameServer:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     (length,) = struct.unpack("!H", await reader.readexactly(2))
-                    reply = answer(self._directory, await reader.readexactly(length), limit=None)
+                    reply = self._answer(await reader.readexactly(length), limit=None)
                     if reply is None:
                         return
                     writer.write(struct.pack("!H", len(reply)) + reply)

@@ -54,7 +54,7 @@ def loopback(address: str) -> str:
 
 def asking(address: str) -> str:
     """Return resolv.conf with one DNS server."""
-    return f"nameserver {address}\n"
+    return f"nameserver {address}\nsearch .\n"  # else this machine's own domain is tried behind a name
 
 
 def looked_up_in(order: str) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Meets = Callable[[str, int], tuple[AttemptOutcome, MailServer | None] | None]
 
 LOCALHOST: Final = "127.0.0.1"
+_TWICE: Final = 0.2
+"""Seconds within which a name that is asked for again is the same look-up."""
 _DATAGRAM: Final = 1 << 16
 
 
@@ -45,6 +47,7 @@ class Lookout:
         self._loop = loop
         self._told = told
         self._meets = meets
+        self._missed: Note | None = None
         self._seen: set[Sighting] = set()
         self._open: dict[tuple[str, int, int], Note] = {}
         """Attempts that nobody has accepted yet, by address, port and the client's own port."""
@@ -64,6 +67,14 @@ class Lookout:
             source = client.getpeername()[1]
         note = self._open.pop((address, port, source), None) or self._note(address, port)
         note.outcome, note.server, note.session = AttemptOutcome.CONNECTED, server, number
+
+    def missed(self, name: str) -> None:
+        """Note that the address of a name was asked for that has none. Nobody says for which port."""
+        last, asked = self._missed, Note(name, "", 0, AttemptOutcome.UNRESOLVABLE)
+        # A C library asks twice: for the name as it is, and through its search list.
+        if last is None or last.name != name or asked.at - last.at > _TWICE:
+            self._directory.journal.add(asked)
+        self._missed = asked
 
     def close(self) -> None:
         """Read what is left, and read no more. Harmless when repeated."""

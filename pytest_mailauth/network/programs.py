@@ -64,7 +64,7 @@ class Programs:
             self.namespace = Namespace()
         try:
             self._lookout = Lookout(directory, servers.loop, self.namespace.sightings(), self._meets)
-            self._answer_names()
+            self._answer_names(self._lookout)
             self.follow()
         except BaseException:
             self.close()
@@ -195,9 +195,9 @@ class Programs:
         _, leave = self._doors.pop(where)
         leave()
 
-    def _answer_names(self) -> None:
+    def _answer_names(self, lookout: Lookout) -> None:
         """Start a DNS server, if the package for it is installed. Without it, names are all that there is."""
         if importlib.util.find_spec("dnslib") is not None:
             sockets = (self.namespace.listen(*NAMESERVER), self.namespace.listen(*NAMESERVER, datagrams=True))
-            self._dns = dns.NameServer(self._directory, self._servers.loop, sockets)
+            self._dns = dns.NameServer(self._directory, self._servers.loop, sockets, lookout.missed)
             self.namespace.resolver(NAMESERVER[0])

@@ -161,7 +161,7 @@ def test_namespaces_do_not_see_each_other_and_nobody_outside_sees_them(inside):
 def test_there_is_no_other_network(inside):
     reach = "import socket\none = socket.socket(type=socket.SOCK_DGRAM)\nprint(one.connect_ex(('192.0.2.1', 53)))"
     assert python(inside, reach) == str(errno.ENETUNREACH)
-    assert python(inside, "print(open('/etc/resolv.conf').read())") == "nameserver 127.0.0.1"
+    assert python(inside, "print(open('/etc/resolv.conf').read())") == "nameserver 127.0.0.1\nsearch ."
     assert python(inside, "import socket; print([name for _, name in socket.if_nameindex()])") == "['lo']"
 
 
@@ -222,7 +222,7 @@ def test_an_own_resolver_of_a_program_finds_a_dns_server(inside):
         look_up = "import socket; print({one[4][0] for one in socket.getaddrinfo('own.example.test', 25)})"
         assert python(inside, look_up) == "{'127.42.0.99'}"
         thread.join(DEADLINE)
-    assert python(inside, "print(open('/etc/resolv.conf').read())") == "nameserver 127.42.0.53"
+    assert python(inside, "print(open('/etc/resolv.conf').read())") == "nameserver 127.42.0.53\nsearch ."
 
 
 # Blocked ports.
@@ -329,7 +329,7 @@ def test_an_open_connection_goes_on_when_new_ones_are_blocked(inside, how):
 
 
 UNKNOWN = {
-    "timeout": ("filters", lambda *_: blocking.filters(()).replace(b"filter\0", b"kettle\0")),
+    "timeout": ("filters", lambda _: blocking.filters(()).replace(b"filter\0", b"kettle\0")),
     "unreachable": ("foundation", lambda _: blocking._message(1000, 0, bytes(16))),
 }
 
@@ -340,7 +340,7 @@ def test_a_kernel_that_cannot_block(inside, monkeypatch, how):
     part, message = UNKNOWN[how]
     unknown = message(())
     with inside.listen(ROOM, 25), monkeypatch.context() as patched:
-        patched.setattr(blocking, part, lambda _: unknown)
+        patched.setattr(blocking, part, lambda *_: unknown)
         with pytest.raises(CannotServe, match="this kernel cannot block a port: "):
             inside.block(ROOM, 25, how=how)
         patched.undo()
@@ -399,7 +399,7 @@ def test_asyncio_starts_a_program_inside(inside):
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         return (await process.communicate())[0]
 
-    assert asyncio.run(start()) == b"nameserver 127.0.0.1\n"
+    assert asyncio.run(start()) == b"nameserver 127.0.0.1\nsearch .\n"
 
 
 def test_a_signal_that_ends_a_program_is_told(inside):

@@ -47,6 +47,12 @@ of the same names, MAILAUTH_HOST and so on:
   {sender} {recipient}       of the message to send
   {timeout}                  in seconds
   {fallback_port}            another port of the account, 0 if there is none
+  {domain}                   of the account, with discovers=srv or guess
+
+\b
+With --network, {host} is a name such as mail.trial-7.example.test, and {port}
+the real one: 587 or 465, 110 or 995, 143 or 993. A program in a network of its
+own meets nothing else, and every scenario about names and ports is run.
 
 \b
 What can be declared, the default first:
@@ -133,6 +139,11 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="What the client means to do, such as verify=none or timeout=5; decides what counts. May be given again.",
 )
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Run programs in a network of their own, with names and real port numbers (Linux).",
+)
 @click.option("--scenario", multiple=True, metavar="NAME", help="Run only this scenario; may be given again.")
 @click.option(
     "--json",
@@ -151,6 +162,7 @@ def check(
     protocol: str | None,
     security: tuple[str, ...],
     declare: tuple[str, ...],
+    network: bool,
     scenario: tuple[str, ...],
     json_file: str | None,
     verbose: bool,
@@ -170,6 +182,7 @@ def check(
     errors = console_for(sys.stderr, no_color=no_color)
     try:
         chosen = _clients(clients, ctx.meta.get("program"), protocol, security, _declaration(declare))
+        chosen = _in_network(chosen) if network else chosen
         known = _scenarios(scenario)
         with MailServers() as servers, ProgressDisplay(errors, len(chosen)) as progress:
             runner = Runner(chosen, progress=progress, select=known, servers=servers)
@@ -276,6 +289,22 @@ def _clients(
         found = {name: client for name, client in found.items() if protocol in client.protocols}
         changes["protocols"] = (Protocol(protocol),)
     return tuple(dataclasses.replace(client, **changes) for client in found.values())
+
+
+def _in_network(clients: tuple[Client, ...]) -> tuple[Client, ...]:
+    """Return the clients as they are run in namespaces."""
+    from pytest_mailauth.model.errors import CannotServeHere
+    from pytest_mailauth.network.namespace import Namespace
+
+    if all(client.reach is not None for client in clients):
+        raise click.UsageError(
+            "--network is for programs outside this Python, after --; its own clients meet names and ports without it"
+        )
+    for how in (None, "timeout", "refused"):
+        reason = Namespace.probe(how)
+        if reason is not None:
+            raise CannotServeHere(f"--network cannot be had here: {reason}")
+    return tuple(client.in_network for client in clients)
 
 
 def _scenarios(names: tuple[str, ...]) -> tuple[str, ...] | None:

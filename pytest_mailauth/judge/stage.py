@@ -18,6 +18,7 @@ from pytest_mailauth.model.terms import PortState, Protocol, Security
 from pytest_mailauth.network.network import Network
 
 if TYPE_CHECKING:
+    from pytest_mailauth.judge.clients.case import Enter
     from pytest_mailauth.judge.clients.client import Reach
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
@@ -43,6 +44,7 @@ class Stage:
         network: The names and ports; None at localhost.
         domain: The mail domain of the account in the network.
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
+        enter: The way for a program to the names and ports; None when it needs none.
     """
 
     config: ServerConfig
@@ -53,6 +55,7 @@ class Stage:
     network: Network | None = None
     domain: str | None = None
     nameserver: tuple[str, int] | None = None
+    enter: Enter | None = None
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -121,10 +124,13 @@ def in_network(
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
     stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
-    stage._open.enter_context(reach(network))  # noqa: SLF001 - made here
-    stage._open.callback(network.close)  # noqa: SLF001 - a DNS server, where it has one
-    if declared.discovers == "srv":
-        stage.nameserver = network.dns()
+    with contextlib.ExitStack() as opened:
+        stage.enter = opened.enter_context(reach(network))
+        opened.callback(network.close)  # a DNS server, where it has one
+        if declared.discovers == "srv":
+            # A program asks the one that its system names.
+            stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
+        stage._open = opened.pop_all()  # noqa: SLF001 - made here
     return stage
 
 

@@ -50,6 +50,7 @@ class TrialRun:
         control: Set up the scenario's control instead.
         slowdown: Seconds the client took on the honest server; they lengthen the limit.
         reach: How the client meets names and real port numbers, where the trial has them; None where it cannot.
+        by_name: Whether every trial has them.
 
     Attributes:
         case: What the client is given.
@@ -69,6 +70,7 @@ class TrialRun:
         control: bool = False,
         slowdown: float = 0.0,
         reach: Reach | None = in_process,
+        by_name: bool = False,
     ) -> None:
         self._declared = declared
         self._setting = setting
@@ -79,7 +81,7 @@ class TrialRun:
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
             config = replace(config, auth=config.auth.for_tokens())
-        plan = plan_for(setting.scenario.network, declared, reachable=reach is not None)
+        plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
             self._stage = stage = (
                 at_localhost(environment, config, other_port=setting.scenario.other_port)
@@ -103,6 +105,7 @@ class TrialRun:
             domain=stage.domain if declared.discovers != "no" else None,
             nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
+            enter=stage.enter,
         )
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, before=self._earlier(case, earlier))
@@ -270,7 +273,8 @@ def run_trial(
         CannotServe: This host cannot serve what the scenario needs.
         ServerFault: A fake server failed inside.
     """
-    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, reach=client.reach)
+    way: dict[str, Any] = {"reach": client.reach, "by_name": client.by_name}
+    run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, **way)
     ended: list[BaseException | None] = []
 
     def call() -> None:

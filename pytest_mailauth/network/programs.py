@@ -94,6 +94,19 @@ class Programs:
         if self._dns is not None:
             self._dns.close()
 
+    @property
+    def nameserver(self) -> tuple[str, int]:
+        """Where programs ask for names and records.
+
+        Raises:
+            ConfigError: The optional package for it is not installed.
+        """
+        if self._dns is None:
+            from pytest_mailauth.network.dns import needed  # noqa: PLC0415 - of an optional package
+
+            needed()
+        return NAMESERVER
+
     def follow(self) -> None:
         """Bring the namespace in accord with the directory; when this returns it is so.
 

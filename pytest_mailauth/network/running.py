@@ -55,6 +55,15 @@ class RunsPrograms:
         """Return the command that runs a program as :meth:`run` does, for whatever starts programs."""
         return self._programs().namespace.command(argv)
 
+    def dns_inside(self) -> tuple[str, int]:
+        """Return host and port of the DNS server that programs ask, which is also the one their system names.
+
+        Raises:
+            CannotServeHere: This system gives no such network.
+            ConfigError: The optional package for it is not installed.
+        """
+        return self._programs().nameserver
+
     def _programs(self) -> Programs:
         with self._starting:
             if self._inside is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote
@@ -11,16 +12,17 @@ from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
     from pytest_mailauth.model.canary import Secret
 
 _T = TypeVar("_T")
 
+Enter = Callable[[Sequence[str]], list[str]]
+"""Returns the command that runs a program where the names and ports of its trial are."""
+
 PRINTED: Final = "printed with a secret"
 """Where the output of a program is kept that holds a secret: as it was, for the judge alone."""
-
 
 UNTOLD: Final = {
     "security": "a client that is declared mode='from-port' is not told the mode; derive it from case.port",
@@ -75,6 +77,7 @@ class Case:
         nameserver: Address and port of the DNS server that knows the names of the trial; None when there is none.
         supply: Opens a connection for the client, or None. Read :attr:`connection`.
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
+        enter: The way for a program to the names and ports of the trial; None when it needs none.
     """
 
     protocol: Protocol
@@ -94,6 +97,7 @@ class Case:
     nameserver: tuple[str, int] | None = None
     supply: Callable[[], Any] | None = None
     before: Case | None = None
+    enter: Enter | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:

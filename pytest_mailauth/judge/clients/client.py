@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pytest_mailauth.judge.clients.case import Case
+from pytest_mailauth.judge.clients.case import Case, Enter
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.network import Network
@@ -15,8 +15,9 @@ from pytest_mailauth.network.network import Network
 Run = Callable[[Case], object]
 """Connects, logs in and does one thing with what the case says. Raises on failure; what it returns is ignored."""
 
-Reach = Callable[[Network], AbstractContextManager[object]]
-"""Opens a network for a client and closes it again: its names and ports then lead that client to the servers."""
+Reach = Callable[[Network], AbstractContextManager[Enter | None]]
+"""Opens a network for a client and closes it again: its names and ports then lead that client to the servers. For a
+program it gives an :data:`~pytest_mailauth.judge.clients.case.Enter`."""
 
 OUT_OF_REACH = (
     "this client runs outside this process, and names and real port numbers lead only clients inside it; "
@@ -31,6 +32,20 @@ def in_process(network: Network) -> Iterator[None]:
     network.open()
     try:
         yield
+    finally:
+        network.close()
+
+
+@contextlib.contextmanager
+def in_namespace(network: Network) -> Iterator[Enter]:
+    """Give a program a network of its own: the way for those outside this process, on Linux.
+
+    Raises:
+        CannotServeHere: This system gives none.
+    """
+    try:
+        network.command(("true",))  # now, and not in the client's time
+        yield network.command
     finally:
         network.close()
 
@@ -50,6 +65,7 @@ class Client:
         stop: Called when a run has outlasted its limit and the server's end of it has been cut; None when
             cutting the connection is enough.
         reach: How it meets names and real port numbers; None for a program outside, which does not.
+        by_name: Whether it is told a name and a real port number in every scenario, and not in some alone.
     """
 
     name: str
@@ -60,6 +76,12 @@ class Client:
     relaxed: Run | None = None
     stop: Callable[[Case], None] | None = None
     reach: Reach | None = in_process
+    by_name: bool = False
+
+    @property
+    def in_network(self) -> Client:
+        """The same client, run in a namespace if it is a program outside; else as it is."""
+        return self if self.reach is not None else replace(self, reach=in_namespace, by_name=True)
 
     @property
     def may_switch(self) -> bool:

@@ -69,6 +69,7 @@ PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
     "url": lambda case: case.url,
     "fallback_port": lambda case: str(case.fallback_port or NO_PORT),
     "timeout": lambda case: f"{case.timeout:g}",
+    "domain": lambda case: case.domain or "",
 }
 """What may stand in braces in an argument."""
 
@@ -190,6 +191,8 @@ class Program:
         argv = [_BRACED.sub(lambda match: values.get(match[1], match[0]), part) for part in self._argv]
         environment = os.environ | {f"MAILAUTH_{name.upper()}": value for name, value in values.items()}
         environment |= extra or {}
+        if case.enter is not None:
+            argv = case.enter(argv)
         reading, writing = os.pipe()
         output = _Output(reading, writing)
         try:
@@ -233,6 +236,7 @@ class Program:
     def _values(self, case: Case) -> dict[str, str]:
         names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]
         kept_back = {*case.untold, "url"} if case.untold else set()
+        kept_back |= set() if case.domain else {"domain"}
         return {name: PLACEHOLDERS[name](case) for name in names if name not in kept_back}
 
     def _start(

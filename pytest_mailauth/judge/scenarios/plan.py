@@ -104,7 +104,9 @@ IF_REACHABLE: Final = NetworkPlan(is_optional=True)
 """The same for clients that meet real port numbers; others are told a free port, and the other port of the account."""
 
 
-def plan_for(network: NetworkPlan | None, declared: Declaration, *, reachable: bool = True) -> NetworkPlan | None:
+def plan_for(
+    network: NetworkPlan | None, declared: Declaration, *, reachable: bool = True, by_name: bool = False
+) -> NetworkPlan | None:
     """Return the network that a trial needs, or None when a free port of localhost will do.
 
     Whoever is not told the mode or the port has to meet real port numbers, in every scenario.
@@ -113,7 +115,8 @@ def plan_for(network: NetworkPlan | None, declared: Declaration, *, reachable: b
         network: The network of the scenario.
         declared: What the client is declared to do.
         reachable: Whether the client meets names and real port numbers at all.
+        by_name: Whether it is told nothing else.
     """
     if network is not None and network.is_optional and not reachable:
         network = None
-    return network if network is not None or not declared.untold else REAL_PORTS
+    return network if network is not None or not (declared.untold or by_name) else REAL_PORTS

@@ -86,6 +86,11 @@ class Group:
         plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
         return self.client.reach is None and plan is not None
 
+    def waits(self, setting: Setting) -> bool:
+        """Return whether a client waits for its time-out. Outside this process it really does for a blocked port."""
+        plan = setting.scenario.network
+        return setting.scenario.waits or (self.client.by_name and plan is not None and bool(plan.blocked))
+
     @property
     def never_meets_a_server(self) -> bool:
         """True when that holds for every scenario, the control included."""

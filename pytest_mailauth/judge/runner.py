@@ -147,7 +147,7 @@ class Runner:
                     except MailAuthError as failure:
                         book.runs[setting.id].insert(0, failure)
 
-                jobs.append(_Job(_label(group, f"{scenario.name} (control)"), compare, scenario.waits))
+                jobs.append(_Job(_label(group, f"{scenario.name} (control)"), compare, group.waits(setting)))
 
             def once(setting: Setting = setting) -> None:
                 try:
@@ -155,7 +155,7 @@ class Runner:
                 except MailAuthError as failure:
                     book.runs[setting.id].append(failure)
 
-            jobs += [_Job(_label(group, scenario.name), once, scenario.waits)] * scenario.repeat
+            jobs += [_Job(_label(group, scenario.name), once, group.waits(setting))] * scenario.repeat
         return jobs
 
     def _trial(self, group: Group, setting: Setting, *, compare: bool = False) -> Trial:

@@ -39,7 +39,7 @@ def python(code: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code, *arguments)
 
 
-def make_case(*, other_port: int | None = None, username: str = "alice") -> Case:
+def make_case(*, other_port: int | None = None, username: str = "alice", domain: str | None = "example.test") -> Case:
     return Case(
         protocol=Protocol.SMTP,
         security=Security.IMPLICIT,
@@ -50,6 +50,7 @@ def make_case(*, other_port: int | None = None, username: str = "alice") -> Case
         token=TOKEN,
         cafile="ca.pem",
         other_port=other_port,
+        domain=domain,
     )
 
 
@@ -76,6 +77,7 @@ EXPECTED = {
     "fallback_port": "0",
     "timeout": "2",
     "token": TOKEN,
+    "domain": "example.test",
 }
 
 
@@ -87,6 +89,12 @@ def test_every_placeholder_is_replaced_and_exported(tmp_path):
     arguments, environment = told(tmp_path, *(f"<{{{name}}}>" for name in EXPECTED))
     assert arguments == [f"<{value}>" for value in EXPECTED.values()]
     assert {name: environment[f"MAILAUTH_{name.upper()}"] for name in EXPECTED} == EXPECTED
+
+
+def test_a_domain_is_told_to_those_that_look_for_its_servers(tmp_path):
+    arguments, environment = told(tmp_path, "{domain}", case=make_case(domain=None))
+    assert arguments == ["{domain}"]
+    assert "MAILAUTH_DOMAIN" not in environment
 
 
 def test_several_placeholders_stand_in_one_argument(tmp_path):

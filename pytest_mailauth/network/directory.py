@@ -89,6 +89,8 @@ class Directory:
         """What went past the redirection and was stopped."""
         self.programs: list[str] = []
         """What was started beside this process."""
+        self.led_programs: list[str] = []
+        """What was started in a namespace of this network."""
         self.unanswered = Unanswered()
         self.really = False
         """Whether attempts without an answer wait as long as the client does."""

@@ -7,6 +7,7 @@ server. Ports in whose states nobody answers are blocked on their way; all other
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,15 +73,19 @@ class Programs:
 
     def popen(self, argv: Any, **options: Any) -> Any:
         """Start a program. See :meth:`~pytest_mailauth.network.namespace.Namespace.popen`."""
-        self.follow()
+        self._begin(argv)
         with patches.calling_the_real_ones():
             return self.namespace.popen(argv, **options)
 
     def run(self, argv: Any, **options: Any) -> Any:
         """Run a program. See :meth:`~pytest_mailauth.network.namespace.Namespace.run`."""
-        self.follow()
+        self._begin(argv)
         with patches.calling_the_real_ones():
             return self.namespace.run(argv, **options)
+
+    def _begin(self, argv: Any) -> None:
+        self._directory.led_programs += [os.fspath(part) for part in argv[:1]]
+        self.follow()
 
     def close(self) -> None:
         """End every program, and let nobody in any more. Harmless when repeated."""

@@ -1,4 +1,4 @@
-"""What this kind of network cannot lead: code that looks up names and connects in C, and other programs.
+"""What cannot be led inside this process: code that looks up names and connects in C, and other programs.
 
 It is told where it helps: at the call, where that can be seen, and else when a test fails to which no client came.
 """
@@ -61,6 +61,9 @@ def _reasons(directory: Directory) -> Iterator[str]:
     for module in ("uvloop", "pycurl"):
         if module in sys.modules:
             yield f"{module} is imported: it looks up names and connects in C, where it cannot be led. {ELSEWHERE}"
+    if directory.led_programs:
+        began = ", ".join(dict.fromkeys(directory.led_programs))
+        yield f"programs were run with these names and ports ({began}), and connected to none of them"
     if directory.programs:
         began = ", ".join(dict.fromkeys(directory.programs))
         yield f"other programs were started ({began}): they are not led here. {ELSEWHERE}"

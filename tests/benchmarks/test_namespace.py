@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from in_turn import medians
 
+from pytest_mailauth import Network
 from pytest_mailauth.network.namespace import Namespace
 
 ROUNDS = 30
@@ -31,5 +32,24 @@ def test_namespace(note):
         unshare = shutil.which("unshare")
         if unshare:
             actions["unshare -Urnm true"] = lambda: subprocess.run([unshare, "-Urnm", TRUE], check=True)
+        for name, taken in medians(actions, ROUNDS, warm_up=3).items():
+            note(f"{name:34}median {taken:6.2f} ms")
+
+
+@pytest.mark.skipif(Namespace.probe("timeout") is not None, reason=str(Namespace.probe("timeout")))
+def test_programs_of_a_network(note, mailauth):
+    def first() -> None:
+        with Network(mailauth) as network:
+            network.host("smtp.example.test").leads_to(server, 587)
+            network.run([TRUE])
+
+    server = mailauth.smtp()
+    with Network(mailauth) as kept:
+        kept.host("smtp.example.test").leads_to(server, 587)
+        actions = {
+            "a network with its first program": first,
+            "Network.run": lambda: kept.run([TRUE]),
+            "a port blocked and lifted in it": lambda: (kept.block(25), kept.lift()),
+        }
         for name, taken in medians(actions, ROUNDS, warm_up=3).items():
             note(f"{name:34}median {taken:6.2f} ms")

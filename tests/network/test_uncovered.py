@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import subprocess
 import sys
 import types
@@ -90,6 +91,32 @@ def test_a_failure_tells_what_clients_tried(pytester):
     told = report(pytester, "import smtplib; smtplib.SMTP('smtp.example.test', 587, timeout=5).close()")
     assert "1. smtp.example.test:587 connected, nothing first, said nothing" in told
     assert "no client" not in told
+
+
+def test_a_failure_tells_of_programs_that_were_run_here_and_did_not_connect(pytester):
+    told = report(pytester, "mailauth_network.run([sys.executable, '-c', ''])")
+    assert f"programs were run with these names and ports ({sys.executable}), and connected to none of them" in told
+    assert "other programs were started" not in told
+
+
+OF_UVLOOP = """
+import asyncio, sys, uvloop
+
+async def main():
+    reader, writer = await asyncio.open_connection("smtp.example.test", 587)
+    print((await reader.readline()).decode())
+    writer.close()
+
+uvloop.run(main())
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
+def test_uvloop_is_led_as_a_whole_program(mailauth_network):
+    """What the refusal above advises."""
+    mailauth_network.host(HOST).smtp(587)
+    done = mailauth_network.run([sys.executable, "-c", OF_UVLOOP], text=True, timeout=30)
+    assert done.stdout.startswith("220 smtp.example.test"), done.stderr
 
 
 def test_a_test_that_passes_hears_nothing(pytester):

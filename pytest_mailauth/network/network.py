@@ -303,6 +303,7 @@ class Network(RunsPrograms):
 
     def open(self) -> None:
         """Lead the connections of this process, until :meth:`close`."""
+        self._runs_none = False
         redirect.install(self._directory)
 
     def close(self) -> None:

@@ -24,6 +24,8 @@ class RunsPrograms:
     def __init__(self) -> None:
         self._inside: Programs | None = None
         self._starting = threading.Lock()
+        self._runs_none = False
+        """Whether it is closed: a thread that comes late starts nothing that nobody would end."""
 
     def run(self, argv: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.CompletedProcess[Any]:
         """Run a program that meets this network: its names, real port numbers, servers and blocks. Linux alone.
@@ -66,16 +68,19 @@ class RunsPrograms:
 
     def _programs(self) -> Programs:
         with self._starting:
+            if self._runs_none:
+                raise RuntimeError("this network is closed; it runs no more programs")
             if self._inside is None:
                 from pytest_mailauth.network.programs import Programs  # noqa: PLC0415 - most tests run no program
 
                 self._inside = Programs(self._directory, self.servers)
-        self._inside.follow()
-        return self._inside
+            inside = self._inside
+        inside.follow()
+        return inside
 
     def _end_programs(self) -> None:
         with self._starting:
-            inside, self._inside = self._inside, None
+            inside, self._inside, self._runs_none = self._inside, None, True
         if inside is not None:
             inside.close()
 

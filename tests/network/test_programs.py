@@ -370,6 +370,15 @@ def test_a_network_that_is_not_open_here_runs_programs(mailauth):
         network.close()
 
 
+def test_a_network_that_is_closed_runs_no_more_programs(mailauth):
+    with Network(mailauth) as network:
+        assert connect(network, HOST, 587) == "unknown"
+    with pytest.raises(RuntimeError, match="this network is closed"):
+        network.run(["true"])
+    with network:
+        assert connect(network, HOST, 587) == "unknown"
+
+
 WAIT = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
 
 

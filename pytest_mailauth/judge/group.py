@@ -17,7 +17,7 @@ from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.trialrun import describe, diagnosis_of
 from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, judge
 from pytest_mailauth.model.errors import CannotServe, MailAuthError
-from pytest_mailauth.model.terms import Verdict
+from pytest_mailauth.model.terms import PortState, Verdict
 from pytest_mailauth.model.trial import Finding, Trial
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ class Group:
 
     def waits(self, setting: Setting) -> bool:
         """Return whether a client waits for its time-out. Outside this process it really does for a blocked port."""
-        plan = setting.scenario.network
-        return setting.scenario.waits or (self.client.by_name and plan is not None and bool(plan.blocked))
+        scenario = setting.scenario
+        met = {scenario.settings.get("port_state"), *(scenario.network.blocked.values() if scenario.network else ())}
+        return scenario.waits or (self.client.by_name and PortState.TIMEOUT in met)
 
     @property
     def never_meets_a_server(self) -> bool:

@@ -17,7 +17,8 @@ from pytest_mailauth.cli import main
 from pytest_mailauth.judge.clients.catalogue import builtin
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.clients.command import command_client
-from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.group import Group, Runner
+from pytest_mailauth.judge.scenarios import SCENARIOS, Setting
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.namespace import Namespace
@@ -159,3 +160,17 @@ def test_it_is_for_programs_alone():
     done = CliRunner().invoke(main, ["check", "--network", "smtplib"])
     assert done.exit_code == 2
     assert "--network is for programs outside this Python" in " ".join(done.output.split())
+
+
+def test_a_program_waits_for_a_blocked_port_among_those_that_wait():
+    """In this process such a time-out comes at once."""
+    client = command_client((sys.executable,), Protocol.SMTP, (Security.STARTTLS,))
+    cases = [
+        Setting(SCENARIOS[name], Protocol.SMTP, Security.STARTTLS)
+        for name in ("port-25-blocked-587-open", "port-refuse")
+    ]
+    waits = [
+        [Group(one, Protocol.SMTP, Security.STARTTLS, tuple(cases)).waits(case) for case in cases]
+        for one in (client, client.in_network)
+    ]
+    assert waits == [[False, False], [True, False]]

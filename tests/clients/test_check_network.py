@@ -17,7 +17,8 @@ from pytest_mailauth.cli import main
 from pytest_mailauth.judge.clients.catalogue import builtin
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.clients.command import command_client
-from pytest_mailauth.judge.group import Group, Runner
+from pytest_mailauth.judge.group import Group
+from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration

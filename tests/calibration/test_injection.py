@@ -224,7 +224,7 @@ def test_a_tag_may_be_a_number_of_any_length():
 @pytest.mark.parametrize("scenario", ["starttls-not-offered-imap", "preauth-no-caps", "logindisabled-ignored"])
 @pytest.mark.parametrize("reads", [True, False])
 def test_leaving_without_a_word_is_obedience_only_after_reading(scenario, reads):
-    runs = iter("control")
+    runs = iter("control" if reads else "coontrol")  # what proves nothing is run once more
 
     def client(case):
         with Talk(case) as talk:

@@ -2,6 +2,9 @@
 
 import os
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "fixtures"))
 
 from clients import FAULTY, make_client
 

@@ -351,7 +351,8 @@ def pytest_runtest_makereport(
                 lines += map(server.shown, diagnosed(known_endings(server)))
                 report.sections.append((f"mailauth {server!r}", "\n".join(lines)))
     if report.failed and (network := item.stash.get(_network, None)) is not None:
-        from pytest_mailauth.model.canary import redact
+        from pytest_mailauth.report.explain import network_section
 
-        report.sections.append(("mailauth network", redact(network.summary(), _hidden(item))))
+        told = call.excinfo is not None and call.excinfo.typename in _WITH_TRANSCRIPT
+        report.sections.append(("mailauth network", network_section(network, _hidden(item), told=told)))
     return report

@@ -72,6 +72,7 @@ def _way(sock: socket.socket, address: Any) -> Way:
     Raises:
         OSError: The attempt ends here.
     """
+    __tracebackhide__ = True
     if sock.family not in lookup.FAMILIES or not isinstance(address, tuple) or len(address) < 2:
         return Way(address)
     host, port, *rest = address
@@ -101,6 +102,7 @@ def _way(sock: socket.socket, address: Any) -> Way:
 
 
 def _refuse_to_leave(host: str, port: Any) -> None:
+    __tracebackhide__ = True
     networks = scope.concerned()
     if networks:
         number = port if isinstance(port, int) else 0
@@ -110,6 +112,7 @@ def _refuse_to_leave(host: str, port: Any) -> None:
 
 def _directly(sock: socket.socket, address: Any, plain: str) -> Way:
     """Return the way to a port of loopback itself, which may be that of a server of the test."""
+    __tracebackhide__ = True
     host, port, *rest = address
     if sock.family == socket.AF_INET6 and ":" in host and plain == "::1":
         return Way(address)  # no server listens there: a client that asked for localhost passes on
@@ -132,6 +135,7 @@ def _meet(sock: socket.socket, address: tuple[Any, ...], door: Door, note: Note,
     Raises:
         OSError: What a client gets at a port that is blocked in another way.
     """
+    __tracebackhide__ = True
     host, _, *rest = address
     here = _here(host)
     if door.state in _REFUSES:
@@ -150,6 +154,7 @@ def _meet(sock: socket.socket, address: tuple[Any, ...], door: Door, note: Note,
 
 def connect(real: Real, self: socket.socket, address: Any) -> None:
     """In place of ``socket.socket.connect``."""
+    __tracebackhide__ = True
     way = _way(self, address)
     try:
         real(self, way.address)

@@ -37,6 +37,7 @@ def found(host: Any, port: Any = 0) -> Entry | None:
     Raises:
         socket.gaierror: No network knows the name.
     """
+    __tracebackhide__ = True
     if (
         host is None
         or not isinstance(host, str | bytes | bytearray)
@@ -73,6 +74,7 @@ def _number(port: Any) -> int:
 
 def stand_in(host: Any) -> Any:
     """Return what the real function is asked for in place of a name that every machine has for itself."""
+    __tracebackhide__ = True
     if not isinstance(host, str | bytes | bytearray) or literal(host):
         return host
     # Who has no files to look into would ask a server for it.
@@ -102,6 +104,7 @@ def getaddrinfo(  # noqa: PLR0917 - the arguments of socket.getaddrinfo
     flags: int = 0,
 ) -> Any:
     """In place of ``socket.getaddrinfo``."""
+    __tracebackhide__ = True
     if flags & socket.AI_NUMERICHOST:
         return real(host, port, family, type, proto, flags)
     entry = found(host, port)
@@ -118,12 +121,14 @@ def getaddrinfo(  # noqa: PLR0917 - the arguments of socket.getaddrinfo
 
 def gethostbyname(real: Real, host: Any) -> Any:
     """In place of ``socket.gethostbyname``."""
+    __tracebackhide__ = True
     entry = found(host)
     return real(stand_in(host)) if entry is None else places_for(entry, socket.AF_INET)[0].address
 
 
 def gethostbyname_ex(real: Real, host: Any) -> Any:
     """In place of ``socket.gethostbyname_ex``."""
+    __tracebackhide__ = True
     entry = found(host)
     if entry is None:
         return real(stand_in(host))

@@ -41,6 +41,7 @@ class Patch:
         self._alive = True
 
         def function(*arguments: Any, **keywords: Any) -> Any:
+            __tracebackhide__ = True  # a user's failure ends in the user's library
             call = functools.partial(_bound, real) if is_method else real
             if not self._alive or (leads and inside()):
                 return call(*arguments, **keywords)

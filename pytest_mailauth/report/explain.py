@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mailauth.judge.verdict import Result
 from pytest_mailauth.model.attempts import Attempt
+from pytest_mailauth.model.canary import redact
 from pytest_mailauth.model.diagnosis import UNTOLD, ending
 from pytest_mailauth.model.diagnosis import diagnose as diagnose_records
 from pytest_mailauth.model.errors import ConfigError
@@ -18,7 +19,7 @@ from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.transcript import encodable
 from pytest_mailauth.model.trial import Trial
 from pytest_mailauth.network.network import Network
-from pytest_mailauth.report.text import WIDTH, one_line
+from pytest_mailauth.report.text import WIDTH, diagnosed, one_line
 from pytest_mailauth.servers.environment import MailServers
 from pytest_mailauth.servers.server import MailServer
 
@@ -111,6 +112,18 @@ def endings(subject: Explainable) -> tuple[str, ...]:
 def known_endings(subject: Explainable) -> tuple[str, ...]:
     """Return the paragraphs that end a failure about *subject*; none where no cause is known."""
     return ending([one for one in diagnose(subject) if one.name not in UNTOLD])
+
+
+def network_section(network: Network, hidden: tuple[tuple[str, str], ...], *, told: bool) -> str:
+    """Return what a failed test shows of its network: what clients tried, and what went wrong where no server saw it.
+
+    Args:
+        network: The network.
+        hidden: What must not be shown, each with the label to show in its place.
+        told: Whether the failure itself has said what went wrong.
+    """
+    unseen = [] if told else [one for one in network.attempts if one.session is None]
+    return redact("\n".join([network.summary(), *diagnosed(known_endings(unseen) if unseen else ())]), hidden)
 
 
 def wrapped(paragraphs: Iterable[str], width: int) -> str:

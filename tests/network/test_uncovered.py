@@ -133,3 +133,27 @@ def test_programs_are_remembered_by_the_network_they_were_started_under(mailauth
         assert sys.executable in network.summary()
     with Network(mailauth) as other:
         assert other.summary() == "no client tried to connect"
+
+
+def test_a_failing_test_tells_why_nobody_answered_and_ends_in_its_own_library(pytester):
+    pytester.makepyfile(
+        """
+        import smtplib
+
+        def test_app(mailauth_network):
+            mailauth_network.host("smtp.example.test").smtp(587)
+            mailauth_network.isp("blocks-25")
+            smtplib.SMTP("smtp.example.test", 25, timeout=30)
+        """
+    )
+    output = pytester.runpytest("-p", "no:randomly").stdout
+    output.fnmatch_lines(
+        [
+            "*/socket.py:*: TimeoutError",
+            "*mailauth network*",
+            "1. smtp.example.test:25 timeout after 30 s",
+            "*Diagnosis:   Nothing answered on port 25: your provider may block it.*",
+            "*Use port 587 instead.*",
+        ]
+    )
+    assert "pytest_mailauth/network" not in str(output)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.attempts import Attempt
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.servers.environment import MailServers
+    from pytest_mailauth.servers.server import MailServer
 
 _BEFORE_THE_SERVER: Final = (PortState.REFUSED, PortState.TIMEOUT)
 """States in which no server has a say: the network answers for them, a time-out without any waiting."""
@@ -45,6 +46,7 @@ class Stage:
         domain: The mail domain of the account in the network.
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
+        moved_to: The host that the records name after the first login; None when they do not change.
     """
 
     config: ServerConfig
@@ -56,6 +58,7 @@ class Stage:
     domain: str | None = None
     nameserver: tuple[str, int] | None = None
     enter: Enter | None = None
+    moved_to: str | None = None
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -130,8 +133,29 @@ def in_network(
         if declared.discovers == "srv":
             # A program asks the one that its system names.
             stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
+            if plan.moves_to is not None:
+                stage.moved_to = plan.moves_to.format(**names)
+                _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
         stage._open = opened.pop_all()  # noqa: SLF001 - made here
     return stage
+
+
+def _move_after_login(
+    network: Network, server: MailServer, setting: Setting, domain: str, *, to: str, port: int
+) -> None:
+    """Let the records name another server, as good as the first, from the moment a client has logged in there.
+
+    A client cannot know that it is logged in before the server does, so whatever it asks afterwards is answered anew.
+    """
+    moved = network.servers.serve(replace(server.config, host=to), "moved")
+    network.host(to).leads_to(moved, port)
+    name = f"{SERVICES[setting.protocol, setting.security]}.{domain}"
+
+    def follow() -> None:
+        if server.has_logged_in():
+            network.withdraw(name).srv(name, to, port)
+
+    network.when_asked(follow)
 
 
 def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan, *, host: str, port: int) -> None:

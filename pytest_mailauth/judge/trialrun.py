@@ -92,10 +92,11 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        told: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
-            **told | dict.fromkeys(declared.untold),
+            **told,
             username=environment.account.username,
             password=environment.account.password,
             token=environment.account.token,
@@ -108,9 +109,9 @@ class TrialRun:
             enter=stage.enter,
         )
         earlier = setting.scenario.earlier
-        self.case = case if earlier is None else replace(case, before=self._earlier(case, earlier))
+        self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
 
-    def _earlier(self, case: Case, terms: Earlier) -> Case:
+    def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
         account = self.environment.account
         if terms.other_account:
@@ -118,7 +119,7 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            security=terms.security or case.security,
+            **told | ({"security": terms.security} if terms.security else {}),
             verify=terms.verify,
             username=account.username,
             password=account.password,
@@ -196,6 +197,7 @@ class TrialRun:
             domain=self._stage.domain,
             supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
             earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
+            moved_to=self._stage.moved_to,
         )
 
 

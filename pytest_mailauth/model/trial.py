@@ -128,11 +128,13 @@ class Earlier:
         security: Its security, or None for the one under test.
         verify: Whether the server's certificate is checked in it: ``"full"`` or ``"none"``.
         other_account: Whether it is another account's.
+        records_change: Whether the records of the domain name another server once it has logged in.
     """
 
     security: Security | None = None
     verify: str = "full"
     other_account: bool = False
+    records_change: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,7 @@ class Trial:
         domain: The mail domain of the account there; None where the trial has no network.
         supplied: Whether the client took a connection that somebody else had opened.
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
+        moved_to: The host that the records of the domain name after the first login; None when they do not change.
     """
 
     protocol: Protocol
@@ -194,6 +197,7 @@ class Trial:
     domain: str | None = None
     supplied: bool = False
     earlier: Earlier | None = None
+    moved_to: str | None = None
 
     @property
     def requires_tls(self) -> bool:

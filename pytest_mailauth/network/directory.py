@@ -85,6 +85,8 @@ class Directory:
         self.unknown: set[str] = set()
         """Names that have no address, whatever else is said about them."""
         self.records: dict[str, list[Record]] = {}
+        self.before_answer: Callable[[], object] | None = None
+        """Called before each question about records is answered, on the thread that answers."""
         self.bypassed: list[str] = []
         """What went past the redirection and was stopped."""
         self.programs: list[str] = []

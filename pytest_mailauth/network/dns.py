@@ -80,6 +80,8 @@ def answer(directory: Directory, query: bytes, *, limit: int | None, missed: Mis
         return None
     if asked.header.qr or len(asked.questions) != 1:
         return None
+    if directory.before_answer is not None:
+        directory.before_answer()
     reply = asked.reply(ra=0, aa=1)
     try:
         name = canonical(str(asked.q.qname)) or NOWHERE

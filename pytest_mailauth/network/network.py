@@ -18,7 +18,7 @@ from pytest_mailauth.network.running import RunsPrograms
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from pytest_mailauth.model.attempts import Attempt
@@ -165,6 +165,19 @@ class Network(RunsPrograms):
     def txt(self, name: str, text: str) -> Self:
         """Give a name a text."""
         return self._record(name, TXT(text))
+
+    def withdraw(self, name: str) -> Self:
+        """Take the records of a name back: those that ``mx()``, ``srv()`` and ``txt()`` gave it."""
+        self._directory.records.pop(host_name(name, "name"), None)
+        return self
+
+    def when_asked(self, do: Callable[[], object]) -> Self:
+        """Call *do* before each question is answered that comes to :meth:`dns`: what it says in the records holds.
+
+        It is called on the thread of the servers, and must not wait for them.
+        """
+        self._directory.before_answer = do
+        return self
 
     def _record(self, name: str, record: Record) -> Self:
         self._directory.records.setdefault(host_name(name, "name"), []).append(record)

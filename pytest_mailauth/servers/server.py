@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
 from pytest_mailauth.model.errors import ConfigError, ServerFault
+from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import (
     URL_SCHEMES,
@@ -242,11 +243,16 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         return self._records() if still else self._shared.loop.call(self._records)
 
     def _records(self) -> tuple[SessionRecord, ...]:
+        """Return :attr:`sessions` to whoever is on the loop."""
         kind, accounts = (self.protocol, self.security, self._name), tuple(self._store.accounts)
         return tuple(
             SessionRecord(number, *kind, tuple(entries), accounts, self._store.issued)
             for number, entries in enumerate(self._listener.records, 1)
         )
+
+    def has_logged_in(self) -> bool:
+        """Return whether any client has logged in here. Call it on the loop."""
+        return any(fact.accepted for session in self._records() for fact in session.of(Authentication))
 
     @property
     def _store(self) -> MailStore:

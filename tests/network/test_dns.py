@@ -154,3 +154,20 @@ def test_without_the_package_it_is_told_what_to_install(mailauth_network, monkey
 def test_what_is_no_record_is_refused(mailauth_network, say, told):
     with pytest.raises(ConfigError, match=told):
         say(mailauth_network)
+
+
+def test_records_can_be_taken_back(network):
+    ask = resolver(network)
+    network.withdraw(DOMAIN).mx(DOMAIN, "mx9.example.test")
+    assert ask(DOMAIN, "MX") == ["10 mx9.example.test."]
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+def test_what_is_said_when_a_question_comes_holds_for_its_answer(network, tcp):
+    targets = iter(("first.example.test", "second.example.test"))
+    network.when_asked(
+        lambda: network.withdraw("_pop3s._tcp.example.test").srv("_pop3s._tcp.example.test", next(targets), 995)
+    )
+    ask = resolver(network, tcp=tcp)
+    assert ask("_pop3s._tcp.example.test", "SRV") == ["0 0 995 first.example.test."]
+    assert ask("_pop3s._tcp.example.test", "SRV") == ["0 0 995 second.example.test."]

@@ -45,6 +45,8 @@ def discovery_keeps_floor(trial: Trial) -> Finding:
         return Finding(found.verdict, f"tried {order}, and {found.evidence}")
     if done:
         return Finding(Verdict.VIOLATION, f"tried {order}, and went on in clear with {spoken(done)}")
+    if trial.moved_to is not None:
+        return _stays(trial, trial.moved_to, order)
     said = own_words(trial)
     if not trial.sessions and said is not None and trial.served.host in said:
         return Finding(Verdict.PASS, f"passed over what it found, and said: {said}")
@@ -53,6 +55,39 @@ def discovery_keeps_floor(trial: Trial) -> Finding:
     if trial.logged_in(Layer.TLS):
         return Finding(Verdict.NOTE, f"tried {order}, and logged in inside TLS")
     return Finding(Verdict.PASS, f"tried {order}, found no TLS that it could trust, and gave up")
+
+
+def _stays(trial: Trial, moved_to: str, order: str) -> Finding:
+    """Look where the transfer went that came after the records had changed.
+
+    RFC 8314 section 5.1: records without a signature are not consulted on every connection attempt to determine which
+    servers to use. How many logins one transfer takes is known from the control.
+    """
+    if trial.earlier is None:
+        return Finding(
+            Verdict.NOT_APPLICABLE, "this client makes one transfer; if it makes more, let it make case.earlier first"
+        )
+    usual = len(_logins(trial.control)) if trial.control is not None else 0
+    came = [one for one in _logins(trial) if one.name == trial.served.host]
+    if came and any(one.name == moved_to for one in trial.attempts):
+        return Finding(
+            Verdict.VIOLATION,
+            f"tried {order}: it logged in at {trial.served.host}, and looked up its server again for the next transfer",
+        )
+    if usual and len(came) > usual:
+        return Finding(Verdict.PASS, f"tried {order}, and came back to the server that it had found first")
+    if not came:
+        return Finding(
+            Verdict.INCONCLUSIVE, f"the client did not make the earlier transfer; it said: {trial.outcome.error}"
+        )
+    return Finding(
+        Verdict.INCONCLUSIVE,
+        f"nothing shows where the second transfer would have gone (tried {order}); it said: {trial.outcome.error}",
+    )
+
+
+def _logins(trial: Trial) -> list[Attempt]:
+    return [one for one in trial.attempts if one.credentials is not None]
 
 
 def _has_names(trial: Trial) -> bool:

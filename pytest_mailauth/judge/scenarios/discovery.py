@@ -12,6 +12,7 @@ from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import STANDARD_PORTS, Certificate, Protocol, Security
+from pytest_mailauth.model.trial import Earlier
 
 _STARTTLS, _IMPLICIT = Security.STARTTLS, Security.IMPLICIT
 
@@ -73,6 +74,14 @@ ROWS: Final = (
         "srv",
         severity="critical",
         network=NetworkPlan(host="mail.{stranger}"),
+    ),
+    _discovery(
+        "srv-every-connection",
+        "The client is told to make two transfers; after the login of the first, the domain names another server.",
+        "srv",
+        severity="high",
+        earlier=Earlier(records_change=True),
+        network=NetworkPlan(moves_to="moved.{domain}"),
     ),
     _discovery(
         "guess-hosts",

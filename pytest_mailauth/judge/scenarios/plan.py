@@ -70,6 +70,8 @@ class NetworkPlan:
         host: The name of the server under test; None for :data:`MAIN_HOST`, or what the client guesses.
         addresses: The families of its addresses, in the order of a look-up; the server answers at the first alone.
         denies_implicit: Whether the domain says that it has no service with implicit TLS (RFC 6186 section 3.4).
+        moves_to: The name of a further server, which the records of the domain name in place of the first one once a
+            client has logged in there; None when they stay as they are.
         is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
     """
 
@@ -80,6 +82,7 @@ class NetworkPlan:
     host: str | None = None
     addresses: tuple[str, ...] = ()
     denies_implicit: bool = False
+    moves_to: str | None = None
     is_optional: bool = False
 
     def host_of(self, protocol: Protocol, declared: Declaration) -> str:

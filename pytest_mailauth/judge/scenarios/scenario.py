@@ -98,7 +98,7 @@ class Scenario:
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
             # Who takes a connection from somebody else, or keeps one, was told where it goes.
-            and not (declared.untold and (self.supplied or self.earlier))
+            and not (declared.untold and (self.supplied or (self.earlier and not self.earlier.records_change)))
         )
 
     def config(self, protocol: Protocol, mode: Security, timeout: float, *, control: bool = False) -> ServerConfig:

@@ -59,7 +59,7 @@ What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
   allow_insecure_auth=no|yes       auth=password|oauth  fallback=none|other-port
   timeout=2 (seconds)              mode=stated|from-port  port=given|chosen
-  discovers=no|srv|guess
+  discovers=no|srv|guess|autoconfig
 
 \b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,

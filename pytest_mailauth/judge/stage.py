@@ -12,18 +12,25 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.scenarios.plan import SERVICES, WEAKER_PORTS
-from pytest_mailauth.model.config import IN_CLEAR, ServerConfig
+from pytest_mailauth.model.config import IN_CLEAR, ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import PortState, Protocol, Security
 from pytest_mailauth.network.network import Network
+from pytest_mailauth.servers.configfile import PLACES, config_text
+from pytest_mailauth.servers.webserver import WEB_PORTS, WebServer
+from pytest_mailauth.servers.wire.contexts import server_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_mailauth.judge.clients.case import Enter
     from pytest_mailauth.judge.clients.client import Reach
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
     from pytest_mailauth.model.attempts import Attempt
     from pytest_mailauth.model.trial import Declaration
+    from pytest_mailauth.model.webrequests import WebRequest
+    from pytest_mailauth.servers.configfile import ConfigFile
     from pytest_mailauth.servers.environment import MailServers
     from pytest_mailauth.servers.server import MailServer
 
@@ -46,6 +53,7 @@ class Stage:
         domain: The mail domain of the account in the network.
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
+        web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
         moved_to: The host that the records name after the first login; None when they do not change.
     """
 
@@ -58,6 +66,7 @@ class Stage:
     domain: str | None = None
     nameserver: tuple[str, int] | None = None
     enter: Enter | None = None
+    web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -66,6 +75,12 @@ class Stage:
         """What the client tried in the network. Trials side by side note unknown names together: here are its own."""
         found = self.network.attempts if self.network is not None else ()
         return tuple(one for one in found if (one.name or "").endswith(self.domain or ""))
+
+    @property
+    def requests(self) -> tuple[WebRequest, ...]:
+        """What the web servers of the domain were asked, in order."""
+        found = (request for server in self.web_servers for request in server.requests)
+        return tuple(sorted(found, key=lambda request: request.at))
 
     def close(self) -> None:
         """Lead nobody here any more. Harmless when repeated; the servers are closed by who made them."""
@@ -127,17 +142,54 @@ def in_network(
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
     stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    if declared.discovers == "srv" and plan.moves_to is not None:
+        stage.moved_to = plan.moves_to.format(**names)
+        _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
     with contextlib.ExitStack() as opened:
+        if declared.discovers == "autoconfig":
+            web = _web_servers(stage, plan.config_file, setting, declared.auth, environment=environment)
+            for web_server, port in web:
+                opened.callback(web_server.close)
+                network.host(web_server.host).leads_elsewhere(port, web_server.port)
+                stage.web_servers += (web_server,)
         stage.enter = opened.enter_context(reach(network))
         opened.callback(network.close)  # a DNS server, where it has one
         if declared.discovers == "srv":
             # A program asks the one that its system names.
             stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
-            if plan.moves_to is not None:
-                stage.moved_to = plan.moves_to.format(**names)
-                _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
         stage._open = opened.pop_all()  # noqa: SLF001 - made here
     return stage
+
+
+def _web_servers(
+    stage: Stage, file: ConfigFile, setting: Setting, auth: str, *, environment: MailServers
+) -> Iterator[tuple[WebServer, int]]:
+    """Yield the web servers of the domain, each with the port that clients ask. Close them."""
+    domain, account = str(stage.domain), environment.account
+    text = config_text(
+        domain,
+        setting.protocol,
+        host=stage.host,
+        port=stage.ports[0],
+        mode=setting.security if file.mode is None else file.mode,
+        username=account.username,
+        auth=auth,
+    )
+    for name, path in PLACES.items():
+        host = name.format(domain=domain)
+        for scheme, port in WEB_PORTS.items():
+            kept = environment.ca, host
+            context = server_context(TLSPolicy(), file.certificate, *kept) if scheme == "https" else None
+            server = WebServer(
+                host,
+                path,
+                status=file.statuses[scheme],
+                text=text,
+                secrets=account.secrets,
+                context=context,
+                certificate=file.certificate,
+            )
+            yield server, port
 
 
 def _move_after_login(

@@ -75,7 +75,6 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
-        self._started = monotonic()
         self._threads = frozenset(threading.enumerate())
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
@@ -103,6 +102,7 @@ class TrialRun:
             cafile=environment.ca.cafile,
             timeout=declared.timeout,
             other_port=stage.other_port,
+            discovers=declared.discovers,
             domain=stage.domain if declared.discovers != "no" else None,
             nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
@@ -110,6 +110,7 @@ class TrialRun:
         )
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
+        self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
@@ -197,6 +198,7 @@ class TrialRun:
             domain=self._stage.domain,
             supplied=self._setting.scenario.supplied and self.case.asked_for_connection,
             earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
+            requests=self._stage.requests,
             moved_to=self._stage.moved_to,
         )
 
@@ -307,10 +309,13 @@ def diagnosis_of(trial: Trial) -> tuple[Diagnosis, ...]:
 
 def describe(trial: Trial) -> str:
     """Return the transcripts of a trial, one after another, with a heading for each connection."""
+    asked = [f"asked for its configuration: {request}" for request in trial.requests]
     if not trial.sessions:
-        return "(the client opened no connection that this server could see)"
-    return "\n\n".join(
+        return "\n".join(asked) or "(the client opened no connection that this server could see)"
+    lines = ["\n".join(asked)] if asked else []
+    lines += [
         f"connection {session.number} to the {session.listener} port ({session.protocol}, {session.security})\n"
         f"{session.transcript()}"
         for session in trial.sessions
-    )
+    ]
+    return "\n\n".join(lines)

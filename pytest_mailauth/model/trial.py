@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.webrequests import WebRequest
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "starttls": ("required", "opportunistic"),
@@ -26,7 +27,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "fallback": ("none", "other-port"),
     "mode": ("stated", "from-port"),
     "port": ("given", "chosen"),
-    "discovers": ("no", "srv", "guess"),
+    "discovers": ("no", "srv", "guess", "autoconfig"),
 }
 
 
@@ -48,7 +49,8 @@ class Declaration:
         port: Whether the client is ``"given"`` the port (default), or has ``"chosen"`` it by itself (S6): then it is
             told the host alone.
         discovers: How the client finds its server when it is told a mail domain alone: ``"no"`` (default), ``"srv"``
-            (SRV records, RFC 6186, RFC 8314 section 5.1) or ``"guess"`` (usual host names and ports).
+            (SRV records, RFC 6186, RFC 8314 section 5.1), ``"guess"`` (usual host names and ports) or
+            ``"autoconfig"`` (the file ``config-v1.1.xml`` of the domain's web server).
 
     Raises:
         ConfigError: A value is not known, or a client that finds its server by itself is given a port or a mode.
@@ -179,6 +181,7 @@ class Trial:
         domain: The mail domain of the account there; None where the trial has no network.
         supplied: Whether the client took a connection that somebody else had opened.
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
+        requests: What the client asked the web servers of its domain, in order; empty where it has none.
         moved_to: The host that the records of the domain name after the first login; None when they do not change.
     """
 
@@ -197,6 +200,7 @@ class Trial:
     domain: str | None = None
     supplied: bool = False
     earlier: Earlier | None = None
+    requests: tuple[WebRequest, ...] = ()
     moved_to: str | None = None
 
     @property

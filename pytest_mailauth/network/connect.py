@@ -91,6 +91,8 @@ def _way(sock: socket.socket, address: Any) -> Way:
             raise _failure(errno.ECONNREFUSED)
         return _directly(sock, (host, port, *rest), plain)
     directory, place = at
+    if port in place.elsewhere:
+        return Way((_here(host), place.elsewhere[port], *rest))
     door = directory.door(place, port)
     if door == _NOBODY and is_local_name(place.name):
         # The machine's other ports are still there under the name that it has for itself.

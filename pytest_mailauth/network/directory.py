@@ -48,6 +48,8 @@ class Place:
     blocked: dict[int, PortState] = field(default_factory=dict)
     boxes: dict[int, MailServer] = field(default_factory=dict)
     """Who answers at a port without a server that is blocked in a way that needs one."""
+    elsewhere: dict[int, int] = field(default_factory=dict)
+    """Ports of loopback behind ports of this address, where something listens that is no mail server."""
     held: dict[int, PortState] = field(default_factory=dict)
     """Blocks that the server behind the port carries out itself."""
 

@@ -101,6 +101,19 @@ class Host:
         self._network.changed()
         return self
 
+    def leads_elsewhere(self, port: int, to: int) -> Host:
+        """Let a port lead to a port of 127.0.0.1 where something listens that is no mail server.
+
+        Connections there are no attempts to reach a mail server, and are not noted.
+
+        Raises:
+            ConfigError: The port has a server, or is none.
+        """
+        self._must_be_free(port)
+        for place in self._places:
+            place.elsewhere[port] = to
+        return self
+
     def serve(self, config: ServerConfig, port: int) -> Host:
         """Add a server with settings that are complete but for its name, which is this host's.
 

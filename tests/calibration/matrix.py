@@ -31,6 +31,7 @@ UNTOLD: Final = {
     "from the port": {"mode": "from-port"},
     "choosing the port": {"port": "chosen"},
     "choosing port and mode": {"mode": "from-port", "port": "chosen"},
+    "reading a file": {"mode": "from-port", "port": "chosen", "discovers": "autoconfig"},
     "guessing names": {"mode": "from-port", "port": "chosen", "discovers": "guess"},
     **({"asking for records": {"mode": "from-port", "port": "chosen", "discovers": "srv"}} if HAS_DNS else {}),
 }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import smtplib
 import socket
 import ssl
 import sys
 import threading
+import urllib.error
+import urllib.request
+from xml.etree import ElementTree as ET
 
+import dns.resolver
 import pytest
 
 from pytest_mailauth.judge.clients.client import OUT_OF_REACH, Client
@@ -204,6 +210,160 @@ def test_a_client_that_trusts_whatever_it_guesses_gives_its_password_to_a_decoy(
     rows = judged(lambda case: guesses(case, ssl._create_unverified_context()), select=["guess-hosts"], **GUESSES)
     assert {row.verdict for row in rows.values()} == {Verdict.VIOLATION}
     assert all("decoy" in row.judgements[0].finding.evidence for row in rows.values())
+
+
+# What is read in a file.
+
+FILES = CHOOSES | {"discovers": "autoconfig"}
+PLACES = ("autoconfig.{}/mail/config-v1.1.xml", "{}/.well-known/autoconfig/mail/config-v1.1.xml")
+SOCKET_TYPES = {"SSL": 465, "STARTTLS": 587}
+
+
+def read(case, *, schemes=("https",), verifies=True, answers=False):
+    context = case.ssl_context() if verifies else ssl._create_unverified_context()
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
+    fields = {}
+    failure = None
+    for url in (f"{scheme}://{place.format(case.domain)}" for scheme in schemes for place in PLACES):
+        asked = urllib.request.Request(url, headers=fields)
+        try:
+            with urllib.request.build_opener(*handlers).open(asked, timeout=case.timeout) as file:
+                return ET.fromstring(file.read()).find(".//outgoingServer")  # noqa: S314 - that of the test
+        except urllib.error.HTTPError as error:
+            error.close()
+            failure = error
+            if answers:  # at the next place
+                given = base64.b64encode(f"{case.username}:{case.password}".encode()).decode()
+                fields = {"Authorization": f"Basic {given}"}
+        except OSError as error:
+            failure = error
+    raise OSError(f"no configuration: {failure}")
+
+
+def by_file(case, *, asks_about_strangers=True, takes_plain=False, **ways):
+    server = read(case, **ways)
+    host, port, kind = server.findtext("hostname"), int(server.findtext("port")), server.findtext("socketType")
+    if asks_about_strangers and not host.endswith(f".{case.domain}"):
+        raise ValueError(f"{case.domain} names {host}")
+    if not takes_plain and SOCKET_TYPES.get(kind) != port:
+        raise ValueError(f"{case.domain} wants no TLS with {host}:{port}")
+    make = smtplib.SMTP_SSL if kind == "SSL" else smtplib.SMTP
+    trust = {"context": case.ssl_context()}
+    with make(host, port, timeout=case.timeout, **(trust if kind == "SSL" else {})) as client:
+        if kind == "STARTTLS":
+            client.starttls(**trust)
+        client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: hello\r\n\r\nhello\r\n")
+
+
+def test_an_honest_client_that_reads_the_file_breaks_nothing():
+    rows = judged(by_file, **FILES)
+    bad = {name: row for name, row in rows.items() if row.verdict in (Verdict.VIOLATION, Verdict.ERROR)}
+    assert bad == {}
+    assert verdicts(rows, "discovery-keeps-floor") == {Verdict.PASS}
+
+
+@pytest.mark.parametrize(
+    ("ways", "scenario"),
+    [
+        ({"schemes": ("http",)}, "autoconfig-over-http"),
+        ({"schemes": ("https", "http")}, "autoconfig-over-http"),
+        ({"takes_plain": True}, "autoconfig-plain-sockettype"),
+        ({"asks_about_strangers": False}, "autoconfig-host-of-other-domain"),
+        ({"verifies": False, "answers": True}, "autoconfig-http-auth-prompt"),
+        ({"schemes": ("https", "http"), "answers": True}, "autoconfig-http-auth-prompt"),
+    ],
+)
+def test_a_careless_client_that_reads_the_file_is_found_out(ways, scenario):
+    rows = judged(lambda case: by_file(case, **ways), select=[scenario], **FILES)
+    assert {row.verdict for row in rows.values()} == {Verdict.VIOLATION}
+    assert {j.rule for row in rows.values() for j in row.judgements} == {"discovery-keeps-floor"}
+
+
+def test_asking_over_http_is_no_fault_when_nothing_is_made_of_it():
+    def looks(case):
+        try:
+            by_file(case)
+        except OSError:
+            with contextlib.suppress(OSError):
+                read(case, schemes=("http",))
+            raise
+
+    rows = judged(looks, select=["autoconfig-over-http", "autoconfig-http-auth-prompt"], **FILES)
+    assert {row.verdict for row in rows.values()} == {Verdict.PASS}
+
+
+def test_a_client_that_guesses_and_reads_no_file_shows_nothing():
+    def knows(case):
+        return guesses(case, case.ssl_context())
+
+    rows = judged(knows, select=["autoconfig-over-http"], **FILES)
+    assert {row.verdict for row in rows.values()} == {Verdict.INCONCLUSIVE}
+
+
+# What the records say for the next connection.
+
+SRV = CHOOSES | {"discovers": "srv"}
+
+
+def records(case):
+    resolver = dns.resolver.Resolver(configure=False)
+    host, resolver.port = case.nameserver
+    resolver.nameservers = [host]
+    for service, implicit in (("_submissions._tcp", True), ("_submission._tcp", False)):
+        with contextlib.suppress(dns.resolver.NXDOMAIN):
+            (record,) = resolver.resolve(f"{service}.{case.domain}", "SRV")
+            return str(record.target).rstrip("."), record.port, implicit
+    raise OSError(f"{case.domain} names no server")
+
+
+def deliver(case, host, port, implicit):
+    if not host.endswith(f".{case.domain}"):
+        raise ValueError(f"{case.domain} names {host}")
+    trust = {"context": case.ssl_context()}
+    make = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+    with make(host, port, timeout=case.timeout, **(trust if implicit else {})) as client:
+        if not implicit:
+            client.starttls(**trust)
+        client.login(case.username, case.password)
+        client.sendmail(case.sender, [case.recipient], "Subject: hello\r\n\r\nhello\r\n")
+
+
+def saves(case):
+    found = None
+    for transfer in filter(None, (case.earlier, case)):
+        found = found or records(transfer)
+        deliver(transfer, *found)
+
+
+def asks_each_time(case):
+    for transfer in filter(None, (case.earlier, case)):
+        deliver(transfer, *records(transfer))
+
+
+def transfers_once(case):
+    deliver(case, *records(case))
+
+
+def claims_to_have_transferred(case):
+    assert case.earlier is None or case.earlier.domain == case.domain
+    deliver(case, *records(case))
+
+
+@pytest.mark.parametrize(
+    ("client", "verdict"),
+    [
+        (saves, Verdict.PASS),
+        (asks_each_time, Verdict.VIOLATION),
+        (transfers_once, Verdict.NOT_APPLICABLE),
+        (claims_to_have_transferred, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_what_was_found_is_kept(client, verdict):
+    rows = judged(client, select=["srv-every-connection"], **SRV)
+    assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(
+        ("smtp-starttls-srv-every-connection", "smtp-implicit-srv-every-connection"), verdict
+    )
 
 
 def test_discovery_is_for_clients_that_are_told_nothing_else():

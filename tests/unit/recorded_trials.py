@@ -15,6 +15,7 @@ from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, PortState, Protocol, Security
 from pytest_mailauth.model.trial import Declaration, Earlier, Outcome, Trial
+from pytest_mailauth.model.webrequests import WebRequest
 
 CLEAR, TLS = Layer.CLEAR, Layer.TLS
 ACCOUNT = Account.fresh()
@@ -118,6 +119,22 @@ outcomes = st.builds(
 )
 
 
+web_requests = st.lists(
+    st.builds(
+        WebRequest,
+        scheme=st.sampled_from(("https", "http")),
+        host=text,
+        certificate=st.sampled_from(Certificate),
+        method=st.sampled_from((None, "GET", "HEAD")),
+        path=text,
+        carried=st.sampled_from(((), (("password", "Authorization"),))),
+        status=st.sampled_from((0, 200, 401)),
+        at=st.floats(0, 9),
+    ),
+    max_size=2,
+).map(tuple)
+
+
 ABOUT_TLS = (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE, PortState.INTERCEPTED)
 PORT_STATES = {True: [state for state in PortState if state not in ABOUT_TLS], False: list(PortState)}
 """The port states that a server can be in, by whether it has no TLS."""
@@ -179,6 +196,7 @@ def trials(draw):
             | st.sampled_from((Earlier(security=Security.NONE), Earlier(verify="none"), Earlier(other_account=True)))
         )
         made = replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()), earlier=earlier)
+        made = replace(made, requests=draw(web_requests), moved_to=draw(st.sampled_from((None, "other.example.test"))))
         return replace(made, ports=draw(st.sampled_from(((), (587,), (465, 587)))), attempts=draw(tried(sessions)))
 
     return trial(trial(None) if draw(st.booleans()) else None)

@@ -73,6 +73,7 @@ class Case:
         timeout: Seconds after which the client must give up waiting for anything.
         verify: Whether to check the server's certificate: ``"full"``, or ``"none"`` in some earlier transfers.
         other_port: Another port of the same account, with another mode, or None. Read :attr:`fallback_port`.
+        discovers: How the client is declared to find its server: ``"no"``, ``"srv"``, ``"guess"``, ``"autoconfig"``.
         domain: The mail domain of the account, for a client that discovers its server; else None.
         nameserver: Address and port of the DNS server that knows the names of the trial; None when there is none.
         supply: Opens a connection for the client, or None. Read :attr:`connection`.
@@ -93,6 +94,7 @@ class Case:
     timeout: float = 2.0
     verify: str = "full"
     other_port: int | None = None
+    discovers: str = "no"
     domain: str | None = None
     nameserver: tuple[str, int] | None = None
     supply: Callable[[], Any] | None = None
@@ -141,8 +143,9 @@ class Case:
     def earlier(self) -> Case | None:
         """A transfer to make before this one, with the same client object; only some scenarios have one.
 
-        It goes to the same server on other terms: in clear, without certificate checks, or for another account. Reading
-        it tells the judge that the client makes both, and so could use a connection again that it must not.
+        It goes to the same server on other terms: in clear, without certificate checks, or for another account. Or the
+        terms are the same, and what the records of the domain say is not. Reading it tells the judge that the client
+        makes both, and so could use again what it must not, or ask again what it has to keep.
         """
         self.facts["asked for the earlier transfer"] = True
         return self.before

@@ -1,6 +1,6 @@
-"""Classes S and T: what a client finds out by itself, from a name with two addresses, from SRV records, or by guessing.
+"""Classes S and T: what a client finds out by itself: from a name with two addresses, from records, files, or guesses.
 
-What it finds may be an attacker's: DNS answers are not signed here.
+What it finds may be an attacker's: DNS answers are not signed here, and nobody vouches for a file that came over http.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import STANDARD_PORTS, Certificate, Protocol, Security
 from pytest_mailauth.model.trial import Earlier
+from pytest_mailauth.servers.configfile import ConfigFile
 
 _STARTTLS, _IMPLICIT = Security.STARTTLS, Security.IMPLICIT
 
@@ -82,6 +83,43 @@ ROWS: Final = (
         severity="high",
         earlier=Earlier(records_change=True),
         network=NetworkPlan(moves_to="moved.{domain}"),
+    ),
+    _discovery(
+        "autoconfig-over-http",
+        "The configuration file of the domain is there over http alone, where anybody may have written it; it names an "
+        "honest server, by a name that nobody guesses.",
+        "autoconfig",
+        severity="high",
+        sources=("RFC 8314 section 5.1", "CVE-2024-50624"),
+        network=NetworkPlan(host="node-7.{domain}", config_file=ConfigFile(statuses={"https": 404, "http": 200})),
+    ),
+    _discovery(
+        "autoconfig-plain-sockettype",
+        "The configuration file of the domain says plain where the mode of the server stands; the server offers no "
+        "STARTTLS and takes passwords in clear.",
+        "autoconfig",
+        severity="high",
+        modes=(_STARTTLS,),
+        settings={"auth": IN_CLEAR},
+        deviations=_without_starttls,
+        network=NetworkPlan(config_file=ConfigFile(mode=Security.NONE)),
+    ),
+    _discovery(
+        "autoconfig-host-of-other-domain",
+        "The configuration file names a server of another domain, with a valid certificate for its own name.",
+        "autoconfig",
+        severity="high",
+        network=NetworkPlan(host="mail.{stranger}"),
+    ),
+    _discovery(
+        "autoconfig-http-auth-prompt",
+        "Who asks for the configuration file is asked for a password, over http and by a server over https whose "
+        "certificate nobody trusts.",
+        "autoconfig",
+        severity="critical",
+        network=NetworkPlan(
+            config_file=ConfigFile(statuses={"https": 401, "http": 401}, certificate=Certificate.UNTRUSTED_ROOT)
+        ),
     ),
     _discovery(
         "guess-hosts",

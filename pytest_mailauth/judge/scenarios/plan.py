@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, PortState, Protocol, Security
+from pytest_mailauth.servers.configfile import ConfigFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,7 @@ class NetworkPlan:
         denies_implicit: Whether the domain says that it has no service with implicit TLS (RFC 6186 section 3.4).
         moves_to: The name of a further server, which the records of the domain name in place of the first one once a
             client has logged in there; None when they stay as they are.
+        config_file: How the domain serves the file that a client reads which is declared ``discovers="autoconfig"``.
         is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
     """
 
@@ -83,6 +85,7 @@ class NetworkPlan:
     addresses: tuple[str, ...] = ()
     denies_implicit: bool = False
     moves_to: str | None = None
+    config_file: ConfigFile = field(default_factory=ConfigFile)
     is_optional: bool = False
 
     def host_of(self, protocol: Protocol, declared: Declaration) -> str:

@@ -46,6 +46,11 @@ IN_A_NETWORK: Final = (
     "guesses-host",
     "clear-when-srv-denies-tls",
     "follows-srv-anywhere",
+    "asks-for-records-again",
+    "believes-http",
+    "takes-plain-from-file",
+    "follows-file-anywhere",
+    "answers-web-prompt",
     "trusts-second-guess",
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""

@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        self._has_asked = False
+        self._has_asked, self._begun = False, monotonic()
         self.server.enter(self.connection)
         try:
             super().handle()
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.server.leave(self.connection)
             if not self._has_asked:
-                self.server.note(method=None)
+                self.server.note(method=None, at=self._begun)
 
     def do_GET(self) -> None:
         self._has_asked = True
@@ -66,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers=tuple((name, self.server.shown(name, value)) for name, value in self.headers.items()),
             carried=tuple(self.server.carried([("its address", self.path), *self.headers.items()], body)),
             status=status,
+            at=self._begun,
         )
         data = self.server.text.encode() if status == FOUND else b""
         self.send_response(status)
@@ -93,23 +94,28 @@ class _Server(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         self._connections: set[Any] = set()
         self._talks: list[threading.Thread] = []
-        self._is_ending = False
+        self._is_ending = self._is_over = False
+        self._last: Any = None
         super().__init__((LOOPBACK, 0), _Handler)
         if context is not None:
             # Without a handshake where connections are accepted: one silent client would stop all others.
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._is_over = client_address == self._last
+        if self._is_over:
+            return self.shutdown_request(request)
         arguments = (request, client_address)
         talk = threading.Thread(
             target=self.process_request_thread, args=arguments, name="mailauth web request", daemon=True
         )
         self._talks.append(talk)
-        talk.start()
+        return talk.start()
 
     def serve(self) -> None:
-        """Answer until the end. It does not look whether that has come: many of these are open at once, and idle."""
-        while not self._is_ending:
+        """Answer until the last connection. It never looks at a clock: many of these are open at once, and idle."""
+        while not self._is_over:
             self.handle_request()
 
     def enter(self, connection: Any) -> None:
@@ -123,17 +129,20 @@ class _Server(socketserver.ThreadingTCPServer):
         with self._lock:
             self._connections.discard(connection)
 
-    def end(self) -> None:
-        """End every connection, those that are yet to come too: one, which ends the waiting for others."""
+    def end(self) -> HTTPConnection:
+        """End every connection, and return the last one, which is ours: it comes behind all those that have arrived.
+
+        What those have sent by now is still read and noted. Close the last one when nobody serves any more.
+        """
+        last = HTTPConnection(LOOPBACK, self.server_address[1], timeout=PATIENCE)
         with self._lock:
             self._is_ending = True
+            last.connect()
+            self._last = last.sock.getsockname()
             connections = list(self._connections)
         for connection in connections:
             _cut(connection)
-        last = HTTPConnection(LOOPBACK, self.server_address[1], timeout=PATIENCE)
-        with contextlib.suppress(OSError):
-            last.connect()
-        last.close()
+        return last
 
     def wait(self) -> None:
         """Wait for the threads of all connections."""
@@ -142,11 +151,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def note(self, **seen: Any) -> None:
         owner = self._owner
-        if self._is_ending:
-            return
-        owner.requests.append(
-            WebRequest(at=monotonic(), scheme=owner.scheme, host=owner.host, certificate=owner.certificate, **seen)
-        )
+        owner.requests.append(WebRequest(scheme=owner.scheme, host=owner.host, certificate=owner.certificate, **seen))
 
     def carried(self, fields: list[tuple[str, str]], body: bytes) -> Iterator[tuple[str, str]]:
         """Yield the secrets that are in a request, and where each was found first."""
@@ -207,19 +212,24 @@ class WebServer:
         self.certificate = certificate
         self.requests: list[WebRequest] = []
         self.faults: list[str] = []
+        self._closed = False
         self._server = _Server(self, context)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve, name="mailauth web server", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and wait until every thread has ended.
+        """Stop serving and wait until every thread has ended. Harmless when repeated.
 
         Raises:
             ServerFault: It failed inside.
         """
-        self._server.end()
+        if self._closed:
+            return
+        self._closed = True
+        last = self._server.end()
         self._thread.join()
+        last.close()
         self._server.server_close()
         self._server.wait()
         if self.faults:

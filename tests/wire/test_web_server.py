@@ -139,17 +139,69 @@ def test_a_refused_certificate_is_noted(serve, mailauth_factory):
     assert (seen.method, seen.status, seen.is_vouched_for) == (None, 0, False)
 
 
-def test_a_client_that_says_nothing_stops_nobody_and_ends_with_the_server(mailauth_factory):
+def test_a_client_that_says_nothing_stops_nobody_and_ends_with_the_server(mailauth_factory, monkeypatch):
+    monkeypatch.setattr(webserver._Handler, "timeout", 10 * LIMIT)
     server = WebServer(HOST, PATH, status=200, text="<file/>", secrets={}, **with_certificate(mailauth_factory.ca))
     with socket.create_connection(("127.0.0.1", server.port), LIMIT) as silent:
         trusting = ssl._create_unverified_context()
         with urllib.request.urlopen(f"https://127.0.0.1:{server.port}{PATH}", timeout=LIMIT, context=trusting) as file:
             assert file.read() == b"<file/>"
-        server.close()
+        closing = threading.Thread(target=server.close, daemon=True)
+        closing.start()
         assert silent.recv(1) == b""
+        closing.join(LIMIT)
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("mailauth web")] == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), LIMIT)
+
+
+def test_the_end_waits_for_what_has_come(monkeypatch):
+    server = WebServer(HOST, PATH, status=200, text="<file/>", secrets={})
+    order, has_come, goes_on = [], threading.Event(), threading.Event()
+
+    def shown(*_):
+        has_come.set()
+        goes_on.wait(LIMIT)
+        order.append("noted")
+        return ""
+
+    def close():
+        server.close()
+        order.append("closed")
+
+    monkeypatch.setattr(webserver._Server, "shown", shown)
+    closing = threading.Thread(target=close)
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert has_come.wait(LIMIT)
+        closing.start()
+        server._thread.join(LIMIT)  # from here on nobody is let in
+        goes_on.set()
+        closing.join(LIMIT)
+    assert order == ["noted", "closed"]
+    assert [one.path for one in server.requests] == [""]
+
+
+def test_a_silent_client_that_is_met_after_the_end_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(webserver._Handler, "timeout", 10 * LIMIT)
+    server = WebServer(HOST, PATH, status=200, text="<file/>", secrets={})
+    has_come, goes_on, enter = threading.Event(), threading.Event(), webserver._Server.enter
+
+    def late(self, connection):
+        has_come.set()
+        goes_on.wait(LIMIT)
+        enter(self, connection)
+
+    monkeypatch.setattr(webserver._Server, "enter", late)
+    closing = threading.Thread(target=server.close, daemon=True)
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as silent:
+        assert has_come.wait(LIMIT)
+        closing.start()
+        server._thread.join(LIMIT)
+        goes_on.set()
+        assert silent.recv(1) == b""
+        closing.join(LIMIT)
+    assert not closing.is_alive()
 
 
 def test_our_own_failure_is_told_at_the_end(monkeypatch):

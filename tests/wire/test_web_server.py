@@ -176,6 +176,8 @@ def test_the_end_waits_for_what_has_come(monkeypatch):
         assert has_come.wait(LIMIT)
         closing.start()
         server._thread.join(LIMIT)  # from here on nobody is let in
+        closing.join(0.1)
+        assert closing.is_alive()
         goes_on.set()
         closing.join(LIMIT)
     assert order == ["noted", "closed"]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.clients.client import OUT_OF_REACH
+from pytest_mailauth.judge.clients.client import NO_WEB, OUT_OF_REACH
 from pytest_mailauth.judge.scenarios import Setting, baseline
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.trialrun import describe, diagnosis_of
@@ -63,7 +63,7 @@ class Group:
     def results(self) -> tuple[Result, ...]:
         """One row a scenario that was run to its end, in the order of the tables."""
         if self.never_meets_a_server:
-            return (self._row(baseline(self.protocol, self.security), Verdict.NOT_APPLICABLE, OUT_OF_REACH),)
+            return (self._row(baseline(self.protocol, self.security), Verdict.NOT_APPLICABLE, self._out_of_reach),)
         reason = self.unusable
         if reason is not None and self.control is None and self.failure is None:
             return ()
@@ -84,7 +84,15 @@ class Group:
     def is_out_of_reach(self, setting: Setting) -> bool:
         """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
         plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
-        return self.client.reach is None and plan is not None
+        return plan is not None and (self.client.reach is None or self._lacks_web)
+
+    @property
+    def _lacks_web(self) -> bool:
+        return self.client.by_name and self.client.declared.discovers == "autoconfig"
+
+    @property
+    def _out_of_reach(self) -> str:
+        return NO_WEB if self._lacks_web else OUT_OF_REACH
 
     def waits(self, setting: Setting) -> bool:
         """Return whether a client waits for its time-out. Outside this process it really does for a blocked port."""
@@ -153,7 +161,7 @@ class Group:
     def _judged(self, setting: Setting) -> Result:
         if self.is_out_of_reach(setting):
             said = tuple(
-                Judgement(name, Finding(Verdict.NOT_APPLICABLE, OUT_OF_REACH)) for name in setting.scenario.rules
+                Judgement(name, Finding(Verdict.NOT_APPLICABLE, self._out_of_reach)) for name in setting.scenario.rules
             )
             return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         row = self._judged_by(setting, self.first)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import dns.resolver
 import pytest
 
-from pytest_mailauth.judge.clients.client import OUT_OF_REACH, Client
+from pytest_mailauth.judge.clients.client import NO_WEB, OUT_OF_REACH, Client
 from pytest_mailauth.judge.clients.command import command_client
 from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
@@ -392,6 +392,12 @@ def test_a_program_that_is_told_no_mode_is_not_judged_here(tmp_path):
     assert rows[0].judgements[0].finding.evidence == OUT_OF_REACH
     (report,) = digest(runner.groups)
     assert report.counts == {Verdict.NOT_APPLICABLE: 1}
+
+
+def test_a_program_that_reads_a_file_is_not_judged_in_a_network_either(tmp_path):
+    rows = Runner([outside(tmp_path, **FILES).in_network]).run()
+    assert [(row.setting.scenario.name, row.verdict) for row in rows] == [("base-starttls-ok", Verdict.NOT_APPLICABLE)]
+    assert rows[0].judgements[0].finding.evidence == NO_WEB
 
 
 def test_a_program_meets_the_other_port_at_localhost(tmp_path):

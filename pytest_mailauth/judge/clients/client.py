@@ -25,6 +25,12 @@ OUT_OF_REACH = (
 )
 """What is said of a scenario with a network to a client that has no way to reach one."""
 
+NO_WEB = (
+    "this client runs outside this process, and the web servers with the configuration file of its domain are reached "
+    "by Python clients inside it alone"
+)
+"""What is said to a program that is declared to read the file, everywhere."""
+
 
 @contextlib.contextmanager
 def in_process(network: Network) -> Iterator[None]:

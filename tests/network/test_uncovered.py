@@ -146,7 +146,7 @@ def test_a_failing_test_tells_why_nobody_answered_and_ends_in_its_own_library(py
             smtplib.SMTP("smtp.example.test", 25, timeout=30)
         """
     )
-    output = pytester.runpytest("-p", "no:randomly").stdout
+    output = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:randomly").stdout
     output.fnmatch_lines(
         [
             "*/socket.py:*: TimeoutError",

@@ -345,7 +345,7 @@ def test_a_client_that_knows_no_other_port_cannot_turn_to_it(name):
 
 def test_a_client_that_never_saw_the_certificate_proves_nothing():
     def gives_up_at_the_second_visit(case):
-        if next(runs) % 2:
+        if next(runs) in (1, 2):  # what proves nothing is run once more
             connects_and_leaves(case)
             raise OSError(f"connection to {case.host}:{case.port} refused")
         verifying(case)

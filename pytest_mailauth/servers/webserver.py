@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socketserver
+import ssl
 import sys
 import threading
 import traceback
@@ -21,7 +22,6 @@ from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.webrequests import FOUND, WebRequest
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
 
 WEB_PORTS: Final = {"https": 443, "http": 80}
@@ -36,6 +36,13 @@ BOTH_WAYS: Final = 2
 _ASKS_FOR_PASSWORD: Final = 401
 _NOT_FOUND: Final = 404
 _MADE_FOR_SECRETS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+class _Forgotten(ssl.SSLSocket):
+    """A socket that Python makes, and forgets with an error where its client has reset the connection already."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,6 +106,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__((LOOPBACK, 0), _Handler)
         if context is not None:
             # Without a handshake where connections are accepted: one silent client would stop all others.
+            context.sslsocket_class = _Forgotten
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def process_request(self, request: Any, client_address: Any) -> None:

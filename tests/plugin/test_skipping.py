@@ -22,7 +22,7 @@ def run(pytester):
 
     def run(text):
         pytester.makepyfile(text)
-        return pytester.runpytest("-rs", "-p", "no:randomly", "-p", "no:cacheprovider")
+        return pytester.runpytest("-rs", "-p", "no:asyncio", "-p", "no:randomly", "-p", "no:cacheprovider")
 
     return run
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import socket
 import ssl
+import struct
 import threading
 import urllib.request
+import warnings
 from http.client import HTTPConnection
 from urllib.error import HTTPError, URLError
 from xml.etree import ElementTree as ET
@@ -238,3 +241,24 @@ def test_the_text_of_the_file(protocol, element, mode, said):
         ("authentication", "password-cleartext"),
         ("username", "<me>"),
     ]
+
+
+def test_a_client_that_resets_before_it_is_accepted_leaves_no_socket(serve, mailauth_ca, monkeypatch):
+    """Python makes a socket for it, finds it gone, and forgets what it made."""
+    go_on = threading.Event()
+    accept = webserver._Server.get_request
+
+    def late(server):
+        go_on.wait(LIMIT)
+        return accept(server)
+
+    monkeypatch.setattr(webserver._Server, "get_request", late)
+    server = serve(context=server_context(TLSPolicy(), Certificate.VALID, mailauth_ca, HOST))
+    with socket.create_connection(("127.0.0.1", server.port), LIMIT) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    go_on.set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        server.close()
+        gc.collect()
+    assert server.requests == []

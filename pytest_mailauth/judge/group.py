@@ -32,6 +32,8 @@ class Book:
 
     runs: dict[str, list[Trial | MailAuthError]] = field(default_factory=lambda: defaultdict(list))
     comparisons: dict[str, Trial] = field(default_factory=dict)
+    rows: dict[str, Result] = field(default_factory=dict)
+    """What came of those that are complete: it is asked for several times, and judging searches every byte."""
 
 
 @dataclass
@@ -171,6 +173,11 @@ class Group:
         return row
 
     def _judged_by(self, setting: Setting, book: Book) -> Result:
+        if setting.id not in book.rows:
+            book.rows[setting.id] = self._judge(setting, book)
+        return book.rows[setting.id]
+
+    def _judge(self, setting: Setting, book: Book) -> Result:
         failures = [run for run in book.runs[setting.id] if isinstance(run, MailAuthError)]
         if failures:
             verdict = Verdict.INCONCLUSIVE if isinstance(failures[0], CannotServe) else Verdict.ERROR

@@ -137,12 +137,6 @@ class TrialRun:
         """Cut the client off, from any other thread."""
         self.environment.loop.call(self.cut_from_loop)
 
-    def abandon(self) -> None:
-        """Close everything without a record."""
-        self._supply.close()
-        self._stage.close()
-        self.environment.close()
-
     def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
         """Close everything and return what was observed.
 

@@ -46,8 +46,9 @@ def client_of(server):
 
 def test_the_welcome_mail_arrives(mailauth_smtp):
     server = mailauth_smtp
-    assert client_of(server).post("/sign-up/bob@example.test").status_code == 202
-    message = server.wait_for_message(to="bob@example.test", subject="Welcome")
+    with client_of(server) as client:
+        assert client.post("/sign-up/bob@example.test").status_code == 202
+        message = server.wait_for_message(to="bob@example.test", subject="Welcome")
     assert message.codes == ("271828",)
     assert message.over_tls
     assert_obeys(server)
@@ -56,7 +57,7 @@ def test_the_welcome_mail_arrives(mailauth_smtp):
 @pytest.mark.mailauth(certificate="expired")
 def test_an_expired_certificate_is_refused(mailauth_smtp):
     server = mailauth_smtp
-    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
-        client_of(server).post("/sign-up/bob@example.test")
+    with client_of(server) as client, pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        client.post("/sign-up/bob@example.test")
     assert_not_authenticated(server)
     assert_obeys(server)

@@ -179,7 +179,7 @@ def calibration_page() -> str:
     honest = "\n".join(f"- `{name}`" for name in HONEST)
     return page(
         "Calibration",
-        "fixtures/clients/switches.py",
+        "fixtures/clients/faulty",
         "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
         "The rule in its row has to flag it, and no other rule may, whatever the scenario. This page is written from "
         "the tables; `tests/calibration/` runs every client through every scenario that exists for it, and so proves "

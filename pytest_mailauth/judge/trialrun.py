@@ -13,6 +13,7 @@ from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.stage import at_localhost, in_network
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.diagnosis import diagnose
+from pytest_mailauth.model.reports import WORK
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.wire.supply import Supply
@@ -107,7 +108,10 @@ class TrialRun:
             nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
+            work={name: told for name, told in setting.scenario.tells.items() if name in WORK},
         )
+        plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}
+        case = replace(case, **told, **plain) if plain else case
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
@@ -194,6 +198,10 @@ class TrialRun:
             earlier=self._setting.scenario.earlier if self.case.asked_for_earlier else None,
             requests=self._stage.requests,
             moved_to=self._stage.moved_to,
+            tells=self._setting.scenario.tells,
+            unheard=tuple(name for name in self.case.work if name not in self.case.heard),
+            wants=self._setting.scenario.wants,
+            marker=self._setting.scenario.marker,
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.reports import REPORTS, WORK
 from pytest_mailauth.model.terms import Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding
 
@@ -90,7 +91,7 @@ def honest(trial: Trial) -> Finding:
 
 def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
     """Ask *rules* about a trial, and the safety net if none of them found a violation."""
-    asked = [Judgement(name, _unless_mute(_unless_hung(_check(name, trial), trial), trial)) for name in rules]
+    asked = [Judgement(name, _considered(name, trial)) for name in rules]
     may_be_clear = trial.earlier is not None and trial.earlier.security is Security.NONE
     if not may_be_clear and not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
         for name in NET:
@@ -100,6 +101,25 @@ def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
                     asked.append(caught)
                     break
     return tuple(asked)
+
+
+def _considered(name: str, trial: Trial) -> Finding:
+    """Ask one rule, and doubt what cannot have been shown."""
+    return _unless_untold(_unless_mute(_unless_hung(_check(name, trial), trial), trial), trial)
+
+
+def _unless_untold(finding: Finding, trial: Trial) -> Finding:
+    """What the client never read it cannot have done, and what it does not report nobody can know."""
+    if finding.verdict in (Verdict.VIOLATION, Verdict.ERROR):
+        return finding
+    if trial.unheard:
+        does = ", ".join(WORK[name] for name in trial.unheard)
+        return Finding(Verdict.NOT_APPLICABLE, f"this scenario is for a client that {does}; this one never read it")
+    missing = [name for name in trial.wants if name not in trial.outcome.facts]
+    if missing:
+        hints = "; ".join(REPORTS[name] for name in missing)
+        return Finding(Verdict.NOT_APPLICABLE, f"only the client knows what is judged here, and did not report {hints}")
+    return finding
 
 
 def _check(name: str, trial: Trial) -> Finding:

@@ -183,6 +183,10 @@ class Trial:
         earlier: The transfer that the client was told to make first; None when there is none, or it did not ask.
         requests: What the client asked the web servers of its domain, in order; empty where it has none.
         moved_to: The host that the records of the domain name after the first login; None when they do not change.
+        tells: Fields of the client's case that were set for this trial.
+        unheard: Those of them that the client never read.
+        wants: What the client has to report to be judged.
+        marker: A text that only the hostile part of the server says; empty when there is none.
     """
 
     protocol: Protocol
@@ -202,6 +206,10 @@ class Trial:
     earlier: Earlier | None = None
     requests: tuple[WebRequest, ...] = ()
     moved_to: str | None = None
+    tells: Mapping[str, Any] = field(default_factory=dict)
+    unheard: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    marker: str = ""
 
     @property
     def requires_tls(self) -> bool:
@@ -227,7 +235,9 @@ class Finding:
     Attributes:
         verdict: The verdict.
         evidence: One or two sentences that say what was seen.
+        should: Whether a SHOULD of a standard was not followed: a NOTE, and a violation under the profile ``strict``.
     """
 
     verdict: Verdict
     evidence: str
+    should: bool = False

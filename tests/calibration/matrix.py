@@ -50,7 +50,8 @@ def can_be_run(row: Row) -> bool:
     return HAS_DNS or row.declares.get("discovers") != "srv"
 
 
-def _clients(protocol: Protocol) -> list[Client]:
+def clients_of(protocol: Protocol) -> list[Client]:
+    """Return every reference client of *protocol*."""
     clients = [
         Client(name=f"honest {name}", run=make_client(protocol, habits=habits), protocols=(protocol,), declared=TLS)
         for name, habits in HONEST.items()
@@ -94,7 +95,7 @@ def _clients(protocol: Protocol) -> list[Client]:
 def matrix(protocol: Protocol) -> dict[str, list[Result]]:
     """Return the rows of every reference client of *protocol*, by the client's name."""
     rows: dict[str, list[Result]] = defaultdict(list)
-    clients = _clients(protocol)
+    clients = clients_of(protocol)
     finding_out = [client for client in clients if client.name in FAULTY and client.declared.untold]
     told = [client for client in clients if client not in finding_out]
     for result in (*Runner(told).run(), *Runner(finding_out, select=_ABOUT_FINDING_OUT).run()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote
@@ -79,6 +79,9 @@ class Case:
         supply: Opens a connection for the client, or None. Read :attr:`connection`.
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
+        work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`.
+        heard: What of it the client has read.
     """
 
     protocol: Protocol
@@ -100,6 +103,8 @@ class Case:
     supply: Callable[[], Any] | None = None
     before: Case | None = None
     enter: Enter | None = None
+    work: Mapping[str, Any] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -154,6 +159,47 @@ class Case:
     def asked_for_earlier(self) -> bool:
         """True once :attr:`earlier` was read."""
         return "asked for the earlier transfer" in self.facts
+
+    def _told(self, name: str) -> Any:
+        """Return what the scenario sets, or None. Reading tells the judge that the client is one that heeds it."""
+        self.heard.add(name)
+        return self.work.get(name)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Envelope recipients for SMTP: :attr:`recipient` alone, or several in some scenarios."""
+        told: tuple[str, ...] | None = self._told("recipients")
+        return told or (self.recipient,)
+
+    @property
+    def message(self) -> bytes | None:
+        """The message to send, header and body as a caller would pass them in; None to send one of your own."""
+        told: bytes | None = self._told("message")
+        return told
+
+    @property
+    def local_name(self) -> str | None:
+        """The name to say in EHLO; None to say what you always say."""
+        told: str | None = self._told("local_name")
+        return told
+
+    @property
+    def mailbox(self) -> str:
+        """The IMAP mailbox to select: ``"INBOX"``, or another name in some scenarios."""
+        told: str | None = self._told("mailbox")
+        return told or "INBOX"
+
+    @property
+    def message_number(self) -> str:
+        """The POP3 message to retrieve, as a caller would pass it in: ``"1"``, or another text in some scenarios."""
+        told: str | None = self._told("message_number")
+        return told or "1"
+
+    @property
+    def draft(self) -> bytes | None:
+        """A message to append to the IMAP mailbox ``Drafts``; None in most scenarios."""
+        told: bytes | None = self._told("draft")
+        return told
 
     @property
     def url(self) -> str:

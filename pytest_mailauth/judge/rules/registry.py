@@ -26,6 +26,7 @@ class Rule:
         severity: ``"critical"``, ``"high"``, ``"medium"``, ``"low"`` or ``"info"``.
         advice: What the author of a client does about a violation.
         check: The function that looks at a trial.
+        since: The rule set that it came with.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Rule:
     severity: str
     advice: str
     check: Callable[[Trial], Finding]
+    since: str = "2026.1"
 
 
 RULES: Final[dict[str, Rule]] = {}

@@ -60,6 +60,13 @@ class Scenario:
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
+        tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
+            (a client that never reads them is not judged), ``sender``, ``recipient``, ``username``, ``password``.
+        wants: What a client has to report to be judged, keys of :data:`~pytest_mailauth.model.reports.REPORTS`.
+        marker: A text that only the hostile part of the server says. A client that reports or uses it, believed it.
+        profile: The smallest profile that it is part of: ``"core"``, ``"full"`` or ``"extended"``.
+        variant_of: The scenario of the catalogue that it is a variant of; empty for the one of its own name.
+        since: The rule set that it came with.
     """
 
     name: str
@@ -85,6 +92,12 @@ class Scenario:
     patience: float = 2.5
     network: NetworkPlan | None = None
     stands_alone: bool = False
+    tells: Mapping[str, Any] = field(default_factory=dict)
+    wants: tuple[str, ...] = ()
+    marker: str = ""
+    profile: str = "core"
+    variant_of: str = ""
+    since: str = "2026.1"
 
     @property
     def only_for(self) -> dict[str, str]:

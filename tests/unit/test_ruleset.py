@@ -63,7 +63,7 @@ def test_an_unknown_profile_is_refused_with_those_there_are(profile):
 
 
 def test_an_unknown_version_is_refused_with_those_there_are():
-    with pytest.raises(ConfigError, match="rules='1999.1' is not known; use one of 2026.1"):
+    with pytest.raises(ConfigError, match=r"rules=.1999\.1. is not known; use one of 2026\.1"):
         RuleSet(rules="1999.1")
 
 

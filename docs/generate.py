@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from coverage import coverage_page
 from registries import (
     calibration_page,
     causes,
@@ -60,6 +61,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/rules.md": rules_page,
     "docs/scenarios.md": scenarios_page,
     "docs/calibration.md": calibration_page,
+    "docs/coverage.md": coverage_page,
 }
 """Pages that are written as a whole."""
 

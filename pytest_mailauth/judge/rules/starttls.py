@@ -128,10 +128,10 @@ def starttls_required_is_required(trial: Trial) -> Finding:
     if any(isinstance(deviation, Cut) for deviation in trial.served.deviations):
         cut_at = fired(trial, "cut")
         if cut_at is None:
-            return Finding(Verdict.INCONCLUSIVE, "the client never came to where its connection is cut")
+            return Finding(Verdict.INCONCLUSIVE, "the client never came to where the server changes")
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
-            return Finding(Verdict.NOT_APPLICABLE, "this client does not connect again when its connection is cut")
+            return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found

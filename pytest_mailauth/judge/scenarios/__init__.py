@@ -13,6 +13,7 @@ from pytest_mailauth.judge.scenarios import (
     ports,
     starttls,
     strangers,
+    stripping,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -34,6 +35,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        stripping,
     )
     for row in table.ROWS
 }

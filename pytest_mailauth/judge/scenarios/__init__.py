@@ -9,6 +9,7 @@ from pytest_mailauth.judge.scenarios import (
     certificates,
     connections,
     discovery,
+    greetings,
     portnumbers,
     ports,
     starttls,
@@ -36,6 +37,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         stripping,
+        greetings,
     )
     for row in table.ROWS
 }

@@ -9,10 +9,12 @@ from pytest_mailauth.judge.scenarios import (
     certificates,
     connections,
     discovery,
+    greetings,
     portnumbers,
     ports,
     starttls,
     strangers,
+    stripping,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -34,6 +36,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        stripping,
+        greetings,
     )
     for row in table.ROWS
 }

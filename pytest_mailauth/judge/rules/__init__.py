@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_mailauth.judge.rules import (
     credentials,
     discovery,
+    logins,
     modes,
     portnumbers,
     ports,
@@ -20,6 +21,7 @@ __all__ = [
     "Rule",
     "credentials",
     "discovery",
+    "logins",
     "modes",
     "portnumbers",
     "ports",

@@ -10,6 +10,7 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    passwords,
     portnumbers,
     ports,
     starttls,
@@ -38,6 +39,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         connections,
         stripping,
         greetings,
+        passwords,
     )
     for row in table.ROWS
 }

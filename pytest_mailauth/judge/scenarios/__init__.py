@@ -11,6 +11,7 @@ from pytest_mailauth.judge.scenarios import (
     discovery,
     greetings,
     passwords,
+    parameters,
     portnumbers,
     ports,
     starttls,
@@ -40,6 +41,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         stripping,
         greetings,
         passwords,
+        parameters,
     )
     for row in table.ROWS
 }

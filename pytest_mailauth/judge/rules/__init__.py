@@ -11,6 +11,7 @@ from pytest_mailauth.judge.rules import (
     reuse,
     secrecy,
     starttls,
+    stripping,
     tls,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
@@ -26,5 +27,6 @@ __all__ = [
     "reuse",
     "secrecy",
     "starttls",
+    "stripping",
     "tls",
 ]

@@ -10,6 +10,8 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    parameters,
+    passwords,
     portnumbers,
     ports,
     starttls,
@@ -38,6 +40,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         connections,
         stripping,
         greetings,
+        passwords,
+        parameters,
     )
     for row in table.ROWS
 }

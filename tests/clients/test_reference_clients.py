@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -19,9 +20,10 @@ from clients import (
     TLSFailed,
 )
 from clients.certificates import check_name, check_path
+from clients.proofs import apop
 from cryptography import x509
 from routes_taken import ELSEWHERE
-from situations import IMAP, IMPLICIT, NONE, POP3, SITUATIONS, SMTP, STARTTLS, STRIPPED, Situation
+from situations import IMAP, IMPLICIT, NONE, POP3, SITUATIONS, SMTP, STARTTLS, STRIPPED, Offer, Situation
 from visits import leaks, verbs
 
 from pytest_mailauth.model.terms import Certificate, Protocol
@@ -281,3 +283,22 @@ def test_every_faulty_client_has_a_situation_and_every_situation_names_known_fau
     shown = {fault for situation in SITUATIONS.values() for fault in situation.shows}
     assert shown | set(ELSEWHERE) == set(FAULTY)
     assert not shown & set(ELSEWHERE)
+
+
+@pytest.mark.parametrize(("stamp", "sent"), [("<1896.697170952@dbc.mtview.ca.us>", "APOP"), ("<a@b@c>", "USER")])
+def test_apop_is_sent_for_a_timestamp_where_no_mechanism_is_offered(visit, stamp, sent):
+    situation = Situation(
+        shows={},
+        security=NONE,
+        protocols=(POP3,),
+        clear=Offer(password_command=True),
+        greeting=f"+OK ready {stamp}\r\n".encode(),
+    )
+    assert verbs(visit(POP3, situation).log)[2] == sent
+
+
+def test_the_digest_of_apop_is_that_of_the_standard():
+    case = SimpleNamespace(username="mrose", password="tanstaaf")
+    # RFC 1939 section 7 has this example.
+    digest = "c4c9334bac560ecc979e58001b3e22fb"
+    assert apop(case, "<1896.697170952@dbc.mtview.ca.us>") == f"APOP mrose {digest}"

@@ -55,7 +55,15 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
+WITH_MECHANISMS: Final = ("mail-without-login",)
+"""What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
+
 ELSEWHERE: Final = frozenset(
-    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
+    name
+    for name in (
+        *(one for modes in BY_PORT.values() for one in modes),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS),
+    )
+    if name
 )
-"""Faulty clients that only show where a network is: they have no situation of one server."""
+"""Faulty clients that only show where a network is, or a whole server: they have no situation of one that recites."""

@@ -138,7 +138,7 @@ class OpportunisticAfterABadCertificate(Selector):
 
 class SaysOnlyFailed(Selector):
     def after(self, asked):
-        raise ValueError("could not connect; check user name and password")
+        raise ValueError(f"could not speak {asked.protocol}; check user name and password")
 
 
 class First25(Selector):
@@ -153,7 +153,7 @@ class OneHostForBoth(Selector):
 
 class PasswordAlways(Selector):
     def auth(self, asked):
-        return "password"
+        return "password" if asked.credentials else None
 
 
 class OldTLS(Selector):

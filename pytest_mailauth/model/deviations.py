@@ -86,7 +86,24 @@ class Cut:
     then: tuple[Deviation, ...] = ()
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut
+@dataclass(frozen=True, kw_only=True)
+class BreakOff:
+    """Answer these commands with the beginning of a reply, and end the connection there.
+
+    TCP ends in good order, and TLS does not: there is no close_notify (RFC 8446 section 6.1).
+
+    Attributes:
+        verbs: The commands, ``"UID FETCH"`` by two words; ``"DATA-END"`` for the end of an SMTP message.
+        reply: The beginning of the reply.
+        over_tls: The layer on which this happens.
+    """
+
+    verbs: tuple[str, ...]
+    reply: bytes = b""
+    over_tls: bool = True
+
+
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut | BreakOff
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:

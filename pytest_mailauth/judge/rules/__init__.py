@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    closing,
     credentials,
     discovery,
     modes,
@@ -19,6 +20,7 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "closing",
     "credentials",
     "discovery",
     "modes",

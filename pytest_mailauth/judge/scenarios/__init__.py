@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.scenarios import (
     baselines,
     certificates,
+    closing,
     connections,
     discovery,
     parameters,
@@ -36,6 +37,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         parameters,
+        closing,
     )
     for row in table.ROWS
 }

@@ -312,8 +312,9 @@ class Connection(asyncio.Protocol):
         match output:
             case StartTLS():
                 self._start_tls(output)
-            case Close():
+            case Close(abruptly):
                 self._end = self._end or e.Closed("server", "close")
+                self._out.says_goodbye = not abruptly
                 self._close()
             case Reset():
                 self._end = self._end or e.Closed("server", "reset")

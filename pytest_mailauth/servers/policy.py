@@ -93,8 +93,9 @@ class Policy:
             if broken is not None:
                 return Act("broken off", partial(fill, broken.reply), end=Close(abruptly=True))
         if self._cut is not None and over_tls and verb in self._cut.verbs:
+            end = Reset() if self._cut.resets else None
             self._deviate(self._cut.then)
-            return Act("cut", end=Reset())
+            return Act("cut", end=end)
         return dialogue.act(verb, argument)
 
     @property

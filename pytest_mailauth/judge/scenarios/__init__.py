@@ -10,11 +10,14 @@ from pytest_mailauth.judge.scenarios import (
     closing,
     connections,
     discovery,
+    greetings,
     parameters,
+    passwords,
     portnumbers,
     ports,
     starttls,
     strangers,
+    stripping,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -36,6 +39,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        stripping,
+        greetings,
+        passwords,
         parameters,
         closing,
     )

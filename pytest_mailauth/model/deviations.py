@@ -107,7 +107,14 @@ class BreakOff:
     over_tls: bool = True
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut | BreakOff
+@dataclass(frozen=True, kw_only=True)
+class RefuseHello:
+    """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
+
+    alert: int
+
+
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut | BreakOff | RefuseHello
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:

@@ -61,6 +61,7 @@ BY_TLS: Final = (
     "lacks-mandatory-suite",
     "lacks-recommended-suite",
     "takes-cut-for-end",
+    "retries-with-older-tls",
 )
 """What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
 

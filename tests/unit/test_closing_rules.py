@@ -34,7 +34,9 @@ def test_what_is_reported_of_half_a_message_is_judged(outcome, verdict):
 
 def test_a_message_that_was_cut_off_is_not_deleted():
     deleted = (TLS, e.Command("DELE", b"1", "DELE 1"))
-    assert finding([CUT], [deleted], facts={"messages": []}).verdict is Verdict.VIOLATION
+    assert (
+        finding([CUT], [(TLS, e.Received(b"DELE 1\r\n")), deleted], facts={"messages": []}).verdict is Verdict.VIOLATION
+    )
     assert finding([deleted, CUT], facts={"messages": []}).verdict is Verdict.PASS
 
 

@@ -5,7 +5,7 @@ import ssl
 import time
 
 import pytest
-from wire_client import ByHand, Wire, before_tls, only, secure, until
+from wire_client import ByHand, Wire, before_tls, only, refused_handshake, secure, until
 
 from pytest_mailauth.model.config import IN_CLEAR
 from pytest_mailauth.model.deviations import (
@@ -15,6 +15,7 @@ from pytest_mailauth.model.deviations import (
     Cut,
     Greet,
     Hide,
+    RefuseHello,
     Slow,
     StayClear,
     Trail,
@@ -362,3 +363,13 @@ def test_a_cut_without_a_reset_carries_the_command_out_and_changes_what_comes_af
             assert STARTTLS[protocol].encode() not in b"".join(later.reply(later.speech.last))
     first, _ = server.sessions
     assert deviated(first) == ["cut"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+def test_a_hello_can_be_refused_with_an_alert(serve, security):
+    server = serve(security=security, deviations=(RefuseHello(alert=70),))
+    assert "PROTOCOL_VERSION" in refused_handshake(server, server.ssl_context()).reason
+    session = only(server)
+    assert deviated(session) == ["the ClientHello was refused with an alert"]
+    assert session.tls.outcome is HandshakeOutcome.SERVER_REFUSED
+    assert session.tls.client_hello is not None

@@ -147,6 +147,30 @@ class MisplaySCRAM:
         return self.nonce != "extended" or self.iterations is not None or self.extension != ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BreakOff:
+    """Answer these commands with the beginning of a reply, and end the connection there.
+
+    TCP ends in good order, and TLS does not: there is no close_notify (RFC 8446 section 6.1).
+
+    Attributes:
+        verbs: The commands, ``"UID FETCH"`` by two words; ``"DATA-END"`` for the end of an SMTP message.
+        reply: The beginning of the reply.
+        over_tls: The layer on which this happens.
+    """
+
+    verbs: tuple[str, ...]
+    reply: bytes = b""
+    over_tls: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuseHello:
+    """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
+
+    alert: int
+
+
 Deviation = (
     Greet
     | Hide
@@ -162,6 +186,8 @@ Deviation = (
     | Challenge
     | SwapPrompts
     | MisplaySCRAM
+    | BreakOff
+    | RefuseHello
 )
 
 

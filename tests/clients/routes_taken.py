@@ -58,12 +58,23 @@ IN_A_NETWORK: Final = (
 WITH_MECHANISMS: Final = ("mail-without-login",)
 """What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
 
+BY_TLS: Final = (
+    "accepts-null-suites",
+    "cbc-without-encrypt-then-mac",
+    "lacks-mandatory-suite",
+    "lacks-recommended-suite",
+    "takes-cut-for-end",
+    "retries-with-older-tls",
+)
+"""What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
+
 ELSEWHERE: Final = frozenset(
     name
     for name in (
         *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *BY_TLS),
     )
     if name
 )
-"""Faulty clients that only show where a network is, or a whole server: they have no situation of one that recites."""
+"""Faulty clients that only show where a network is, or a whole server, or TLS of a certain kind: they have no situation
+of one that recites."""

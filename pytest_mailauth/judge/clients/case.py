@@ -82,6 +82,7 @@ class Case:
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
             :attr:`mailbox`, :attr:`message_number`, :attr:`draft`.
         heard: What of it the client has read.
+        wants: What the client is asked to report, see :meth:`report`; nothing in most scenarios.
     """
 
     protocol: Protocol
@@ -105,6 +106,7 @@ class Case:
     enter: Enter | None = None
     work: Mapping[str, Any] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)
+    wants: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    closing,
     credentials,
     discovery,
     logins,
@@ -21,6 +22,7 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "closing",
     "credentials",
     "discovery",
     "logins",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.scenarios import (
     baselines,
     certificates,
+    closing,
     connections,
     discovery,
     greetings,
@@ -42,6 +43,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         greetings,
         passwords,
         parameters,
+        closing,
     )
     for row in table.ROWS
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from clients.faulty import outgoing
+
 from pytest_mailauth.model.terms import Security
 
 IMPLICIT, STARTTLS, NONE = Security
@@ -55,7 +57,15 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
+WITH_WORK: Final = (*outgoing.ROWS,)
+"""What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
+
 ELSEWHERE: Final = frozenset(
-    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
+    name
+    for name in (
+        *(one for modes in BY_PORT.values() for one in modes),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_WORK),
+    )
+    if name
 )
-"""Faulty clients that only show where a network is: they have no situation of one server."""
+"""Faulty clients that only show where a network or a whole server is: they have no situation of one that recites."""

@@ -9,6 +9,7 @@ from pytest_mailauth.judge.scenarios import (
     certificates,
     connections,
     discovery,
+    outgoing,
     portnumbers,
     ports,
     starttls,
@@ -34,6 +35,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        outgoing,
     )
     for row in table.ROWS
 }

@@ -80,10 +80,14 @@ class Slow:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Reset the connection at one of these commands inside TLS; whoever comes after that meets *then* instead."""
+    """Reset the connection at one of these commands inside TLS; whoever comes after that meets *then* instead.
+
+    With *resets* false the command is carried out, and the connection goes on.
+    """
 
     verbs: tuple[str, ...]
     then: tuple[Deviation, ...] = ()
+    resets: bool = True
 
 
 Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut

@@ -87,8 +87,9 @@ class Policy:
         if reply is not None:
             return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
         if self._cut is not None and over_tls and verb in self._cut.verbs:
+            end = Reset() if self._cut.resets else None
             self._deviate(self._cut.then)
-            return Act("cut", end=Reset())
+            return Act("cut", end=end)
         return dialogue.act(verb, argument)
 
     @property

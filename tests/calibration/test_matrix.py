@@ -52,12 +52,19 @@ NEVER_A_VIOLATION = {
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
+    "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""
 NOT_SHOWN = {
     "imap-starttls-logindisabled-ignored": "a client that requires TLS leaves when STARTTLS is refused, before it could"
     " heed or ignore LOGINDISABLED; in mode none the fault shows",
+    **{
+        f"{protocol}-{mode}-cipher-mti-only": "no standard demands the suite of SMTP and POP3; RFC 9325 recommends it"
+        for protocol in (Protocol.SMTP, Protocol.POP3)
+        for mode in (Security.STARTTLS, Security.IMPLICIT)
+    },
 }
 """Cases in which no faulty client is flagged by the scenario's own rule, each with the reason."""
 ALL_SETTINGS = {

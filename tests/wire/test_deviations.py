@@ -312,3 +312,16 @@ def test_cut_resets_inside_tls_and_changes_what_comes_after(serve, protocol):
     _, cut, _ = server.sessions
     assert deviated(cut) == ["cut"]
     assert cut.closed == Closed("server", "reset")
+
+
+def test_a_cut_without_a_reset_carries_the_command_out_and_changes_what_comes_after(serve, protocol):
+    verb = "CAPA" if protocol == "pop3" else "NOOP"
+    server = serve(deviations=(Cut(verbs=(verb,), then=(Hide(names=(STARTTLS[protocol],)),), resets=False),))
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)
+        with Wire(server).greet() as later:
+            later.send(later.speech.ask)
+            assert STARTTLS[protocol].encode() not in b"".join(later.reply(later.speech.last))
+    first, _ = server.sessions
+    assert deviated(first) == ["cut"]

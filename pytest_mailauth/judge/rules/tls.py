@@ -88,33 +88,34 @@ def tls12_or_newer(trial: Trial) -> Finding:
     return Finding(Verdict.NOTE, f"does not speak TLS {version}: {ended}")
 
 
-def _judged(trial: Trial, version: str, went_on: str) -> Finding:
+def _judged(trial: Trial, version: str, evidence: str) -> Finding:
     """Judge the oldest version that was used."""
     declared = trial.declared.min_tls
     if version < declared:
         # RFC 9325 allows TLS 1.2 to a client that says nothing. One that declares 1.3 and takes 1.2 does not have the
         # minimum that its user believes in, and a declaration that cannot fail would be worth nothing.
         beyond = f"; its declared minimum is {declared}" if declared != FLOOR else ""
-        return Finding(Verdict.VIOLATION, went_on + beyond)
+        return Finding(Verdict.VIOLATION, evidence + beyond)
     if version < FLOOR:
-        return Finding(Verdict.NOTE, f"{went_on}; it was declared to accept that")
+        return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
     if trial.logged_in(Layer.TLS):
         return Finding(Verdict.PASS, f"logged in over TLS {version}")
-    return Finding(Verdict.NOTE, f"{went_on}, and did not log in")
+    return Finding(Verdict.NOTE, f"{evidence}, and did not log in")
 
 
 def _used(trial: Trial) -> tuple[str, str] | None:
     """Return the oldest version inside which the client spoke, with a sentence that says so, or None."""
-    spoken = [(s.tls.version, _sentence(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and _spoke(s)]
+    spoken = [(s.tls.version, went_on(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and spoke(s)]
     return min(spoken, default=None)
 
 
-def _spoke(session: SessionRecord) -> bool:
+def spoke(session: SessionRecord) -> bool:
     """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
     return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
 
 
-def _sentence(session: SessionRecord, facts: TLSFacts) -> str:
+def went_on(session: SessionRecord, facts: TLSFacts) -> str:
+    """Return what was negotiated and what the client said in it, as a sentence."""
     said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
     return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
 

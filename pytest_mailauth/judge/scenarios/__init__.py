@@ -9,11 +9,15 @@ from pytest_mailauth.judge.scenarios import (
     certificates,
     connections,
     discovery,
+    greetings,
     outgoing,
+    parameters,
+    passwords,
     portnumbers,
     ports,
     starttls,
     strangers,
+    stripping,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -36,6 +40,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         outgoing,
+        stripping,
+        greetings,
+        passwords,
+        parameters,
     )
     for row in table.ROWS
 }

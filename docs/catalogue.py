@@ -64,7 +64,7 @@ def coverage_page() -> str:
         parts += [f"## Class {family}: {CLASSES[family]}", table(("Catalogue", "Severity", "Here"), rows)]
     return page(
         "Coverage",
-        "docs/coverage.py, docs/catalogue.tsv",
+        "docs/catalogue.py, docs/catalogue.tsv",
         "The catalogue holds the rules for mail clients and the scenarios that test them, as they were found in "
         "standards, in published attacks and in the [source document](source-document.md). This page says which of "
         "them are asked here, and why the others are not.",

@@ -171,4 +171,4 @@ class Policy:
 
     def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
         """Return the desk at which a client of one connection logs in with *mechanism*."""
-        return Desk(self.config.host, self.logins, peer, mechanism)
+        return Desk(self.config.host, self.logins, peer, mechanism, self._deviations)

@@ -59,13 +59,15 @@ IN_A_NETWORK: Final = (
 
 WITH_WORK: Final = (*outgoing.ROWS,)
 """What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
+WITH_MECHANISMS: Final = ("mail-without-login",)
+"""What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
 
 ELSEWHERE: Final = frozenset(
     name
     for name in (
         *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_WORK),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK),
     )
     if name
 )
-"""Faulty clients that only show where a network or a whole server is: they have no situation of one that recites."""
+"""Faulty clients that only show where a network is, or a whole server: they have no situation of one that recites."""

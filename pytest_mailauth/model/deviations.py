@@ -132,7 +132,8 @@ class MisplaySCRAM:
             success is told without it.
         nonce: What the server makes of the client's nonce: ``"extended"``, ``"replaced"`` by another, or ``"repeated"``
             without anything of its own.
-        iterations: The iteration count; None for the usual one.
+        iterations: The iteration count that is told; None for the usual one. It is not made, so nobody who makes it
+            is let in.
         extension: What the server's first message begins with, for example a mandatory extension ``"m=x,"``.
     """
 

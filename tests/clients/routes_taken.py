@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from clients.faulty import outgoing
+
 from pytest_mailauth.model.terms import Security
 
 IMPLICIT, STARTTLS, NONE = Security
@@ -55,6 +57,8 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
+WITH_WORK: Final = (*outgoing.ROWS,)
+"""What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
 WITH_MECHANISMS: Final = ("mail-without-login",)
 """What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
 
@@ -72,7 +76,7 @@ ELSEWHERE: Final = frozenset(
     name
     for name in (
         *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *BY_TLS),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS),
     )
     if name
 )

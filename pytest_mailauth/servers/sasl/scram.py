@@ -58,12 +58,12 @@ class _Stored(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _stored(mechanism: str, password: str, iterations: int) -> _Stored:
+def _stored(mechanism: str, password: str) -> _Stored:
     scheme, salt = ScramMechanism(mechanism), os.urandom(16)
     try:
-        return _Stored(*scheme.make_auth_info(password, iteration_count=iterations, salt=salt))
+        return _Stored(*scheme.make_auth_info(password, iteration_count=ITERATIONS, salt=salt))
     except ScramException:  # SASLprep forbids the password, so there is nobody who can prove it
-        return _Stored(*scheme.make_auth_info(os.urandom(16).hex(), iteration_count=iterations, salt=salt))
+        return _Stored(*scheme.make_auth_info(os.urandom(16).hex(), iteration_count=ITERATIONS, salt=salt))
 
 
 def scram(mechanism: str) -> Callable[[Server, bytes | None], Exchange]:
@@ -76,12 +76,15 @@ def scram(mechanism: str) -> Callable[[Server, bytes | None], Exchange]:
         bound = first["header"] + _binding(mechanism, server, first["flag"])
         identity, authorization = _name(first["identity"]), _name(first["authorization"] or b"")
         play = server.deviation(MisplaySCRAM) or _HONEST
-        told = play.iterations or ITERATIONS
-        # An unknown name gets a password that nobody has, so that names cannot be found out. More iterations than are
-        # usual are told and not made: nobody waits for them.
-        kept = _stored(mechanism, server.password_of(identity) or os.urandom(16).hex(), min(told, ITERATIONS))
+        # An unknown name gets a password that nobody has, so that names cannot be found out.
+        kept = _stored(mechanism, server.password_of(identity) or os.urandom(16).hex())
         nonce = _nonce(play.nonce, first["nonce"], server.nonce().encode())
-        challenge = b"%br=%b,s=%b,i=%d" % (play.extension.encode(), nonce, base64.b64encode(kept.salt), told)
+        challenge = b"%br=%b,s=%b,i=%d" % (
+            play.extension.encode(),
+            nonce,
+            base64.b64encode(kept.salt),
+            play.iterations or kept.iterations,
+        )
         if play.spoils_first_message:
             challenge = OddChallenge(challenge, ODD)
 

@@ -55,7 +55,21 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-ELSEWHERE: Final = frozenset(
-    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
+IN_REPORTS: Final = (
+    "keeps-untagged-over-starttls",
+    "heeds-unselected",
 )
-"""Faulty clients that only show where a network is: they have no situation of one server."""
+"""What these do wrong shows in what they report, or where they were sent; ``tests/calibration`` shows it."""
+
+ELSEWHERE: Final = frozenset(
+    name
+    for name in (
+        *(one for modes in BY_PORT.values() for one in modes),
+        *BY_CHOICE,
+        *CUSTOM,
+        *IN_A_NETWORK,
+        *IN_REPORTS,
+    )
+    if name
+)
+"""Faulty clients that only show where a network is, or to who asks them: they have no situation of one server."""

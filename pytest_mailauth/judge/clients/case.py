@@ -82,6 +82,8 @@ class Case:
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
             :attr:`mailbox`, :attr:`message_number`, :attr:`draft`.
         heard: What of it the client has read.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -105,6 +107,7 @@ class Case:
     enter: Enter | None = None
     work: Mapping[str, Any] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)
+    wants: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:

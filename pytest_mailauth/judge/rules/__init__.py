@@ -13,6 +13,7 @@ from pytest_mailauth.judge.rules import (
     reuse,
     secrecy,
     starttls,
+    tampering,
     tls,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
@@ -30,5 +31,6 @@ __all__ = [
     "reuse",
     "secrecy",
     "starttls",
+    "tampering",
     "tls",
 ]

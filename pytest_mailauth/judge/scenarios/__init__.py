@@ -17,6 +17,7 @@ from pytest_mailauth.judge.scenarios import (
     starttls,
     strangers,
     stripping,
+    tampering,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -42,6 +43,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         greetings,
         passwords,
         parameters,
+        tampering,
     )
     for row in table.ROWS
 }

@@ -77,6 +77,8 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
+        for letter in setting.scenario.mail:
+            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
         for message in setting.scenario.inbox:
             environment.store.mailboxes(environment.account)[INBOX].add(message)
@@ -87,7 +89,7 @@ class TrialRun:
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
             self._stage = stage = (
-                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                at_localhost(environment, config, setting)
                 if plan is None or reach is None
                 else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
             )
@@ -206,6 +208,7 @@ class TrialRun:
             unheard=tuple(name for name in self.case.work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
+            decoy=self._stage.decoy,
         )
 
 

@@ -71,12 +71,17 @@ BY_TLS: Final = (
     "retries-with-older-tls",
 )
 """What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
+IN_REPORTS: Final = (
+    "keeps-untagged-over-starttls",
+    "heeds-unselected",
+)
+"""What these do wrong shows in what they report, or where they were sent; ``tests/calibration`` shows it."""
 
 ELSEWHERE: Final = frozenset(
     name
     for name in (
         *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS),
+        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS, *IN_REPORTS),
     )
     if name
 )

@@ -83,7 +83,8 @@ class Case:
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
             :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`.
         heard: What of it the client has read.
-        wants: What the client is asked to report, see :meth:`report`; nothing in most scenarios.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol

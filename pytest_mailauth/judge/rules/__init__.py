@@ -16,6 +16,7 @@ from pytest_mailauth.judge.rules import (
     secrecy,
     starttls,
     stripping,
+    tampering,
     tls,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
@@ -36,5 +37,6 @@ __all__ = [
     "secrecy",
     "starttls",
     "stripping",
+    "tampering",
     "tls",
 ]

@@ -19,6 +19,7 @@ from pytest_mailauth.judge.scenarios import (
     starttls,
     strangers,
     stripping,
+    tampering,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -46,6 +47,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         passwords,
         parameters,
         closing,
+        tampering,
     )
     for row in table.ROWS
 }

@@ -16,6 +16,7 @@ from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.reports import WORK
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
+from pytest_mailauth.servers.mailstore import INBOX
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class TrialRun:
         self._setting = setting
         self.environment = environment = servers.environment()
         self._threads = frozenset(threading.enumerate())
+        for message in setting.scenario.inbox:
+            environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
@@ -108,6 +111,7 @@ class TrialRun:
             nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
+            wants=setting.scenario.wants,
             work={name: told for name, told in setting.scenario.tells.items() if name in WORK},
         )
         plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}

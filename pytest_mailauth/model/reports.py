@@ -13,6 +13,9 @@ REPORTS: Final = {
 }
 """What a client may report, and how it says so; the keys are the names that rows ask for."""
 
+SENDER: Final = "alice@example.test"
+"""Whom a client sends as, unless a scenario says otherwise."""
+
 WORK: Final = {
     "recipients": "sends to case.recipients",
     "message": "sends case.message where there is one",
@@ -20,5 +23,6 @@ WORK: Final = {
     "mailbox": "selects case.mailbox",
     "message_number": "retrieves the message case.message_number",
     "draft": "appends case.draft where there is one",
+    "subject": "writes case.subject into its message where there is one",
 }
 """What a client may be told beyond its account, and what it does with that; the keys are fields of a case."""

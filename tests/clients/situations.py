@@ -391,7 +391,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
         security=IMPLICIT,
         certificate="weak-key",
     ),
-    "weak-suite": Situation(shows={}, security=IMPLICIT, certificate="weak-suite"),
+    "weak-suite": Situation(
+        shows={"accepts-static-rsa": "credential-tls"}, security=IMPLICIT, certificate="weak-suite"
+    ),
     "clear-on-the-tls-port": Situation(
         shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
     ),

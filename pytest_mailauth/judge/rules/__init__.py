@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    closing,
     credentials,
     discovery,
     logins,
     modes,
+    outgoing,
     parameters,
     portnumbers,
     ports,
@@ -21,10 +23,12 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "closing",
     "credentials",
     "discovery",
     "logins",
     "modes",
+    "outgoing",
     "parameters",
     "portnumbers",
     "ports",

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.scenarios import (
     baselines,
     certificates,
+    closing,
     connections,
     discovery,
     greetings,
+    outgoing,
     parameters,
     passwords,
     portnumbers,
@@ -37,10 +39,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        outgoing,
         stripping,
         greetings,
         passwords,
         parameters,
+        closing,
     )
     for row in table.ROWS
 }

@@ -73,6 +73,7 @@ class Scenario:
         profile: The smallest profile that it is part of: ``"core"``, ``"full"`` or ``"extended"``.
         variant_of: The scenario of the catalogue that it is a variant of; empty for the one of its own name.
         since: The rule set that it came with.
+        inbox: Messages that lie in the mailbox.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Scenario:
     profile: str = "core"
     variant_of: str = ""
     since: str = "2026.1"
+    inbox: tuple[bytes, ...] = ()
 
     @property
     def only_for(self) -> dict[str, str]:

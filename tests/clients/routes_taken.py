@@ -58,6 +58,11 @@ IN_A_NETWORK: Final = (
 IN_REPORTS: Final = (
     "keeps-untagged-over-starttls",
     "heeds-unselected",
+    "follows-referrals",
+    "follows-referrals-from-before-tls",
+    "follows-forwarding",
+    "follows-referrals-with-a-token",
+    "shows-token-to-provider",
 )
 """What these do wrong shows in what they report, or where they were sent; ``tests/calibration`` shows it."""
 

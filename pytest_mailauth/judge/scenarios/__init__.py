@@ -14,6 +14,7 @@ from pytest_mailauth.judge.scenarios import (
     passwords,
     portnumbers,
     ports,
+    referrals,
     starttls,
     strangers,
     stripping,
@@ -44,6 +45,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         passwords,
         parameters,
         tampering,
+        referrals,
     )
     for row in table.ROWS
 }

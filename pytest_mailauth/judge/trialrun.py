@@ -77,9 +77,9 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
-        for letter in setting.scenario.mail:
-            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
+        for message in setting.scenario.inbox:
+            environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":

@@ -103,7 +103,107 @@ class Cut:
     resets: bool = True
 
 
-Deviation = Greet | Hide | Announce | Answer | Precede | Trail | StayClear | Withhold | Slow | Cut
+@dataclass(frozen=True, kw_only=True)
+class Refuse:
+    """Refuse every login with these mechanisms, right or wrong, as though the secret were wrong.
+
+    Beside SASL mechanisms there are ``"USER"`` and ``"APOP"`` of POP3 and ``"LOGIN-COMMAND"`` of IMAP.
+    """
+
+    mechanisms: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admit:
+    """Let in whoever begins an exchange with one of these mechanisms, without a challenge."""
+
+    mechanisms: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """Send this line in the place of every challenge of these mechanisms, and take the responses as they come.
+
+    The line is what stands behind the continuation marker: base64, or what nobody can decode.
+    """
+
+    mechanisms: tuple[str, ...]
+    line: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapPrompts:
+    """Ask with the mechanism LOGIN for the password first, and for the user name second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MisplaySCRAM:
+    """Go through a SCRAM exchange otherwise than a server has to (RFC 5802 section 5).
+
+    Attributes:
+        signature: The proof that the server knows the password: ``"right"``, ``"wrong"`` by one bit, or ``"missing"``:
+            success is told without it.
+        nonce: What the server makes of the client's nonce: ``"extended"``, ``"replaced"`` by another, or ``"repeated"``
+            without anything of its own.
+        iterations: The iteration count that is told; None for the usual one. It is not made, so nobody who makes it
+            is let in.
+        extension: What the server's first message begins with, for example a mandatory extension ``"m=x,"``.
+    """
+
+    signature: str = "right"
+    nonce: str = "extended"
+    iterations: int | None = None
+    extension: str = ""
+
+    @property
+    def spoils_first_message(self) -> bool:
+        """True when the server's first message is not what it should be."""
+        return self.nonce != "extended" or self.iterations is not None or self.extension != ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakOff:
+    """Answer these commands with the beginning of a reply, and end the connection there.
+
+    TCP ends in good order, and TLS does not: there is no close_notify (RFC 8446 section 6.1).
+
+    Attributes:
+        verbs: The commands, ``"UID FETCH"`` by two words; ``"DATA-END"`` for the end of an SMTP message.
+        reply: The beginning of the reply.
+        over_tls: The layer on which this happens.
+    """
+
+    verbs: tuple[str, ...]
+    reply: bytes = b""
+    over_tls: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuseHello:
+    """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
+
+    alert: int
+
+
+Deviation = (
+    Greet
+    | Hide
+    | Announce
+    | Answer
+    | Precede
+    | Trail
+    | StayClear
+    | Withhold
+    | Slow
+    | Cut
+    | Refuse
+    | Admit
+    | Challenge
+    | SwapPrompts
+    | MisplaySCRAM
+    | BreakOff
+    | RefuseHello
+)
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:

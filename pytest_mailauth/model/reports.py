@@ -16,6 +16,8 @@ REPORTS: Final = {
 }
 """What a client may report, and how it says so; the keys are the names that rows ask for."""
 
+SENDER: Final = "alice@example.test"
+"""Whom a client sends as, unless a scenario says otherwise."""
 INSIDE: Final = ("folders", "mailbox", "messages")
 """What there is only for a client that has logged in: one that gave up before has nothing to report."""
 
@@ -55,5 +57,6 @@ WORK: Final = {
     "mailbox": "selects case.mailbox",
     "message_number": "retrieves the message case.message_number",
     "draft": "appends case.draft where there is one",
+    "subject": "writes case.subject into its message where there is one",
 }
 """What a client may be told beyond its account, and what it does with that; the keys are fields of a case."""

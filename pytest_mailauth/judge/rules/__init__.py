@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    closing,
     credentials,
     discovery,
     logins,
     modes,
+    outgoing,
     parameters,
     portnumbers,
     ports,
@@ -14,6 +16,7 @@ from pytest_mailauth.judge.rules import (
     reuse,
     secrecy,
     starttls,
+    stripping,
     tampering,
     tls,
 )
@@ -22,10 +25,12 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "closing",
     "credentials",
     "discovery",
     "logins",
     "modes",
+    "outgoing",
     "parameters",
     "portnumbers",
     "ports",
@@ -33,6 +38,7 @@ __all__ = [
     "reuse",
     "secrecy",
     "starttls",
+    "stripping",
     "tampering",
     "tls",
 ]

@@ -12,6 +12,7 @@ from pytest_mailauth.judge.rules.evidence import (
     fired,
     leak,
     operations,
+    proofs,
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
@@ -132,6 +133,11 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
             return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
+    if proofs(trial) and leak(trial, Layer.CLEAR) is None:
+        # It is one that thinks a proof as good as TLS: it leaves where nothing but a password is taken.
+        return Finding(
+            Verdict.NOT_APPLICABLE, "the client logged in with a proof alone: no-derived-credentials-in-clear has that"
+        )
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found

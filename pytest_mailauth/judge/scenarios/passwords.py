@@ -25,11 +25,12 @@ ROWS: Final = (
     Scenario(
         name="auth-required-on-mail",
         family="O",
-        summary="MAIL is answered with 530 to whoever has not logged in.",
+        # AUTH is hidden, not missing: a client that does not look whether it is offered can log in.
+        summary="Inside TLS no AUTH is offered, and MAIL is answered with 530: authentication required.",
         rules=("authenticate-before-submission",),
         severity="low",
         sources=("S3", "RFC 4954 section 6"),
         protocols=(_SMTP,),
-        settings={"relay": RelayPolicy(login_first=True)},
+        settings={"auth": AuthPolicy(advertised=False), "relay": RelayPolicy(login_first=True)},
     ),
 )

@@ -18,7 +18,6 @@ IMAP = Protocol.IMAP
 REFERRAL, TOKEN = "no-automatic-referral", "token-stays-with-its-host"
 DECOY = "localhost:40143"
 NAMED = e.Sent(f"A1 NO [REFERRAL imap://{DECOY}/] elsewhere\r\n".encode())
-SECRET = str(ACCOUNT.secrets["token"])
 CONNECTED = (CLEAR, e.Opened("127.0.0.1:1"))
 
 
@@ -59,16 +58,17 @@ def test_a_connection_is_too_much_when_anybody_may_have_named_the_server():
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "text", "verdict"),
+    ("name", "layer", "kind", "verdict"),
     [
-        (REFERRAL, CLEAR, PASSWORD, Verdict.VIOLATION),
-        (REFERRAL, TLS, PASSWORD, Verdict.NOTE),
-        (TOKEN, CLEAR, SECRET, Verdict.VIOLATION),
-        (TOKEN, TLS, SECRET, Verdict.VIOLATION),
+        (REFERRAL, CLEAR, "password", Verdict.VIOLATION),
+        (REFERRAL, TLS, "password", Verdict.NOTE),
+        (TOKEN, CLEAR, "token", Verdict.VIOLATION),
+        (TOKEN, TLS, "token", Verdict.VIOLATION),
     ],
 )
-def test_what_is_shown_to_the_other_server(name, layer, text, verdict):
-    assert said(name, (TLS, NAMED), decoy=[CONNECTED, secret(layer, text)]).verdict is verdict
+def test_what_is_shown_to_the_other_server(name, layer, kind, verdict):
+    shown = secret(layer, ACCOUNT.secrets[kind])
+    assert said(name, (TLS, NAMED), decoy=[CONNECTED, shown]).verdict is verdict
 
 
 @pytest.mark.parametrize("name", [REFERRAL, TOKEN])

@@ -77,8 +77,6 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
-        for letter in setting.scenario.mail:
-            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
         for message in setting.scenario.inbox:
             environment.store.mailboxes(environment.account)[INBOX].add(message)

@@ -188,7 +188,8 @@ class Trial:
         unheard: Those of them that the client never read.
         wants: What the client has to report to be judged.
         marker: A text that only the hostile part of the server says; empty when there is none.
-        decoy: The name of a further server that only the server under test names; empty when there is none.
+        decoy: The address of a further server that only the server under test names, ``host:port``; empty when there is
+            none.
     """
 
     protocol: Protocol

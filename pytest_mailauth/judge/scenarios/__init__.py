@@ -16,6 +16,7 @@ from pytest_mailauth.judge.scenarios import (
     passwords,
     portnumbers,
     ports,
+    referrals,
     starttls,
     strangers,
     stripping,
@@ -47,6 +48,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         parameters,
         closing,
         tampering,
+        referrals,
     )
     for row in table.ROWS
 }

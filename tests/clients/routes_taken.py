@@ -65,6 +65,8 @@ IN_REPORTS: Final = (
     "follows-forwarding",
     "follows-referrals-with-a-token",
     "shows-token-to-provider",
+    "shows-text-from-before-tls",
+    "shows-control-characters",
 )
 """What these do wrong shows in what they report, or where they were sent; ``tests/calibration`` shows it."""
 WITH_WORK: Final = (*outgoing.ROWS,)

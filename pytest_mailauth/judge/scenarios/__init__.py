@@ -17,6 +17,7 @@ from pytest_mailauth.judge.scenarios import (
     portnumbers,
     ports,
     referrals,
+    spoofing,
     starttls,
     strangers,
     stripping,
@@ -49,6 +50,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         closing,
         tampering,
         referrals,
+        spoofing,
     )
     for row in table.ROWS
 }

@@ -55,7 +55,17 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-WITH_MECHANISMS: Final = ("mail-without-login",)
+WITH_MECHANISMS: Final = (
+    "mail-without-login",
+    "knows-plain-only",
+    "takes-old-form",
+    "external-first",
+    "anonymous-when-offered",
+    "literal-without-waiting",
+    "literal-after-refusal",
+    "answers-any-reply",
+    "wants-empty-challenge",
+)
 """What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
 
 ELSEWHERE: Final = frozenset(

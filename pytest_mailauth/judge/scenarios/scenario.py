@@ -43,7 +43,8 @@ class Scenario:
         sources: Where it comes from.
         protocols: The protocols it exists for.
         modes: The client's security settings it exists for.
-        auth: ``"oauth"`` for a scenario that only clients with tokens meet; None for all.
+        auth: ``"oauth"`` for a scenario that only clients with tokens meet, ``"password"`` for those with passwords;
+            None for all.
         needs: What a client has to be declared for the scenario to exist: ``{"mode": "from-port"}``.
         settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
         server_security: The server's mode when it is not the client's, or that for each of the client's.

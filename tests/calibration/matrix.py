@@ -58,6 +58,9 @@ _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habit
 """Honest clients that differ from the first in one habit."""
 
 
+_TOKEN: Final = Habits(holds_token=True)
+
+
 def can_be_run(row: Row) -> bool:
     """Return whether everything is installed that a faulty client takes."""
     return HAS_DNS or row.declares.get("discovers") != "srv"
@@ -79,7 +82,12 @@ def clients_of(protocol: Protocol) -> list[Client]:
         )
     )
     clients.append(
-        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
+        Client(
+            name="honest with a token",
+            run=make_client(protocol, habits=_TOKEN),
+            protocols=(protocol,),
+            declared=WITH_TOKEN,
+        )
     )
     clients += [
         Client(
@@ -93,7 +101,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults),
+            run=make_client(protocol, row.faults, _TOKEN if row.declares.get("auth") == "oauth" else None),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),

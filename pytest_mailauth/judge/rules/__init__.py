@@ -15,6 +15,7 @@ from pytest_mailauth.judge.rules import (
     secrecy,
     starttls,
     tls,
+    tokens,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
@@ -33,4 +34,5 @@ __all__ = [
     "secrecy",
     "starttls",
     "tls",
+    "tokens",
 ]

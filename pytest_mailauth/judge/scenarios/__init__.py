@@ -18,6 +18,7 @@ from pytest_mailauth.judge.scenarios import (
     starttls,
     strangers,
     stripping,
+    tokens,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -40,6 +41,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         outgoing,
+        tokens,
         stripping,
         greetings,
         passwords,

@@ -21,6 +21,7 @@ from pytest_mailauth.judge.rules import (
     stripping,
     tampering,
     tls,
+    tokens,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
@@ -45,4 +46,5 @@ __all__ = [
     "stripping",
     "tampering",
     "tls",
+    "tokens",
 ]

@@ -7,7 +7,10 @@ answer, ``{line}`` (the command being answered, as it came and without its tag).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
 
@@ -86,7 +89,14 @@ class Cut:
     then: tuple[Deviation, ...] = ()
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """Show another certificate to whoever connects once a client has logged in."""
+
+    certificate: Certificate
+
+
+Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut | Swap
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.webrequests import WebRequest
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -131,12 +132,14 @@ class Earlier:
         verify: Whether the server's certificate is checked in it: ``"full"`` or ``"none"``.
         other_account: Whether it is another account's.
         records_change: Whether the records of the domain name another server once it has logged in.
+        pinned: The certificate that its user has accepted, though it does not verify; None for none.
     """
 
     security: Security | None = None
     verify: str = "full"
     other_account: bool = False
     records_change: bool = False
+    pinned: Certificate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,12 @@ NEVER_A_VIOLATION = {
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",
+    "cert-wildcard-ok": "refusing a certificate gives nothing away",
+    "cert-ip-san-ok": "refusing a certificate gives nothing away",
+    "cert-case-and-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-final-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-a-label": "refusing a certificate gives nothing away",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""

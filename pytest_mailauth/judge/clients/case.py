@@ -80,7 +80,7 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`pinned`, :attr:`by_default`.
         heard: What of it the client has read.
     """
 
@@ -200,6 +200,24 @@ class Case:
         """A message to append to the IMAP mailbox ``Drafts``; None in most scenarios."""
         told: bytes | None = self._told("draft")
         return told
+
+    @property
+    def pinned(self) -> str | None:
+        """The certificate that the user has accepted for this account although it does not verify; None in most.
+
+        It is the SHA-256 fingerprint of the certificate in DER, in hexadecimal. Whatever else the server shows has to
+        verify as ever (RFC 8314 section 5.4).
+        """
+        told: str | None = self._told("pinned")
+        return told
+
+    @property
+    def by_default(self) -> bool:
+        """Whether to leave every TLS setting to the library, the authority in :attr:`cafile` included.
+
+        True in the scenario about the library's own default. A client that is always called so reads it, too.
+        """
+        return bool(self._told("by_default"))
 
     @property
     def url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    certificates,
     credentials,
     discovery,
     modes,
@@ -18,6 +19,7 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "certificates",
     "credentials",
     "discovery",
     "modes",

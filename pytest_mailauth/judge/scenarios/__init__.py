@@ -9,6 +9,7 @@ from pytest_mailauth.judge.scenarios import (
     certificates,
     connections,
     discovery,
+    names,
     portnumbers,
     ports,
     starttls,
@@ -33,6 +34,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         starttls,
         versions,
         certificates,
+        names,
         connections,
     )
     for row in table.ROWS

@@ -49,6 +49,7 @@ class Scenario:
         server_security: The server's mode when it is not the client's, or that for each of the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        compared_with: The scenario whose trial is what to compare with; empty for the control or the baseline.
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
             with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
@@ -83,6 +84,7 @@ class Scenario:
     server_security: Security | Mapping[Security, Security] | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
+    compared_with: str = ""
     host_may_decide: bool = False
     other_port: bool = False
     supplied: bool = False

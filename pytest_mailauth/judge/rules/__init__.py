@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    certificates,
     closing,
     credentials,
     discovery,
@@ -28,6 +29,7 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "certificates",
     "closing",
     "credentials",
     "discovery",

@@ -16,6 +16,7 @@ from pytest_mailauth.judge.rules.evidence import (
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.stripping import preauthenticated_inside
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Cut, Withhold
 from pytest_mailauth.model.exchanges import DISCOVERY, is_operation, is_turned_away
@@ -229,7 +230,9 @@ def _begun_at_once(trial: Trial) -> Finding:
     advice="Close on a PREAUTH greeting outside TLS: STARTTLS is not possible any more.",
 )
 def preauth_ends_required_starttls(trial: Trial) -> Finding:
-    """Look at what the client did after a PREAUTH greeting in clear."""
+    """Look at what the client did after a PREAUTH greeting in clear. Inside TLS it may come, and is worth a thought."""
+    if trial.security is Security.IMPLICIT:
+        return preauthenticated_inside(trial)
     if trial.security is not Security.STARTTLS:
         return Finding(Verdict.NOT_APPLICABLE, "this client was not told to use STARTTLS")
     if not any(session.clear_out.startswith(b"* PREAUTH") for session in trial.sessions):

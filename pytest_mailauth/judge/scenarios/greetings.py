@@ -79,6 +79,23 @@ def _preauth(name: str, greeting: bytes, summary: str, *further: Deviation, **ot
     )
 
 
+def _preauth_inside(name: str, severity: str, summary: str, **other: Any) -> Scenario:
+    # The catalogue has no rule for these two. PREAUTH is its matter, and all that it finds here is a NOTE.
+    return Scenario(
+        name=name,
+        family="G",
+        summary=summary,
+        rules=("preauth-ends-required-starttls",),
+        severity=severity,
+        sources=("RFC 9051 section 7.1.4",),
+        protocols=(_IMAP,),
+        modes=(Security.IMPLICIT,),
+        settings={"auth": _LOGGED_IN},
+        **other,
+    )
+
+
+_DRAFT: Final = b"From: <alice@example.test>\r\nSubject: A draft\r\n\r\nNot finished.\r\n"
 _AUTH_LINES: Final = tuple(f"AUTH={name}" for name in PASSWORD_MECHANISMS)
 
 ROWS: Final = (
@@ -120,5 +137,13 @@ ROWS: Final = (
         b"* PREAUTH X0n0fCj9\r\n",
         "The greeting is PREAUTH in clear and lists nothing, and in truth nobody is logged in.",
         settings={"auth": IN_CLEAR},
+    ),
+    _preauth_inside("preauth-implicit-tls", "info", "The greeting inside TLS is PREAUTH; every command works."),
+    _preauth_inside(
+        "preauth-wrong-identity",
+        "low",
+        "The greeting inside TLS is PREAUTH, for nobody knows whom; the client has a draft to append.",
+        tells={"draft": _DRAFT},
+        profile="full",
     ),
 )

@@ -338,7 +338,14 @@ SITUATIONS: Final[dict[str, Situation]] = {
         given=True,
     ),
     "odd-introduction": Situation(
-        shows={"clear-after-odd-introduction": "operation-clear"}, protocols=(SMTP,), introduced=b"220 hello\r\n"
+        shows={"clear-after-odd-introduction": "operation-clear", "takes-any-service": "outcome"},
+        protocols=(SMTP,),
+        introduced=b"220 hello\r\n",
+    ),
+    "odd-greeting": Situation(
+        shows={"clear-after-odd-introduction": "operation-clear", "takes-any-service": "outcome"},
+        protocols=(POP3,),
+        greeting=b"+OK 2 messages\r\n1 120\r\n2 200\r\n.\r\n",
     ),
     "refused-service": Situation(
         shows={"clear-after-refused-service": "credential-clear", "blames-password": "blame"},

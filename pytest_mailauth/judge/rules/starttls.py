@@ -160,6 +160,9 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         return Finding(Verdict.PASS, "the greeting refused the service, and the client left")
     # Only IMAP's greeting may list what is offered; the others tell who asks (RFC 5321 section 4.1.1.1, RFC 2449).
     if trial.protocol is not Protocol.IMAP and not any(session.commands for session in trial.sessions):
+        if trial.protocol is Protocol.POP3 and all(s.clear_out.count(b"\n") > 1 for s in trial.sessions):
+            # Lines that nothing was asked for: RFC 1939 section 4 has one in a greeting.
+            return Finding(Verdict.PASS, "the greeting had more than one line, and the client left")
         return Finding(Verdict.INCONCLUSIVE, "the client never asked what is offered")
     return Finding(Verdict.PASS, "STARTTLS was not offered, and the client gave up")
 

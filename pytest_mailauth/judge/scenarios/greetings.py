@@ -63,6 +63,24 @@ def _invalid(name: str, greeting: bytes, summary: str) -> Scenario:
     )
 
 
+def _odd(name: str, greeting: bytes, summary: str) -> Scenario:
+    # The catalogue has discard-pretls-state here. No line of the greeting comes so far: who takes one for an answer
+    # to CAPA finds no STLS in it, and what it does then is seen in clear.
+    return Scenario(
+        name=name,
+        family="E",
+        summary=f"{summary} STLS is not offered, and authentication in clear is.",
+        rules=("starttls-required-is-required",),
+        severity="medium",
+        sources=("RFC 1939 section 4", "RFC 2595 section 2.5"),
+        protocols=(_POP3,),
+        modes=(Security.STARTTLS,),
+        settings={"auth": IN_CLEAR},
+        deviations=_greets({_POP3: greeting}),
+        variant_of="" if name == "greeting-odd-pop3" else "greeting-odd-pop3",
+    )
+
+
 def _preauth(name: str, greeting: bytes, summary: str, *further: Deviation, **other: Any) -> Scenario:
     told: dict[str, Any] = {"settings": {"auth": _LOGGED_IN}} | other
     return Scenario(
@@ -115,6 +133,16 @@ ROWS: Final = (
         "Two lines that mean nothing come before the greeting.",
     ),
     _invalid("greeting-invalid-imap-tagged", b"XYZ OK ready\r\n", "The greeting has a tag, like the end of a command."),
+    _odd(
+        "greeting-odd-pop3",
+        b"+OK 2 messages (320 octets)\r\n1 120\r\n2 200\r\n.\r\n",
+        "The greeting has further lines, like the answer to LIST.",
+    ),
+    _odd(
+        "greeting-odd-pop3-code",
+        b"+OK [SYS/PERM] ready\r\n",
+        "The greeting is +OK with the response code of an error.",
+    ),
     _preauth(
         "preauth-auth-advertised",
         b"* PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN] ready\r\n",

@@ -53,6 +53,8 @@ NEVER_A_VIOLATION = {
     "cert-missing-intermediate": "an honest client may fetch or remember the intermediate",
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
+    "preauth-implicit-tls": "the greeting may be PREAUTH inside TLS; a login that is refused there harms nobody",
+    "preauth-wrong-identity": "no standard says how a client learns as whom it is logged in",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",

@@ -26,6 +26,11 @@ Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 """Makes the deviations for one protocol; the number is the client's time-out in seconds."""
 
 
+_WITHOUT_LOGIN: Final = ("A", "M")
+"""Classes that tell something of a client without credentials too. For others there are rows of its own, since what a
+server takes from it in clear is no login."""
+
+
 def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return ()
 
@@ -111,6 +116,8 @@ class Scenario:
 
     def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
         """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        if declared.auth == "none" and self.auth != "none" and self.family not in _WITHOUT_LOGIN:
+            return False
         return (
             protocol in self.protocols
             and mode in self.modes

@@ -60,6 +60,9 @@ IN_A_NETWORK: Final = (
 IN_REPORTS: Final = (
     "keeps-untagged-over-starttls",
     "heeds-unselected",
+    "uses-extensions-before-tls",
+    "saves-draft-before-tls",
+    "follows-address-in-capabilities",
     "follows-referrals",
     "follows-referrals-from-before-tls",
     "follows-forwarding",

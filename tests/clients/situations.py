@@ -279,7 +279,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
     "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
-    "login-refused": Situation(shows={"tells-password": "told"}, security=IMPLICIT, refuses_login=True),
+    "login-refused": Situation(
+        shows={"tells-password": "told", "tries-all-mechanisms": "outcome"}, security=IMPLICIT, refuses_login=True
+    ),
     "another-service": Situation(
         shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
     ),

@@ -7,6 +7,7 @@ from pytest_mailauth.judge.rules import (
     credentials,
     discovery,
     logins,
+    mechanisms,
     modes,
     outgoing,
     parameters,
@@ -20,6 +21,7 @@ from pytest_mailauth.judge.rules import (
     stripping,
     tampering,
     tls,
+    tokens,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
@@ -30,6 +32,7 @@ __all__ = [
     "credentials",
     "discovery",
     "logins",
+    "mechanisms",
     "modes",
     "outgoing",
     "parameters",
@@ -43,4 +46,5 @@ __all__ = [
     "stripping",
     "tampering",
     "tls",
+    "tokens",
 ]

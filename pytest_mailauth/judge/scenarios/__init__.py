@@ -22,6 +22,7 @@ from pytest_mailauth.judge.scenarios import (
     strangers,
     stripping,
     tampering,
+    tokens,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -43,6 +44,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         outgoing,
+        tokens,
         stripping,
         greetings,
         passwords,

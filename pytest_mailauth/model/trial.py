@@ -23,7 +23,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "starttls": ("required", "opportunistic"),
     "verify": ("full", "none"),
     "min_tls": TLS_VERSIONS,
-    "auth": ("password", "oauth"),
+    "auth": ("password", "oauth", "none"),
     "fallback": ("none", "other-port"),
     "mode": ("stated", "from-port"),
     "port": ("given", "chosen"),
@@ -42,7 +42,8 @@ class Declaration:
         verify: ``"full"`` (default: chain and host name, RFC 8314 section 5.3) or ``"none"``.
         min_tls: Oldest TLS version the client means to accept. Default ``"1.2"`` (S5, S9).
         auth: Whether it logs in with a ``"password"`` (default) or with a bearer token, ``"oauth"`` (S15). A server
-            meets an ``"oauth"`` client with the token mechanisms wherever it would take a password.
+            meets an ``"oauth"`` client with the token mechanisms wherever it would take a password. ``"none"`` is a
+            client that submits mail without credentials, as to a server of its own network.
         allow_insecure_auth: Whether the user allowed passwords in clear where TLS is not required. Default False.
         fallback: Whether the client knows another port of its account: ``"none"`` (default) or ``"other-port"``.
         timeout: Seconds after which the client gives up waiting. Default 2.
@@ -205,6 +206,7 @@ class Trial:
         unheard: Those of them that the client never read.
         wants: What the client has to report to be judged.
         marker: A text that only the hostile part of the server says; empty when there is none.
+        decoy: The name of a further server that only the server under test names; empty when there is none.
     """
 
     protocol: Protocol
@@ -228,6 +230,7 @@ class Trial:
     unheard: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     marker: str = ""
+    decoy: str = ""
 
     @property
     def requires_tls(self) -> bool:

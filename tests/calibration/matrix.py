@@ -30,6 +30,7 @@ TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
 UNTOLD: Final = {
@@ -81,6 +82,14 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients.append(
         Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
     )
+    clients.append(
+        Client(
+            name="honest without credentials",
+            run=make_client(protocol, habits=WITHOUT_CREDENTIALS),
+            protocols=(protocol,),
+            declared=replace(TLS, auth="none"),
+        )
+    )
     clients += [
         Client(
             name=f"honest {name}",
@@ -93,7 +102,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults),
+            run=make_client(protocol, row.faults, WITHOUT_CREDENTIALS if row.declares.get("auth") == "none" else None),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),

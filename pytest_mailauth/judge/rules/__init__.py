@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    closing,
     credentials,
     discovery,
     logins,
     mechanisms,
     modes,
+    outgoing,
     parameters,
     portnumbers,
     ports,
     reuse,
     secrecy,
     starttls,
+    stripping,
+    tampering,
     tls,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
@@ -21,16 +25,20 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "closing",
     "credentials",
     "discovery",
     "logins",
     "mechanisms",
     "modes",
+    "outgoing",
     "parameters",
     "portnumbers",
     "ports",
     "reuse",
     "secrecy",
     "starttls",
+    "stripping",
+    "tampering",
     "tls",
 ]

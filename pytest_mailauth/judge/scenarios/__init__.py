@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.scenarios import (
     baselines,
     certificates,
+    closing,
     connections,
     discovery,
     greetings,
+    outgoing,
     parameters,
     passwords,
     portnumbers,
@@ -17,13 +19,13 @@ from pytest_mailauth.judge.scenarios import (
     starttls,
     strangers,
     stripping,
+    tampering,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
-from pytest_mailauth.model.terms import Security
+from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.terms import Protocol
     from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -38,10 +40,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         versions,
         certificates,
         connections,
+        outgoing,
         stripping,
         greetings,
         passwords,
         parameters,
+        closing,
+        tampering,
     )
     for row in table.ROWS
 }
@@ -52,6 +57,8 @@ def settings_for(protocol: Protocol, security: Security, declared: Declaration) 
     """Return every scenario that exists for this protocol and mode, and for a client so declared."""
     if declared.mode != "stated" and security is Security.NONE:
         return ()  # no port number stands for that
+    if declared.auth == "none" and protocol is not Protocol.SMTP:
+        return ()  # nobody reads mail without saying who they are
     return tuple(
         Setting(row, protocol, security) for row in SCENARIOS.values() if row.is_for(protocol, security, declared)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.faulty import outgoing
+from clients.faulty import outgoing, scram
 
 from pytest_mailauth.model.terms import Security
 
@@ -69,6 +69,7 @@ WITH_MECHANISMS: Final = (
     "literal-after-refusal",
     "answers-any-reply",
     "wants-empty-challenge",
+    *scram.ROWS,
 )
 """What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
 

@@ -77,14 +77,13 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
-        for letter in setting.scenario.mail:
-            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
         for message in setting.scenario.inbox:
             environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
-        if declared.auth == "oauth":
+        # A scenario that is about tokens says by itself what is taken beside them.
+        if declared.auth == "oauth" and not (setting.scenario.auth and "auth" in setting.scenario.settings):
             config = replace(config, auth=config.auth.for_tokens())
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
@@ -134,7 +133,7 @@ class TrialRun:
             verify=terms.verify,
             username=account.username,
             password=account.password,
-            token=account.token,
+            token=Account.fresh().token if terms.other_token else account.token,
             facts={},
         )
 

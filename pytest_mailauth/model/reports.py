@@ -57,6 +57,7 @@ WORK: Final = {
     "mailbox": "selects case.mailbox",
     "message_number": "retrieves the message case.message_number",
     "draft": "appends case.draft where there is one",
+    "fresh_token": "asks case.fresh_token for another token when its own is refused",
     "subject": "writes case.subject into its message where there is one",
 }
 """What a client may be told beyond its account, and what it does with that; the keys are fields of a case."""

@@ -149,12 +149,14 @@ class Earlier:
         security: Its security, or None for the one under test.
         verify: Whether the server's certificate is checked in it: ``"full"`` or ``"none"``.
         other_account: Whether it is another account's.
+        other_token: Whether it is made with another bearer token of the same account.
         records_change: Whether the records of the domain name another server once it has logged in.
     """
 
     security: Security | None = None
     verify: str = "full"
     other_account: bool = False
+    other_token: bool = False
     records_change: bool = False
 
 
@@ -206,7 +208,8 @@ class Trial:
         unheard: Those of them that the client never read.
         wants: What the client has to report to be judged.
         marker: A text that only the hostile part of the server says; empty when there is none.
-        decoy: The name of a further server that only the server under test names; empty when there is none.
+        decoy: The address of a further server that only the server under test names, ``host:port``; empty when there is
+            none.
     """
 
     protocol: Protocol

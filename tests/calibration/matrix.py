@@ -65,6 +65,11 @@ _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habit
 """Honest clients that differ from the first in one habit."""
 
 
+_TOKEN: Final = Habits(holds_token=True)
+_HABITS: Final = {"none": WITHOUT_CREDENTIALS, "oauth": _TOKEN}
+"""The habits that go with what a client is declared to log in with."""
+
+
 def can_be_run(row: Row) -> bool:
     """Return whether everything is installed that a faulty client takes."""
     return HAS_DNS or row.declares.get("discovers") != "srv"
@@ -86,7 +91,12 @@ def clients_of(protocol: Protocol) -> list[Client]:
         )
     )
     clients.append(
-        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
+        Client(
+            name="honest with a token",
+            run=make_client(protocol, habits=_TOKEN),
+            protocols=(protocol,),
+            declared=WITH_TOKEN,
+        )
     )
     clients.append(
         Client(
@@ -127,11 +137,9 @@ def clients_of(protocol: Protocol) -> list[Client]:
     return clients
 
 
-def _habits(row: Row) -> Habits:
+def _habits(row: Row) -> Habits | None:
     """Return the habits that go with what a faulty client is declared."""
-    return Habits(
-        has_credentials=row.declares.get("auth") != "none", binds_channels=row.declares.get("channel_binding") == "yes"
-    )
+    return BINDS if row.declares.get("channel_binding") == "yes" else _HABITS.get(row.declares.get("auth", ""))
 
 
 @functools.cache

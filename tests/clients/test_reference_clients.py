@@ -279,7 +279,7 @@ def test_every_faulty_client_is_the_honest_one_with_one_switch_changed():
         assert len(changed) == 1, name
         assert row.security
         assert row.protocols
-    assert len({(row.faults, row.protocols) for row in FAULTY.values()}) == len(FAULTY)
+    assert len({(row.faults, row.protocols, *sorted(row.declares.items())) for row in FAULTY.values()}) == len(FAULTY)
 
 
 def test_every_faulty_client_has_a_situation_and_every_situation_names_known_faults():

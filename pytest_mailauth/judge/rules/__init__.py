@@ -13,13 +13,16 @@ from pytest_mailauth.judge.rules import (
     parameters,
     portnumbers,
     ports,
+    referrals,
     reuse,
     scram,
     secrecy,
+    spoofing,
     starttls,
     stripping,
     tampering,
     tls,
+    tokens,
 )
 from pytest_mailauth.judge.rules.registry import RULES, Rule
 
@@ -36,11 +39,14 @@ __all__ = [
     "parameters",
     "portnumbers",
     "ports",
+    "referrals",
     "reuse",
     "scram",
     "secrecy",
+    "spoofing",
     "starttls",
     "stripping",
     "tampering",
     "tls",
+    "tokens",
 ]

@@ -16,11 +16,14 @@ from pytest_mailauth.judge.scenarios import (
     passwords,
     portnumbers,
     ports,
+    referrals,
     scram,
+    spoofing,
     starttls,
     strangers,
     stripping,
     tampering,
+    tokens,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -42,6 +45,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         connections,
         outgoing,
+        tokens,
         stripping,
         greetings,
         passwords,
@@ -49,6 +53,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         parameters,
         closing,
         tampering,
+        referrals,
+        spoofing,
     )
     for row in table.ROWS
 }

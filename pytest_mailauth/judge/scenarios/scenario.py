@@ -65,7 +65,6 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
-        mail: Messages in the INBOX of the account when the client comes.
         decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
@@ -100,7 +99,6 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
-    mail: tuple[bytes, ...] = ()
     decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)

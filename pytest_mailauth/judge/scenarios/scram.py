@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.passwords import announced
 from pytest_mailauth.judge.scenarios.scenario import Scenario
-from pytest_mailauth.model.config import AuthPolicy, TLSPolicy
+from pytest_mailauth.model.config import PASSWORD_MECHANISMS, AuthPolicy, TLSPolicy
 from pytest_mailauth.model.deviations import Admit, MisplaySCRAM
 
 _MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-1")
@@ -42,7 +42,15 @@ def _misplayed(name: str, summary: str, severity: str, source: str, *, row: dict
 _SANE: Final[dict[str, Any]] = {"rules": ("scram-sane-iterations",)}
 
 ROWS: Final = (
-    _scram("scram-good", "Honest server that offers SCRAM alone.", "info", "RFC 7677", rules=("control",)),
+    # PLAIN and LOGIN beside it, so that a client without SCRAM is not taken for one that cannot log in.
+    _scram(
+        "scram-good",
+        "Honest server that offers SCRAM before PLAIN and LOGIN.",
+        "info",
+        "RFC 7677 section 3",
+        rules=("control",),
+        settings={"auth": AuthPolicy(mechanisms=(*_MECHANISMS, *PASSWORD_MECHANISMS))},
+    ),
     _misplayed(
         "scram-bad-server-signature",
         "The server's signature is wrong by one bit, and then it says that the login succeeded.",

@@ -43,7 +43,7 @@ def _tampers(
     *further: Deviation,
     wants: tuple[str, ...] = ("mailbox",),
     severity: str = "high",
-    mail: tuple[bytes, ...] = (),
+    inbox: tuple[bytes, ...] = (),
     is_compared: bool = False,
 ) -> Scenario:
     return Scenario(
@@ -59,7 +59,7 @@ def _tampers(
         control=(lambda _protocol, _timeout: further) if is_compared else None,
         wants=wants,
         marker=MARKER,
-        mail=mail,
+        inbox=inbox,
         profile="full",
     )
 
@@ -115,7 +115,7 @@ ROWS: Final = (
         "tamper-expunge",
         "EXPUNGE responses",
         "* 1 EXPUNGE\r\n* 2 EXPUNGE\r\n* 3 EXPUNGE\r\n",
-        mail=(_LETTER,) * 4,
+        inbox=(_LETTER,) * 4,
         is_compared=True,
     ),
     _tampers(
@@ -123,7 +123,7 @@ ROWS: Final = (
         "a FETCH response with a message",
         f"* 1 FETCH (BODY[] {_literal(_FORGED)})\r\n",
         wants=("messages",),
-        mail=(_LETTER,),
+        inbox=(_LETTER,),
     ),
     _tampers(
         "tamper-namespace-id-quota",
@@ -144,7 +144,7 @@ ROWS: Final = (
         deviations=_unselected,
         wants=("folders", "mailbox", "messages"),
         marker=MARKER,
-        mail=(_LETTER,),
+        inbox=(_LETTER,),
         profile="full",
     ),
 )

@@ -85,6 +85,7 @@ ALL_SETTINGS = {
         Declaration(),
         Declaration(auth="oauth"),
         Declaration(auth="none"),
+        Declaration(channel_binding="yes"),
         *(Declaration(**declares) for declares in UNTOLD.values()),
     )
     for protocol in Protocol
@@ -111,7 +112,7 @@ def test_every_verdict_on_a_faulty_client_is_a_decision(protocol, name):
 @pytest.mark.parametrize(
     "name",
     [f"honest {habit}" for habit in (*HONEST, *UNTOLD)]
-    + ["honest in clear", "honest with a token", "honest without credentials"],
+    + ["honest in clear", "honest with a token", "honest without credentials", "honest binding channels"],
 )
 def test_an_honest_client_passes_everything(protocol, name):
     rows = matrix(protocol)[name]

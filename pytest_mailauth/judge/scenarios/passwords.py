@@ -75,6 +75,7 @@ ROWS: Final = (
     Scenario(
         name="auth-not-offered-after-tls",
         family="O",
+        auth="password",
         summary="Inside TLS no AUTH is offered, and MAIL is taken from everybody.",
         rules=("authenticate-before-submission",),
         severity="medium",
@@ -85,6 +86,7 @@ ROWS: Final = (
     Scenario(
         name="auth-required-on-mail",
         family="O",
+        auth="password",
         # AUTH is hidden, not missing: a client that does not look whether it is offered can log in.
         summary="Inside TLS no AUTH is offered, and MAIL is answered with 530: authentication required.",
         rules=("authenticate-before-submission",),

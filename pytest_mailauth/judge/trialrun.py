@@ -20,7 +20,7 @@ from pytest_mailauth.servers.mailstore import INBOX
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
@@ -112,13 +112,21 @@ class TrialRun:
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
             wants=setting.scenario.wants,
-            work={name: told for name, told in setting.scenario.tells.items() if name in WORK},
+            work=self._work(setting.scenario.tells),
         )
         plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}
         case = replace(case, **told, **plain) if plain else case
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
+
+    def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the client is told of its work. Certificates are told by account, and are files by now."""
+        work = {name: told for name, told in tells.items() if name in WORK}
+        if "client_certificates" in work:
+            file = self.environment.ca.client_file
+            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
+        return work
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""

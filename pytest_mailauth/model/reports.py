@@ -20,5 +20,6 @@ WORK: Final = {
     "mailbox": "selects case.mailbox",
     "message_number": "retrieves the message case.message_number",
     "draft": "appends case.draft where there is one",
+    "client_certificates": "has the certificates of case.client_certificates, and shows its account's own where asked",
 }
 """What a client may be told beyond its account, and what it does with that; the keys are fields of a case."""

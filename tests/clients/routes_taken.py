@@ -61,7 +61,10 @@ BY_TLS: Final = (
     "lacks-mandatory-suite",
     "lacks-recommended-suite",
     "takes-cut-for-end",
-    "retries-with-older-tls",
+    "names-another-server",
+    "names-an-address",
+    "names-no-server",
+    "shows-any-certificate",
 )
 """What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
 

@@ -204,6 +204,15 @@ class Case:
         return told
 
     @property
+    def client_certificates(self) -> Mapping[str, str]:
+        """The client certificates of this user, by the account that each is for: paths of PEM files with the key.
+
+        There are some in some scenarios alone, and not always one for :attr:`username`.
+        """
+        told: Mapping[str, str] | None = self._told("client_certificates")
+        return told or {}
+
+    @property
     def url(self) -> str:
         """The server as a URL, without credentials: ``smtps://localhost:40465``."""
         return f"{URL_SCHEMES[self.protocol, self.security]}://{quote(self.host)}:{self.port}"

@@ -26,7 +26,8 @@ from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.portstates import RELAY_HOST
 from pytest_mailauth.model.terms import Certificate
-from pytest_mailauth.servers.pki_faults import TABLE, Leaf, Pair, for_client, read, sign_again
+from pytest_mailauth.servers.pki_faults import TABLE, for_client
+from pytest_mailauth.servers.pki_signing import Leaf, Pair, read, sign_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

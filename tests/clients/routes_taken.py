@@ -55,22 +55,7 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-BY_TLS: Final = (
-    "accepts-null-suites",
-    "cbc-without-encrypt-then-mac",
-    "lacks-mandatory-suite",
-    "lacks-recommended-suite",
-    "takes-cut-for-end",
-    "names-another-server",
-    "names-an-address",
-    "names-no-server",
-    "shows-any-certificate",
-)
-"""What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
-
 ELSEWHERE: Final = frozenset(
-    name
-    for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *BY_TLS)
-    if name
+    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
 )
-"""Faulty clients that only show where a network is, or TLS of a certain kind: they have no situation here."""
+"""Faulty clients that only show where a network is: they have no situation of one server."""

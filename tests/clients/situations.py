@@ -105,7 +105,7 @@ INVITING: Final = Offer(tls=True, mechanisms=BOTH, password_command=True)
 STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
 SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
 
-EARLY: Final = {"operation-before-starttls": "operation-clear"}
+EARLY: Final = {"operation-before-starttls": "operation-clear", "names-user-before-tls": "outcome"}
 LATE: Final = {"name-from-greeting": "outcome"}
 """It refuses the certificate too, and later."""
 OLDER: Final = {"retries-with-older-tls": "outcome"}
@@ -137,6 +137,8 @@ class Situation:
     extra: dict[Protocol, bytes] = field(default_factory=dict)
     greeting: bytes | None = None
     knows_helo: bool = True
+    introduced: bytes | None = None
+    credentials: bool = True
     cut: bool = False
     earlier: bool = False
     given: bool = False
@@ -148,7 +150,7 @@ class Situation:
             working |= {verb: (*working[verb][:-1], REFUSED[protocol]) for verb in LOGIN_VERBS if verb in working}
         if not self.knows_helo:
             del working["HELO"]
-        listed = self.clear.answer(protocol) + self.extra.get(protocol, b"")
+        listed = self.introduced or self.clear.answer(protocol) + self.extra.get(protocol, b"")
         clear = working | {LIST_VERB[protocol]: (listed,)}
         if self.clear.tls:
             clear[TLS_VERB[protocol]] = (TLS_REPLY[self.reply][protocol],)
@@ -172,16 +174,18 @@ class Situation:
 SITUATIONS: Final[dict[str, Situation]] = {
     "starttls": Situation(shows=EARLY),
     "implicit": Situation(shows={}, security=IMPLICIT),
-    "none": Situation(shows={}, security=NONE, clear=STRIPPED),
-    "password-command-only": Situation(shows={}, security=NONE, clear=Offer(password_command=True)),
+    "none": Situation(shows={"login-unasked": "login-command"}, security=NONE, clear=STRIPPED),
+    "password-command-only": Situation(
+        shows={"login-unasked": "outcome"}, security=NONE, clear=Offer(password_command=True)
+    ),
     "login-disabled": Situation(
-        shows={"login-despite-logindisabled": "login-command"},
+        shows={"login-despite-logindisabled": "login-command", "login-unasked": "login-command"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(mechanisms=BOTH),
     ),
     "login-disabled-and-nothing-else": Situation(
-        shows={"login-despite-logindisabled": "credential-clear"},
+        shows={"login-despite-logindisabled": "credential-clear", "login-unasked": "credential-clear"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(),
@@ -190,18 +194,28 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows=EARLY | {"ignores-starttls-reply": "outcome"}, protocols=(IMAP,), reply="refusal"
     ),
     "login-offered-with-starttls": Situation(
-        shows=EARLY | {"password-before-starttls": "credential-clear"}, clear=INVITING
+        shows=EARLY | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "credential-clear"), clear=INVITING
     ),
-    "starttls-not-offered": Situation(shows={"clear-when-starttls-missing": "credential-clear"}, clear=STRIPPED),
+    "starttls-not-offered": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "stays-in-clear"), "credential-clear"), clear=STRIPPED
+    ),
+    "no-credentials": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "tls-only-for-login"), "operation-clear"),
+        protocols=(SMTP,),
+        clear=Offer(),
+        credentials=False,
+    ),
     "nothing-offered": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer()),
     "no-list": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer(exists=False)),
     "starttls-refused": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="refusal",
     ),
     "starttls-lookalike": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="lookalike",
     ),
@@ -211,7 +225,12 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-then-clear": Situation(
         shows=EARLY
         | dict.fromkeys(
-            ("clear-after-failed-handshake", "password-before-starttls", "retries-in-clear-after-starttls"),
+            (
+                "clear-after-failed-handshake",
+                "password-before-starttls",
+                "retries-in-clear-after-starttls",
+                "stays-in-clear",
+            ),
             "credential-clear",
         ),
         clear=INVITING,
@@ -261,7 +280,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
     "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
-    "login-refused": Situation(shows={"tells-password": "told"}, security=IMPLICIT, refuses_login=True),
+    "login-refused": Situation(
+        shows={"tells-password": "told", "tries-all-mechanisms": "outcome"}, security=IMPLICIT, refuses_login=True
+    ),
     "another-service": Situation(
         shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
     ),
@@ -278,7 +299,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-inside-tls": Situation(shows={"starttls-inside-tls": "outcome"}, security=IMPLICIT, inside=INVITING),
     "cut-at-work": Situation(
         shows=EARLY
-        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear"), "credential-clear")
+        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear", "stays-in-clear"), "credential-clear")
         # What no connection is left for when it was cut.
         | {"blames-password": "blame"},
         clear=INVITING,
@@ -290,6 +311,35 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=STRIPPED,
         greets_in_clear=True,
         given=True,
+    ),
+    "odd-introduction": Situation(
+        shows={"clear-after-odd-introduction": "operation-clear"}, protocols=(SMTP,), introduced=b"220 hello\r\n"
+    ),
+    "refused-service": Situation(
+        shows={"clear-after-refused-service": "credential-clear", "blames-password": "blame"},
+        protocols=(SMTP,),
+        greeting=b"554 no service\r\n",
+        clear=STRIPPED,
+    ),
+    "proof-in-clear": Situation(
+        shows=EARLY | {"proves-in-clear": "operation-clear"}, clear=Offer(tls=True, mechanisms=("CRAM-MD5",))
+    ),
+    "ntlm-in-clear": Situation(
+        shows={"ntlm-in-clear": "operation-clear", "clear-when-starttls-missing": "operation-clear"},
+        clear=Offer(mechanisms=("NTLM",)),
+    ),
+    "apop": Situation(
+        shows=EARLY
+        | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome", "stays-in-clear": "outcome"},
+        protocols=(POP3,),
+        greeting=b"+OK <1.2@mail.test>\r\n",
+    ),
+    "apop-with-what-is-no-timestamp": Situation(
+        shows={"apop-with-any-timestamp": "outcome"},
+        security=NONE,
+        protocols=(POP3,),
+        clear=Offer(password_command=True),
+        greeting=b"+OK <1@2@mail.test>\r\n",
     ),
     "two-transfers": Situation(shows={"reuses-by-host": "outcome"}, security=IMPLICIT, earlier=True),
     "untrusted": Situation(

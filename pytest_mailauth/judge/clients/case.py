@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.reports import SENDER
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`.
         heard: What of it the client has read.
-        wants: What the client is asked to report, see :meth:`report`; nothing in most scenarios.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -93,7 +95,7 @@ class Case:
     password: Secret
     token: Secret
     cafile: str
-    sender: str = "alice@example.test"
+    sender: str = SENDER
     recipient: str = "bob@example.test"
     timeout: float = 2.0
     verify: str = "full"
@@ -211,6 +213,18 @@ class Case:
         """
         told: Mapping[str, str] | None = self._told("client_certificates")
         return told or {}
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the message, as a caller would pass it in; None to write one of your own."""
+        told: str | None = self._told("subject")
+        return told
+
+    @property
+    def fresh_token(self) -> Secret | None:
+        """Another bearer token, as a refresh would give; None where there is none. Read it when yours is refused."""
+        told: Secret | None = self._told("fresh_token")
+        return told
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
-from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
+from pytest_mailauth.model.config import OTHER_MECHANISMS, PASSWORD_MECHANISMS, PROOF_MECHANISMS, TOKEN_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
 from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Layer, Security, Verdict
@@ -86,7 +86,7 @@ def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | Non
     """
     where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
-        data = _in_clear(session) if layer is Layer.CLEAR else session.tls_in
+        data = in_clear(session) if layer is Layer.CLEAR else session.tls_in
         at = f"session {session.number} on the {session.listener} port"
         presented: dict[str, str] = {
             fact.secret: fact.mechanism for fact in reversed(session.of(e.Authentication, layer))
@@ -128,7 +128,19 @@ def unreadable_login(trial: Trial) -> str | None:
     return None
 
 
-def _in_clear(session: SessionRecord) -> bytes:
+def proofs(trial: Trial) -> list[e.Command]:
+    """Return the logins that were begun in clear and do not carry the password, in order: what they carry proves it."""
+    reveals = (*PASSWORD_MECHANISMS, *TOKEN_MECHANISMS)
+    found = []
+    for session in trial.sessions:
+        for command in session.of(e.Command, Layer.CLEAR):
+            name = command.argument.strip().partition(b" ")[0].decode("ascii", "replace").upper()
+            if command.verb == "APOP" or (command.verb in ("AUTH", "AUTHENTICATE") and name and name not in reveals):
+                found.append(command)
+    return found
+
+
+def in_clear(session: SessionRecord) -> bytes:
     """Return what anybody on the way could read: the server name in a ClientHello is not encrypted either."""
     hellos = [fact.hello.raw for fact in session.of(e.HelloSeen)]
     return b"\n".join((session.clear_in, *hellos))

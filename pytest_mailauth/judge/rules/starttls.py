@@ -12,6 +12,7 @@ from pytest_mailauth.judge.rules.evidence import (
     fired,
     leak,
     operations,
+    proofs,
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
@@ -93,12 +94,15 @@ def _says_something(protocol: Protocol, data: bytes) -> bool:
     advice="Send no mail, mailbox or user command before the TLS handshake has finished.",
 )
 def no_operation_before_required_tls(trial: Trial) -> Finding:
-    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials."""
+    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials.
+
+    A name alone (POP3 USER) belongs to no-identity-in-clear.
+    """
     if not trial.requires_tls:
         return Finding(Verdict.NOT_APPLICABLE, "TLS is not required of this client")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
-    done = operations(trial, Layer.CLEAR)
+    done = [command for command in operations(trial, Layer.CLEAR) if command.verb != "USER"]
     if leak(trial, Layer.CLEAR) is not None:
         done = [command for command in done if command.verb not in LOGIN_COMMANDS]
     if done:
@@ -132,6 +136,11 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
             return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
+    if proofs(trial) and leak(trial, Layer.CLEAR) is None:
+        # It is one that thinks a proof as good as TLS: it leaves where nothing but a password is taken.
+        return Finding(
+            Verdict.NOT_APPLICABLE, "the client logged in with a proof alone: no-derived-credentials-in-clear has that"
+        )
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found

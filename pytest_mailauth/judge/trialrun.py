@@ -123,10 +123,13 @@ class TrialRun:
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a client is told of its work. Of an accepted certificate, it is told the hash."""
+        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
         work = {name: told for name, told in tells.items() if name in WORK}
         if isinstance(kind := work.get("pinned"), Certificate):
             work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
+        if "client_certificates" in work:
+            file = self.environment.ca.client_file
+            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:

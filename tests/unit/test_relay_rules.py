@@ -26,7 +26,7 @@ def rcpt(address, reply):
     return [(TLS, e.Command("RCPT", argument, f"RCPT TO:<{address}>")), (TLS, e.Sent(reply))]
 
 
-LOGIN = [(TLS, e.Authentication("PLAIN", ACCOUNT.username, Secret("x"), True))]
+LOGIN = [(TLS, e.Authentication("PLAIN", ACCOUNT.username, Secret("x"), accepted=True))]
 GOOD = rcpt("bob@example.test", b"250 fine\r\n")
 BAD = rcpt("eve@EXAMPLE.test", b"550 5.1.1 no\r\n")
 

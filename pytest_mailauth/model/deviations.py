@@ -7,7 +7,10 @@ answer, ``{line}`` (the command being answered, as it came and without its tag).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.obsolete import Obsolete
 
 _DIGITS: Final = b"0123456789"
 
@@ -172,6 +175,13 @@ class RefuseHello:
     alert: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Negotiate:
+    """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
+
+    what: Obsolete
+
+
 Deviation = (
     Greet
     | Hide
@@ -189,6 +199,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | Negotiate
 )
 
 

@@ -11,6 +11,7 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    legacy,
     outgoing,
     parameters,
     passwords,
@@ -46,6 +47,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         passwords,
         parameters,
         closing,
+        legacy,
     )
     for row in table.ROWS
 }

@@ -25,6 +25,8 @@ _FAULTS: Final = (
     ("cert-cn-only", Certificate.NO_SAN, "info", "RFC 9525 section 2"),
 )
 
+_WEAK: Final = (Certificate.WEAK_KEY, Certificate.SHA1)
+
 _ANONYMOUS: Final = Scenario(
     name="cipher-anonymous",
     family="L",
@@ -41,7 +43,7 @@ ROWS: Final = (
             name=name,
             family="M",
             summary=f"The server shows a certificate with one fault: {fault}.",
-            rules=("verify-before-credentials",),
+            rules=("no-weak-keys" if fault in _WEAK else "verify-before-credentials",),
             severity=severity,
             sources=("S4", source) if fault is Certificate.WRONG_HOST else (source,),
             settings={"certificate": fault},

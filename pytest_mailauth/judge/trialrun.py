@@ -82,12 +82,13 @@ class TrialRun:
             environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
-        if declared.auth == "oauth":
+        # A scenario that is about tokens says by itself what is taken beside them.
+        if declared.auth == "oauth" and not (setting.scenario.auth and "auth" in setting.scenario.settings):
             config = replace(config, auth=config.auth.for_tokens())
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
             self._stage = stage = (
-                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                at_localhost(environment, config, setting)
                 if plan is None or reach is None
                 else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
             )
@@ -132,7 +133,7 @@ class TrialRun:
             verify=terms.verify,
             username=account.username,
             password=account.password,
-            token=account.token,
+            token=Account.fresh().token if terms.other_token else account.token,
             facts={},
         )
 
@@ -206,6 +207,7 @@ class TrialRun:
             unheard=tuple(name for name in self.case.work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
+            decoy=self._stage.decoy,
         )
 
 

@@ -30,6 +30,7 @@ TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
 UNTOLD: Final = {
@@ -58,6 +59,11 @@ _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habit
 """Honest clients that differ from the first in one habit."""
 
 
+_TOKEN: Final = Habits(holds_token=True)
+_HABITS: Final = {"none": WITHOUT_CREDENTIALS, "oauth": _TOKEN}
+"""The habits that go with what a client is declared to log in with."""
+
+
 def can_be_run(row: Row) -> bool:
     """Return whether everything is installed that a faulty client takes."""
     return HAS_DNS or row.declares.get("discovers") != "srv"
@@ -79,7 +85,20 @@ def clients_of(protocol: Protocol) -> list[Client]:
         )
     )
     clients.append(
-        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
+        Client(
+            name="honest with a token",
+            run=make_client(protocol, habits=_TOKEN),
+            protocols=(protocol,),
+            declared=WITH_TOKEN,
+        )
+    )
+    clients.append(
+        Client(
+            name="honest without credentials",
+            run=make_client(protocol, habits=WITHOUT_CREDENTIALS),
+            protocols=(protocol,),
+            declared=replace(TLS, auth="none"),
+        )
     )
     clients += [
         Client(
@@ -93,7 +112,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults),
+            run=make_client(protocol, row.faults, _HABITS.get(row.declares.get("auth", ""))),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),

@@ -25,6 +25,8 @@ EXCUSED = {
     "blames-password": lambda scenario: scenario.other_port,
     # The other port of the account is the only one it knows, and there is no TLS that could fail.
     "submits-on-25": lambda scenario: scenario.name == "retry-after-cert-failure",
+    # It never asks for TLS where it can log in without.
+    "stays-in-clear": lambda scenario: getattr(scenario.settings.get("auth"), "before_tls", ()),
 }
 """Where a faulty client cannot be judged by other rules, because of what it does wrong."""
 
@@ -54,6 +56,8 @@ NEVER_A_VIOLATION = {
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
+    "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
     "cipher-3des": "RFC 9325 section 4.1 says SHOULD NOT",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
@@ -73,6 +77,7 @@ ALL_SETTINGS = {
     for declared in (
         Declaration(),
         Declaration(auth="oauth"),
+        Declaration(auth="none"),
         *(Declaration(**declares) for declares in UNTOLD.values()),
     )
     for protocol in Protocol
@@ -97,10 +102,13 @@ def test_every_verdict_on_a_faulty_client_is_a_decision(protocol, name):
 
 @each_protocol
 @pytest.mark.parametrize(
-    "name", [f"honest {habit}" for habit in (*HONEST, *UNTOLD)] + ["honest in clear", "honest with a token"]
+    "name",
+    [f"honest {habit}" for habit in (*HONEST, *UNTOLD)]
+    + ["honest in clear", "honest with a token", "honest without credentials"],
 )
 def test_an_honest_client_passes_everything(protocol, name):
     rows = matrix(protocol)[name]
+    assert rows or (name == "honest without credentials" and protocol is not Protocol.SMTP)
     assert {row.setting.id: row.verdict.value for row in rows if row.verdict is not Verdict.PASS} == {}
     assert all(judgement.finding.evidence for row in rows for judgement in row.judgements)
 

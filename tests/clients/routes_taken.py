@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.faulty import outgoing
-
 from pytest_mailauth.model.terms import Security
 
 IMPLICIT, STARTTLS, NONE = Security
@@ -57,28 +55,7 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-WITH_WORK: Final = (*outgoing.ROWS,)
-"""What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
-WITH_MECHANISMS: Final = ("mail-without-login",)
-"""What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
-
-BY_TLS: Final = (
-    "accepts-null-suites",
-    "cbc-without-encrypt-then-mac",
-    "lacks-mandatory-suite",
-    "lacks-recommended-suite",
-    "takes-cut-for-end",
-    "retries-with-older-tls",
-)
-"""What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
-
 ELSEWHERE: Final = frozenset(
-    name
-    for name in (
-        *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS),
-    )
-    if name
+    name for name in (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM, *IN_A_NETWORK) if name
 )
-"""Faulty clients that only show where a network is, or a whole server, or TLS of a certain kind: they have no situation
-of one that recites."""
+"""Faulty clients that only show where a network is: they have no situation of one server."""

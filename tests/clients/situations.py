@@ -105,7 +105,7 @@ INVITING: Final = Offer(tls=True, mechanisms=BOTH, password_command=True)
 STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
 SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
 
-EARLY: Final = {"operation-before-starttls": "operation-clear"}
+EARLY: Final = {"operation-before-starttls": "operation-clear", "names-user-before-tls": "outcome"}
 LATE: Final = {"name-from-greeting": "outcome"}
 """It refuses the certificate too, and later."""
 WAITING: Final = {"no-timeout": "outcome", "blames-password": "blame"}
@@ -137,6 +137,7 @@ class Situation:
     greeting: bytes | None = None
     knows_helo: bool = True
     introduced: bytes | None = None
+    credentials: bool = True
     cut: bool = False
     earlier: bool = False
     given: bool = False
@@ -172,16 +173,18 @@ class Situation:
 SITUATIONS: Final[dict[str, Situation]] = {
     "starttls": Situation(shows=EARLY),
     "implicit": Situation(shows={}, security=IMPLICIT),
-    "none": Situation(shows={}, security=NONE, clear=STRIPPED),
-    "password-command-only": Situation(shows={}, security=NONE, clear=Offer(password_command=True)),
+    "none": Situation(shows={"login-unasked": "login-command"}, security=NONE, clear=STRIPPED),
+    "password-command-only": Situation(
+        shows={"login-unasked": "outcome"}, security=NONE, clear=Offer(password_command=True)
+    ),
     "login-disabled": Situation(
-        shows={"login-despite-logindisabled": "login-command"},
+        shows={"login-despite-logindisabled": "login-command", "login-unasked": "login-command"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(mechanisms=BOTH),
     ),
     "login-disabled-and-nothing-else": Situation(
-        shows={"login-despite-logindisabled": "credential-clear"},
+        shows={"login-despite-logindisabled": "credential-clear", "login-unasked": "credential-clear"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(),
@@ -190,18 +193,28 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows=EARLY | {"ignores-starttls-reply": "outcome"}, protocols=(IMAP,), reply="refusal"
     ),
     "login-offered-with-starttls": Situation(
-        shows=EARLY | {"password-before-starttls": "credential-clear"}, clear=INVITING
+        shows=EARLY | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "credential-clear"), clear=INVITING
     ),
-    "starttls-not-offered": Situation(shows={"clear-when-starttls-missing": "credential-clear"}, clear=STRIPPED),
+    "starttls-not-offered": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "stays-in-clear"), "credential-clear"), clear=STRIPPED
+    ),
+    "no-credentials": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "tls-only-for-login"), "operation-clear"),
+        protocols=(SMTP,),
+        clear=Offer(),
+        credentials=False,
+    ),
     "nothing-offered": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer()),
     "no-list": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer(exists=False)),
     "starttls-refused": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="refusal",
     ),
     "starttls-lookalike": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="lookalike",
     ),
@@ -211,7 +224,12 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-then-clear": Situation(
         shows=EARLY
         | dict.fromkeys(
-            ("clear-after-failed-handshake", "password-before-starttls", "retries-in-clear-after-starttls"),
+            (
+                "clear-after-failed-handshake",
+                "password-before-starttls",
+                "retries-in-clear-after-starttls",
+                "stays-in-clear",
+            ),
             "credential-clear",
         ),
         clear=INVITING,
@@ -261,7 +279,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
     "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
-    "login-refused": Situation(shows={"tells-password": "told"}, security=IMPLICIT, refuses_login=True),
+    "login-refused": Situation(
+        shows={"tells-password": "told", "tries-all-mechanisms": "outcome"}, security=IMPLICIT, refuses_login=True
+    ),
     "another-service": Situation(
         shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
     ),
@@ -278,7 +298,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-inside-tls": Situation(shows={"starttls-inside-tls": "outcome"}, security=IMPLICIT, inside=INVITING),
     "cut-at-work": Situation(
         shows=EARLY
-        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear"), "credential-clear")
+        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear", "stays-in-clear"), "credential-clear")
         # What no connection is left for when it was cut.
         | {"blames-password": "blame"},
         clear=INVITING,
@@ -308,7 +328,8 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=Offer(mechanisms=("NTLM",)),
     ),
     "apop": Situation(
-        shows=EARLY | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome"},
+        shows=EARLY
+        | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome", "stays-in-clear": "outcome"},
         protocols=(POP3,),
         greeting=b"+OK <1.2@mail.test>\r\n",
     ),

@@ -81,9 +81,10 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`.
         heard: What of it the client has read.
-        wants: What the client is asked to report, see :meth:`report`; nothing in most scenarios.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -208,6 +209,12 @@ class Case:
     def subject(self) -> str | None:
         """The subject of the message, as a caller would pass it in; None to write one of your own."""
         told: str | None = self._told("subject")
+        return told
+
+    @property
+    def fresh_token(self) -> Secret | None:
+        """Another bearer token, as a refresh would give; None where there is none. Read it when yours is refused."""
+        told: Secret | None = self._told("fresh_token")
         return told
 
     @property

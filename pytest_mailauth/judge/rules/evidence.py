@@ -100,7 +100,7 @@ def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | Non
     """
     where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
-        data = _in_clear(session) if layer is Layer.CLEAR else session.tls_in
+        data = in_clear(session) if layer is Layer.CLEAR else session.tls_in
         at = f"session {session.number} on the {session.listener} port"
         presented: dict[str, str] = {
             fact.secret: fact.mechanism for fact in reversed(session.of(e.Authentication, layer))
@@ -154,7 +154,7 @@ def proofs(trial: Trial) -> list[e.Command]:
     return found
 
 
-def _in_clear(session: SessionRecord) -> bytes:
+def in_clear(session: SessionRecord) -> bytes:
     """Return what anybody on the way could read: the server name in a ClientHello is not encrypted either."""
     hellos = [fact.hello.raw for fact in session.of(e.HelloSeen)]
     return b"\n".join((session.clear_in, *hellos))

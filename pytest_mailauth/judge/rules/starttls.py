@@ -94,12 +94,15 @@ def _says_something(protocol: Protocol, data: bytes) -> bool:
     advice="Send no mail, mailbox or user command before the TLS handshake has finished.",
 )
 def no_operation_before_required_tls(trial: Trial) -> Finding:
-    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials."""
+    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials.
+
+    A name alone (POP3 USER) belongs to no-identity-in-clear.
+    """
     if not trial.requires_tls:
         return Finding(Verdict.NOT_APPLICABLE, "TLS is not required of this client")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
-    done = operations(trial, Layer.CLEAR)
+    done = [command for command in operations(trial, Layer.CLEAR) if command.verb != "USER"]
     if leak(trial, Layer.CLEAR) is not None:
         done = [command for command in done if command.verb not in LOGIN_COMMANDS]
     if done:

@@ -13,7 +13,7 @@ from pytest_mailauth.model.terms import Protocol, Security
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.judge.scenarios.plan import Decoy, NetworkPlan
     from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
@@ -24,6 +24,11 @@ OTHER_MODE: Final = {Security.STARTTLS: Security.IMPLICIT, Security.IMPLICIT: Se
 
 Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 """Makes the deviations for one protocol; the number is the client's time-out in seconds."""
+
+
+_WITHOUT_LOGIN: Final = ("A", "M")
+"""Classes that tell something of a client without credentials too. For others there are rows of its own, since what a
+server takes from it in clear is no login."""
 
 
 def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
@@ -60,6 +65,7 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
+        decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
             (a client that never reads them is not judged), ``sender``, ``recipient``, ``username``, ``password``.
@@ -93,6 +99,7 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
+    decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)
     wants: tuple[str, ...] = ()
@@ -109,6 +116,8 @@ class Scenario:
 
     def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
         """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        if declared.auth == "none" and self.auth != "none" and self.family not in _WITHOUT_LOGIN:
+            return False
         return (
             protocol in self.protocols
             and mode in self.modes

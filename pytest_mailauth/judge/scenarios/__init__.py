@@ -11,6 +11,7 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    legacy,
     names,
     outgoing,
     parameters,
@@ -59,6 +60,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         tampering,
         referrals,
         spoofing,
+        legacy,
     )
     for row in table.ROWS
 }

@@ -17,6 +17,7 @@ from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
 from pytest_mailauth.servers.wire.ciphers import named_suites, set_ciphers
+from pytest_mailauth.servers.wire.tls import TLSChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +70,10 @@ class ServerContext(ssl.SSLContext):
     key_type: KeyType
     with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
+
+    def channel(self, hello: ClientHello, *, may_export: bool = False) -> TLSChannel:
+        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for *may_export*."""
+        return TLSChannel(self.facing(hello), may_export=may_export)
 
     def facing(self, hello: ClientHello) -> ServerContext:
         """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.

@@ -7,6 +7,7 @@ the client's :attr:`~pytest_mailauth.judge.clients.client.Client.reach`; nothing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
     from pytest_mailauth.model.attempts import Attempt
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.model.webrequests import WebRequest
     from pytest_mailauth.servers.configfile import ConfigFile
@@ -143,11 +145,16 @@ def _laid_out(
     domain = f"trial-{next(_trials)}.example.test"
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
-    config = replace(config, host=host)
     network = Network(environment)
     decoy = stand_decoy(environment, setting, opened, host=DECOY_HOST.format(**names), network=network)
     if decoy is not None:
         config = decoy.told_by(config)
+    told = host if plan.spelled is None else plan.spelled.format(**names)
+    if plan.by_address:
+        told = network.host(host, plan.addresses).addresses[0]
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    config = replace(config, host=told if plan.by_address else host)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -171,7 +178,7 @@ def _laid_out(
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
     if declared.discovers == "srv" and plan.moves_to is not None:
@@ -245,6 +252,11 @@ def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan,
     network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
     if plan.denies_implicit:
         network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
+
+
+def fingerprint(environment: MailServers, config: ServerConfig, kind: Certificate) -> str:
+    """Return the SHA-256 fingerprint of a certificate that a server with these settings would show."""
+    return hashlib.sha256(server_context(config.tls, kind, environment.ca, config.host).leaf).hexdigest()
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_mailauth.model.terms import Certificate
+
 _DIGITS: Final = b"0123456789"
 
 
@@ -185,6 +187,13 @@ class RefuseHello:
     alert: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """Show another certificate to whoever connects once a client has logged in."""
+
+    certificate: Certificate
+
+
 Deviation = (
     Greet
     | Hide
@@ -203,6 +212,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | Swap
 )
 
 

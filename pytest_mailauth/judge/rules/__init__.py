@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    certificates,
     closing,
     credentials,
     discovery,
+    identity,
     logins,
     mechanisms,
     modes,
@@ -14,6 +16,7 @@ from pytest_mailauth.judge.rules import (
     portnumbers,
     ports,
     referrals,
+    relay,
     reuse,
     scram,
     secrecy,
@@ -29,9 +32,11 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "certificates",
     "closing",
     "credentials",
     "discovery",
+    "identity",
     "logins",
     "mechanisms",
     "modes",
@@ -40,6 +45,7 @@ __all__ = [
     "portnumbers",
     "ports",
     "referrals",
+    "relay",
     "reuse",
     "scram",
     "secrecy",

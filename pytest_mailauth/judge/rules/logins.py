@@ -49,12 +49,25 @@ def authenticate_before_submission(trial: Trial) -> Finding:
     early = [mail for session in trial.sessions if (mail := _mail_without_login(session, layers)) is not None]
     if early:
         return Finding(Verdict.VIOLATION, f"nobody had logged in, and the client went on with {spoken(early)}")
+    if any(_logs_in_again(session) for session in trial.sessions):
+        # The server has to refuse it (RFC 4954 section 4), and nothing is lost by that.
+        return Finding(Verdict.NOTE, "the client logged in once more when it had been let in")
     layer = Layer.CLEAR if trial.security is Security.NONE else Layer.TLS
     if any("MAIL" in session.verbs(layer) for session in trial.sessions):
         return Finding(Verdict.PASS, "the client logged in before MAIL")
     if not any("EHLO" in session.verbs(layer) for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before it could see whether it can log in")
     return Finding(Verdict.PASS, "the client could not log in, and sent no MAIL")
+
+
+def _logs_in_again(session: SessionRecord) -> bool:
+    """Return whether AUTH came after an accepted login."""
+    let_in = False
+    for entry in session.entries:
+        if let_in and isinstance(entry.fact, e.Command) and entry.fact.verb == "AUTH":
+            return True
+        let_in = let_in or (isinstance(entry.fact, e.Authentication) and entry.fact.accepted)
+    return False
 
 
 def _mail_without_login(session: SessionRecord, layers: tuple[Layer, ...]) -> e.Command | None:

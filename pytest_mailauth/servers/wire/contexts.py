@@ -181,10 +181,16 @@ def _build(
     # With tickets, a client that leaves right after the handshake also looks like one that broke off (RST).
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
+    if policy.acknowledges_name:
+        context.sni_callback = _understood
     context.verify_mode = _CLIENT_CERTIFICATE[policy.client_certificate]
     if context.verify_mode is not ssl.CERT_NONE:
         ca.configure_trust(context)
     return context
+
+
+def _understood(*_: object) -> None:
+    """Let OpenSSL go on: that the name was looked at at all is what makes it tell the client so."""
 
 
 def probe(context: ServerContext, policy: TLSPolicy) -> None:

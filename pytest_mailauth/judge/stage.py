@@ -55,6 +55,7 @@ class Stage:
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
+        elsewhere: Another name of the server, for which it has no certificate; None where there is none.
         moved_to: The host that the records name after the first login; None when they do not change.
         decoy: The address of a further server that only the server under test names; empty where there is none.
     """
@@ -70,6 +71,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    elsewhere: str | None = None
     decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -174,6 +176,9 @@ def _laid_out(
     stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+    if setting.scenario.earlier is not None and setting.scenario.earlier.other_host:
+        stage.elsewhere = f"elsewhere.{domain}"
+        network.host(stage.elsewhere).leads_to(server, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken, unreadable_login
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.resumption import taken_elsewhere
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import (
@@ -115,6 +116,8 @@ _REFUSALS: Final = {
 )
 def verify_before_credentials(trial: Trial) -> Finding:
     """Look for the password or an operation inside TLS after a certificate with a fault, or after none."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        return taken_elsewhere(trial)
     fault = trial.served.shown_certificate
     tried = handshakes(trial)
     is_anonymous = trial.served.tls.is_anonymous

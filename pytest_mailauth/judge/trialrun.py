@@ -97,7 +97,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -132,6 +133,9 @@ class TrialRun:
             work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
 
+    def _first_host(self, terms: Earlier) -> dict[str, str]:
+        return {"host": self._stage.host} if terms.other_host else {}
+
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
         account = self.environment.account
@@ -140,7 +144,7 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told | ({"security": terms.security} if terms.security else {}) | self._first_host(terms),
             verify=terms.verify,
             username=account.username,
             password=account.password,

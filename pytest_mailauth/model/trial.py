@@ -153,6 +153,8 @@ class Earlier:
         other_token: Whether it is made with another bearer token of the same account.
         records_change: Whether the records of the domain name another server once it has logged in.
         pinned: The certificate that its user has accepted, though it does not verify; None for none.
+        other_host: Whether the one under test goes to another name, behind which is the same server, with a certificate
+            for the first name alone.
     """
 
     security: Security | None = None
@@ -161,6 +163,7 @@ class Earlier:
     other_token: bool = False
     records_change: bool = False
     pinned: Certificate | None = None
+    other_host: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.resumption import taken_elsewhere
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Swap
 from pytest_mailauth.model.exchanges import is_operation
@@ -96,7 +97,15 @@ def verify_chain(trial: Trial) -> Finding:
     advice="Tell the TLS library the host name that the user gave you (in Python: server_hostname), to be checked.",
 )
 def verify_hostname(trial: Trial) -> Finding:
-    """Look for a password or an operation behind a certificate for another host."""
+    """Look for a password or an operation behind a certificate for another host, shown or remembered."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        last = replace(trial, sessions=trial.sessions[-1:])
+        if trial.control is not None and _broke_off(last, trial.control):
+            return Finding(
+                Verdict.NOT_APPLICABLE,
+                f"the client logged in and then broke off: it checks too late, as {TOO_LATE} tells",
+            )
+        return taken_elsewhere(trial)
     return _judged(HOST, trial)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE
+from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, REAL_PORTS
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import TLSPolicy
 from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.trial import Earlier
 
 
 def _only(
@@ -103,10 +104,23 @@ ROWS: Final = (
         family="L",
         summary="The server says that it knows the name it was asked for, and shows a certificate for another one.",
         # The catalogue has verify-hostname, which is part of this one.
-        rules=("verify-before-credentials",),
+        rules=("verify-hostname",),
         severity="critical",
         sources=("RFC 9325 section 3.7", "RFC 7817 section 3"),
         settings={"certificate": Certificate.WRONG_HOST, "tls": TLSPolicy(acknowledges_name=True)},
+        profile="full",
+    ),
+    Scenario(
+        name="session-resumption-other-name",
+        family="L",
+        summary="Sessions can be resumed; the client is told to make a transfer first, and the next to another name of "
+        "the server, for which it has no certificate.",
+        rules=("verify-hostname",),
+        severity="medium",
+        sources=("RFC 8446 section 4.6.1",),
+        settings={"tls": TLSPolicy(resumption=True)},
+        earlier=Earlier(other_host=True),
+        network=REAL_PORTS,
         profile="full",
     ),
     # The catalogue has client-cert-unasked beside it: no library shows a certificate that was not asked for, since a

@@ -58,6 +58,9 @@ NEVER_A_VIOLATION = {
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
     "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
+    "starttls-wrong-success-code-unfinished": "who starts TLS on half a reply is lenient, and gives nothing away",
+    "starttls-wrong-success-code-then-tls": "who starts TLS on another success code is lenient, and is inside TLS then",
+    "ehlo-not-repeated": "RFC 3207 section 4.2 says SHOULD",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""

@@ -11,11 +11,14 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    handshakes,
+    injection,
     outgoing,
     parameters,
     passwords,
     portnumbers,
     ports,
+    pretls,
     referrals,
     spoofing,
     starttls,
@@ -53,6 +56,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         tampering,
         referrals,
         spoofing,
+        handshakes,
+        pretls,
+        injection,
     )
     for row in table.ROWS
 }

@@ -64,7 +64,7 @@ def left_unread(octets):
     ("facts", "data", "verdict", "words"),
     [
         ([HELLO, FAILED], SMALL, INCONCLUSIVE, "cannot be seen on this system"),
-        ([left_unread(0), HELLO, FAILED], SMALL, PASS, "had read the injected bytes"),
+        ([left_unread(0), HELLO, FAILED], SMALL, PASS, "nothing of the injected bytes was left unread"),
         ([left_unread(16), HELLO, FAILED], SMALL, INCONCLUSIVE, "16 of 16 injected bytes lay unread"),
         ([left_unread(11), HELLO, FAILED], SMALL, INCONCLUSIVE, "does not read ahead"),
         ([HELLO], SMALL, INCONCLUSIVE, "cannot be seen"),

@@ -80,7 +80,9 @@ def _never_crossed(session: SessionRecord) -> Finding:
     """Judge a session without a finished handshake: nothing was used there, but it may be for want of a chance.
 
     A client that reads no further than the end of the reply leaves the rest to its TLS, which fails on it. That is
-    safe, and shows nothing about what becomes of bytes that were read: only who had read them all had the chance.
+    safe, and shows nothing about what becomes of bytes that were read: only who had read them all had the chance. The
+    look is taken when the first byte of the ClientHello comes. A TLS that reads more than the head of a record at once
+    may have been faster: then the bytes have reached it, which is as safe.
     """
     injected = next(fact for fact in session.of(e.Deviated) if fact.kind in _INJECTED)
     if not session.of(e.HelloSeen) or not injected.verb:
@@ -89,7 +91,9 @@ def _never_crossed(session: SessionRecord) -> Finding:
         return Finding(Verdict.PASS, "the injected bytes came to the client's TLS, and its handshake failed on them")
     unread = next((fact.octets for fact in session.of(e.LeftUnread)), None)
     if unread == 0:
-        return Finding(Verdict.PASS, "the client had read the injected bytes, and its handshake failed on them")
+        return Finding(
+            Verdict.PASS, "nothing of the injected bytes was left unread, and the client's handshake failed on them"
+        )
     how = (
         "whether it had read them cannot be seen on this system"
         if unread is None

@@ -11,7 +11,7 @@ from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.terms import HandshakeOutcome, Verdict
 from pytest_mailauth.model.trial import Earlier
 
-CHECK = RULES["verify-before-credentials"].check
+CHECK = RULES["verify-hostname"].check
 
 
 def session(name, *said, extensions=(), alert=None):

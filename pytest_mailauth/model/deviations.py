@@ -179,6 +179,11 @@ class BreakOff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllowEarlyData:
+    """Give session tickets that allow early data (RFC 8446 section 4.2.10). It takes a server that gives tickets."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefuseHello:
     """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
 
@@ -203,6 +208,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | AllowEarlyData
 )
 
 

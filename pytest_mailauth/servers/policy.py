@@ -9,7 +9,18 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, Precede, fill
+from pytest_mailauth.model.deviations import (
+    AllowEarlyData,
+    Announce,
+    Answer,
+    BreakOff,
+    Cut,
+    Deviation,
+    Greet,
+    Hide,
+    Precede,
+    fill,
+)
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
 from pytest_mailauth.servers.engines.contract import Close, Reset
@@ -169,6 +180,11 @@ class Policy:
     def binds_channels(self) -> bool:
         """True when a mechanism is accepted that binds to the TLS connection (RFC 5802 section 6)."""
         return any(name.endswith("-PLUS") for name in self.config.auth.mechanisms)
+
+    @property
+    def of_tls(self) -> dict[str, bool]:
+        """What TLS has to know beyond its context."""
+        return {"may_export": self.binds_channels, "early_data": self.one(AllowEarlyData) is not None}
 
     def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
         """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""

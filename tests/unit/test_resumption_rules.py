@@ -53,3 +53,29 @@ def test_how_it_came_about_is_said():
 
 def test_without_a_second_transfer_nothing_is_known():
     assert finding(FIRST).verdict is Verdict.INCONCLUSIVE
+
+
+EARLY = RULES["no-early-data"].check
+
+
+def twice(*sessions, version="1.3", earlier=Earlier()):  # noqa: B008 - it is frozen
+    first = [
+        (CLEAR, e.HelloSeen(ClientHello("1.2", server_name="localhost"))),
+        (CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, version)),
+        (TLS, e.Received(b"EHLO x\r\n")),
+    ]
+    return EARLY(replace(recorded(first, *sessions), earlier=earlier))
+
+
+def test_early_data_is_never_announced():
+    assert twice(session("localhost", extensions=(42, 41))).verdict is Verdict.VIOLATION
+    assert twice(session("localhost", extensions=(41,))).verdict is Verdict.PASS
+    assert "asked to resume" in twice(session("localhost", extensions=(41,))).evidence
+    assert "a full handshake" in twice(session("localhost")).evidence
+
+
+def test_where_no_ticket_can_have_been_used_nothing_is_known():
+    assert twice().verdict is Verdict.INCONCLUSIVE
+    assert EARLY(replace(recorded(), earlier=Earlier())).verdict is Verdict.INCONCLUSIVE
+    assert twice(session("localhost"), version="1.2").verdict is Verdict.NOT_APPLICABLE
+    assert twice(session("localhost"), earlier=None).verdict is Verdict.NOT_APPLICABLE

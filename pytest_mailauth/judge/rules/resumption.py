@@ -1,10 +1,11 @@
-"""What is asked of a session that is taken up again: the certificate was looked at for the first name alone."""
+"""Rules about a TLS session that is taken up again: for which name, and what may be said before it is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import handshakes, spoken
+from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Layer, Verdict
@@ -50,3 +51,35 @@ def _named(session: SessionRecord) -> str | None:
 
 def _asks_to_resume(session: SessionRecord) -> bool:
     return PRE_SHARED_KEY in session.of(e.HelloSeen)[0].hello.extensions
+
+
+EARLY_DATA: Final = 42
+"""The extension that announces early data (RFC 8446 section 4.2.10)."""
+
+
+@rule(
+    "no-early-data",
+    requirement="Nothing of a mail protocol is sent as early data (0-RTT), which an attacker can send again.",
+    expected="A client whose session ticket allows early data offers none in its next ClientHello.",
+    sources=("RFC 9325 section 3.10", "RFC 8446 appendix E.5"),
+    severity="medium",
+    advice="Do not enable early data: no profile of it exists for mail, and RFC 8446 appendix E.5 demands one.",
+)
+def no_early_data(trial: Trial) -> Finding:
+    """Look for the extension in the hellos that follow a ticket."""
+    hellos = [seen.hello for session in trial.sessions for seen in session.of(e.HelloSeen)]
+    if any(EARLY_DATA in hello.extensions for hello in hellos):
+        return Finding(Verdict.VIOLATION, "the ClientHello announces early data, and what follows it can be replayed")
+    if trial.earlier is None:
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            "this client makes one transfer; if it keeps TLS sessions, let it make case.earlier first",
+        )
+    first = next((facts for session in handshakes(trial) if (facts := session.tls) is not None), None)
+    if first is not None and first.version not in (None, "1.3"):
+        return Finding(Verdict.NOT_APPLICABLE, f"TLS {first.version} has no early data")
+    if first is None or first.version is None or len(hellos) < 2:
+        return Finding(Verdict.INCONCLUSIVE, f"the client did not make both transfers; it said: {trial.outcome.error}")
+    resumes = any(PRE_SHARED_KEY in hello.extensions for hello in hellos[1:])
+    how = "asked to resume" if resumes else "made a full handshake"
+    return Finding(Verdict.PASS, f"the ticket allowed early data; the client {how}, and offered none")

@@ -7,6 +7,7 @@ from typing import Final
 from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, REAL_PORTS
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import TLSPolicy
+from pytest_mailauth.model.deviations import AllowEarlyData
 from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.trial import Earlier
 
@@ -121,6 +122,18 @@ ROWS: Final = (
         settings={"tls": TLSPolicy(resumption=True)},
         earlier=Earlier(other_host=True),
         network=REAL_PORTS,
+        profile="full",
+    ),
+    Scenario(
+        name="early-data-offered",
+        family="L",
+        summary="Session tickets allow early data; the client is told to make the same transfer twice.",
+        rules=("no-early-data",),
+        severity="medium",
+        sources=("RFC 9325 section 3.10", "RFC 8446 appendix E.5"),
+        settings={"tls": TLSPolicy(resumption=True)},
+        deviations=lambda _protocol, _timeout: (AllowEarlyData(),),
+        earlier=Earlier(),
         profile="full",
     ),
     # The catalogue has client-cert-unasked beside it: no library shows a certificate that was not asked for, since a

@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
                 return
             assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
             context = self._context.facing(hello.hello)
-            self._out.channel = TLSChannel(context, may_export=self._policy.binds_channels)
+            self._out.channel = TLSChannel(context, **self._policy.of_tls)
             self._mode = _TLS
             self._take_records(raw)
 

@@ -54,6 +54,7 @@ NEVER_A_VIOLATION = {
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "alpn-offered": "no standard has mail clients use ALPN",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",

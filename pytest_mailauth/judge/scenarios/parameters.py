@@ -8,7 +8,7 @@ from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, REAL_PORTS
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import TLSPolicy
 from pytest_mailauth.model.deviations import AllowEarlyData
-from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.terms import Certificate, Protocol
 from pytest_mailauth.model.trial import Earlier
 
 
@@ -99,6 +99,18 @@ ROWS: Final = (
         settings={"host": "127.0.0.1"},
         profile="full",
         variant_of="sni-sent",
+    ),
+    # The catalogue has alpn-mismatch beside it, a server that answers with a name it was not offered. The ssl module
+    # lets no server do that: it would take another TLS library.
+    Scenario(
+        name="alpn-offered",
+        family="L",
+        summary="An honest server; the name of the protocol in the ClientHello (ALPN) is looked at.",
+        rules=("enforce-alpn",),
+        severity="info",
+        sources=("RFC 9325 section 3.8",),
+        protocols=(Protocol.POP3, Protocol.IMAP),  # there is no name for submission
+        profile="full",
     ),
     Scenario(
         name="sni-ack-wrong-cert",

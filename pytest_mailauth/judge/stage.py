@@ -7,6 +7,7 @@ the client's :attr:`~pytest_mailauth.judge.clients.client.Client.reach`; nothing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
     from pytest_mailauth.model.attempts import Attempt
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.model.webrequests import WebRequest
     from pytest_mailauth.servers.configfile import ConfigFile
@@ -145,11 +147,16 @@ def _laid_out(
     domain = f"trial-{next(_trials)}.example.test"
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
-    config = replace(config, host=host)
     network = Network(environment)
     decoy = stand_decoy(environment, setting, opened, host=DECOY_HOST.format(**names), network=network)
     if decoy is not None:
         config = decoy.told_by(config)
+    told = host if plan.spelled is None else plan.spelled.format(**names)
+    if plan.by_address:
+        told = network.host(host, plan.addresses).addresses[0]
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    config = replace(config, host=told if plan.by_address else host)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -173,12 +180,10 @@ def _laid_out(
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
-    if setting.scenario.earlier is not None and setting.scenario.earlier.other_host:
-        stage.elsewhere = f"elsewhere.{domain}"
-        network.host(stage.elsewhere).leads_to(server, ports[0])
+    stage.elsewhere = _second_name(network, server, setting, domain, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
@@ -227,6 +232,15 @@ def _web_servers(
             yield server, port
 
 
+def _second_name(network: Network, server: MailServer, setting: Setting, domain: str, port: int) -> str | None:
+    """Lead another name to the server, where the second of two transfers goes to one; return it."""
+    if setting.scenario.earlier is None or not setting.scenario.earlier.other_host:
+        return None
+    name = f"elsewhere.{domain}"
+    network.host(name).leads_to(server, port)
+    return name
+
+
 def _move_after_login(
     network: Network, server: MailServer, setting: Setting, domain: str, *, to: str, port: int
 ) -> None:
@@ -250,6 +264,11 @@ def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan,
     network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
     if plan.denies_implicit:
         network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
+
+
+def fingerprint(environment: MailServers, config: ServerConfig, kind: Certificate) -> str:
+    """Return the SHA-256 fingerprint of a certificate that a server with these settings would show."""
+    return hashlib.sha256(server_context(config.tls, kind, environment.ca, config.host).leaf).hexdigest()
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
 from pytest_mailauth.judge.scenarios.plan import plan_for
-from pytest_mailauth.judge.stage import at_localhost, in_network
+from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.reports import WORK
+from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.mailstore import INBOX
@@ -123,8 +124,10 @@ class TrialRun:
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the client is told of its work. Certificates are told by account, and are files by now."""
+        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
         work = {name: told for name, told in tells.items() if name in WORK}
+        if isinstance(kind := work.get("pinned"), Certificate):
+            work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
         if "client_certificates" in work:
             file = self.environment.ca.client_file
             work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
@@ -147,7 +150,13 @@ class TrialRun:
             password=account.password,
             token=Account.fresh().token if terms.other_token else account.token,
             facts={},
+            work=dict(case.work) | (self._work({"pinned": terms.pinned}) if terms.pinned else {}),
         )
+
+    @property
+    def _told_of_work(self) -> tuple[str, ...]:
+        """What there was to read of the work, in either transfer."""
+        return tuple({**self.case.work, **(self.case.before.work if self.case.before else {})})
 
     def cut_from_loop(self) -> None:
         """Cut the client off: it has outlasted its limit. Call it on the loop."""
@@ -216,7 +225,7 @@ class TrialRun:
             requests=self._stage.requests,
             moved_to=self._stage.moved_to,
             tells=self._setting.scenario.tells,
-            unheard=tuple(name for name in self.case.work if name not in self.case.heard),
+            unheard=tuple(name for name in self._told_of_work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
             decoy=self._stage.decoy,

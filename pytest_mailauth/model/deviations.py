@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_mailauth.model.obsolete import Obsolete
+    from pytest_mailauth.model.terms import Certificate
+
 _DIGITS: Final = b"0123456789"
 
 
@@ -190,6 +193,20 @@ class RefuseHello:
     alert: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """Show another certificate to whoever connects once a client has logged in."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negotiate:
+    """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
+
+    what: Obsolete
+
+
 Deviation = (
     Greet
     | Hide
@@ -209,6 +226,8 @@ Deviation = (
     | BreakOff
     | RefuseHello
     | AllowEarlyData
+    | Swap
+    | Negotiate
 )
 
 

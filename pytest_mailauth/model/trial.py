@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.webrequests import WebRequest
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -153,6 +154,7 @@ class Earlier:
         records_change: Whether the records of the domain name another server once it has logged in.
         other_host: Whether the one under test goes to another name, behind which is the same server, with a certificate
             for the first name alone.
+        pinned: The certificate that its user has accepted, though it does not verify; None for none.
     """
 
     security: Security | None = None
@@ -161,6 +163,7 @@ class Earlier:
     other_token: bool = False
     records_change: bool = False
     other_host: bool = False
+    pinned: Certificate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import handshakes, spoken
+from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.exchanges import is_operation
@@ -19,32 +19,37 @@ PRE_SHARED_KEY: Final = 41
 """The extension by which a client of TLS 1.3 asks to resume (RFC 8446 section 4.2.11)."""
 
 
-def taken_elsewhere(trial: Trial) -> Finding:
+def taken_elsewhere(trial: Trial, *, too_late: bool) -> Finding:
     """Judge the second transfer, to another name of the same server, which has a certificate for the first one alone.
 
     Whoever makes a full handshake sees that. A session may be resumed only where the certificate that was presented in
     it is valid for the new name (RFC 8446 section 4.6.1).
+
+    Args:
+        trial: What was seen.
+        too_late: Whether the question is who logged in first and left then, or who went on.
     """
     host = trial.served.host.lower()
-    begun = handshakes(trial)
-    second = [session for session in begun if _named(session) not in (host, None)] or begun[1:]
+    # By time, and not by the name in the hello: who names another server there means the same one.
+    at = next((x.at for _, x in trial.entries() if isinstance(x.fact, e.Authentication) and x.fact.accepted), None)
+    second = [session for session in handshakes(trial) if at is not None and session.entries[0].at > at]
     if not second:
         return Finding(Verdict.INCONCLUSIVE, f"the second transfer was not tried; it said: {trial.outcome.error}")
     for session in second:
         done = [c for c in session.of(e.Command, Layer.TLS) if is_operation(session.protocol, c)]
-        if done:
-            asked = "it resumed a session" if _asks_to_resume(session) else "it made a full handshake"
-            return Finding(
-                Verdict.VIOLATION,
-                f"the certificate is for {host}; told {_named(session) or 'another name'}, the client went on with "
-                f"{spoken(done)} ({asked})",
-            )
+        if not done:
+            continue
+        asked = "it resumed a session" if _asks_to_resume(session) else "it made a full handshake"
+        evidence = f"the certificate is for {host}; told {_called(session) or 'another name'}, the client went on with "
+        left = all(command.verb in LOGIN_COMMANDS for command in done) and bool(session.of(e.Authentication))
+        verdict = Verdict.VIOLATION if left is too_late else Verdict.NOT_APPLICABLE
+        return Finding(verdict, f"{evidence}{spoken(done)} ({asked}){', and left then' if left else ''}")
     if any(session.closed is None for session in second):
         return Finding(Verdict.INCONCLUSIVE, "the second transfer had not ended")
     return Finding(Verdict.PASS, f"the certificate is for {host}, and the client sent no credentials to another name")
 
 
-def _named(session: SessionRecord) -> str | None:
+def _called(session: SessionRecord) -> str | None:
     hello = session.of(e.HelloSeen)[0].hello
     return hello.server_name.lower() if hello.server_name else None
 

@@ -11,6 +11,8 @@ from pytest_mailauth.model.deviations import AllowEarlyData
 from pytest_mailauth.model.terms import Certificate, Protocol
 from pytest_mailauth.model.trial import Earlier
 
+_HOST_RULES: Final = ("verify-hostname", "verify-before-credentials")
+
 
 def _only(
     name: str,
@@ -116,8 +118,7 @@ ROWS: Final = (
         name="sni-ack-wrong-cert",
         family="L",
         summary="The server says that it knows the name it was asked for, and shows a certificate for another one.",
-        # The catalogue has verify-hostname, which is part of this one.
-        rules=("verify-before-credentials",),
+        rules=_HOST_RULES,
         severity="critical",
         sources=("RFC 9325 section 3.7", "RFC 7817 section 3"),
         settings={"certificate": Certificate.WRONG_HOST, "tls": TLSPolicy(acknowledges_name=True)},
@@ -128,7 +129,7 @@ ROWS: Final = (
         family="L",
         summary="Sessions can be resumed; the client is told to make a transfer first, and the next to another name of "
         "the server, for which it has no certificate.",
-        rules=("verify-before-credentials",),
+        rules=_HOST_RULES,
         severity="medium",
         sources=("RFC 8446 section 4.6.1",),
         settings={"tls": TLSPolicy(resumption=True)},

@@ -17,6 +17,7 @@ from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
 from pytest_mailauth.servers.wire.ciphers import named_suites, set_ciphers
+from pytest_mailauth.servers.wire.tls import TLSChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +72,10 @@ class ServerContext(ssl.SSLContext):
     resumes: bool
     with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
+
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> TLSChannel:
+        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for the rest."""
+        return TLSChannel(self.facing(hello), may_export=may_export, early_data=early_data)
 
     def facing(self, hello: ClientHello) -> ServerContext:
         """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.

@@ -10,7 +10,7 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.terms import HandshakeOutcome, Verdict
-from pytest_mailauth.model.trial import Earlier
+from pytest_mailauth.model.trial import Earlier, Outcome
 
 CHECK = RULES["verify-hostname"].check
 
@@ -86,13 +86,13 @@ def test_a_wrong_name_in_the_first_hello_is_another_matter():
 EARLY = RULES["no-early-data"].check
 
 
-def twice(*sessions, version="1.3", earlier=Earlier()):  # noqa: B008 - it is frozen
+def twice(*sessions, version="1.3", earlier=Earlier(), error=None):  # noqa: B008 - it is frozen
     first = [
         (CLEAR, e.HelloSeen(ClientHello("1.2", server_name="localhost"))),
         (CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, version)),
         (TLS, e.Received(b"EHLO x\r\n")),
     ]
-    return EARLY(replace(recorded(first, *sessions), earlier=earlier))
+    return EARLY(replace(recorded(first, *sessions, outcome=Outcome(error=error)), earlier=earlier))
 
 
 def test_early_data_is_never_announced():
@@ -103,7 +103,8 @@ def test_early_data_is_never_announced():
 
 
 def test_where_no_ticket_can_have_been_used_nothing_is_known():
-    assert twice().verdict is Verdict.INCONCLUSIVE
+    assert twice().verdict is Verdict.NOT_APPLICABLE
+    assert twice(error="lost").verdict is Verdict.INCONCLUSIVE
     assert EARLY(replace(recorded(), earlier=Earlier())).verdict is Verdict.INCONCLUSIVE
     assert twice(session("localhost"), version="1.2").verdict is Verdict.NOT_APPLICABLE
     assert twice(session("localhost"), earlier=None).verdict is Verdict.NOT_APPLICABLE

@@ -83,6 +83,9 @@ def no_early_data(trial: Trial) -> Finding:
     first = next((facts for session in handshakes(trial) if (facts := session.tls) is not None), None)
     if first is not None and first.version not in (None, "1.3"):
         return Finding(Verdict.NOT_APPLICABLE, f"TLS {first.version} has no early data")
+    if first is not None and len(hellos) == 1 and trial.outcome.error is None:
+        # On the same terms that is no fault.
+        return Finding(Verdict.NOT_APPLICABLE, "both transfers went over one connection, so no ticket was used")
     if first is None or first.version is None or len(hellos) < 2:
         return Finding(Verdict.INCONCLUSIVE, f"the client did not make both transfers; it said: {trial.outcome.error}")
     resumes = any(PRE_SHARED_KEY in hello.extensions for hello in hellos[1:])

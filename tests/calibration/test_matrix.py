@@ -56,6 +56,7 @@ NEVER_A_VIOLATION = {
     "preauth-implicit-tls": "the greeting may be PREAUTH inside TLS; a login that is refused there harms nobody",
     "preauth-wrong-identity": "no standard says how a client learns as whom it is logged in",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "alpn-offered": "no standard has mail clients use ALPN",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",

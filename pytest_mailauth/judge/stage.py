@@ -7,6 +7,7 @@ the client's :attr:`~pytest_mailauth.judge.clients.client.Client.reach`; nothing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
     from pytest_mailauth.model.attempts import Attempt
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.model.webrequests import WebRequest
     from pytest_mailauth.servers.configfile import ConfigFile
@@ -55,6 +57,7 @@ class Stage:
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
+        elsewhere: Another name of the server, for which it has no certificate; None where there is none.
         moved_to: The host that the records name after the first login; None when they do not change.
         decoy: The address of a further server that only the server under test names; empty where there is none.
     """
@@ -70,6 +73,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    elsewhere: str | None = None
     decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -143,11 +147,16 @@ def _laid_out(
     domain = f"trial-{next(_trials)}.example.test"
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
-    config = replace(config, host=host)
     network = Network(environment)
     decoy = stand_decoy(environment, setting, opened, host=DECOY_HOST.format(**names), network=network)
     if decoy is not None:
         config = decoy.told_by(config)
+    told = host if plan.spelled is None else plan.spelled.format(**names)
+    if plan.by_address:
+        told = network.host(host, plan.addresses).addresses[0]
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    config = replace(config, host=told if plan.by_address else host)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -161,19 +170,18 @@ def _laid_out(
             network.block(host, port, how=state)
     if other_port is not None:
         network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
-    for one in plan.beside.get(setting.protocol, ()):
-        name = host if one.host is None else one.host.format(**names)
-        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
-        where = network.host(name).at(one.at) if one.at else network.host(name)
-        where.leads_to(environment.serve(made, one.listener), one.port)
+    _stand_beside(network, environment, plan, setting, host=host, names=names)
     for port, how in plan.blocked.items():
         network.block(host, port, how=how)
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+    if setting.scenario.earlier is not None and setting.scenario.earlier.other_host:
+        stage.elsewhere = f"elsewhere.{domain}"
+        network.host(stage.elsewhere).leads_to(server, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
@@ -189,6 +197,23 @@ def _laid_out(
         # A program asks the one that its system names.
         stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
     return stage
+
+
+def _stand_beside(
+    network: Network,
+    environment: MailServers,
+    plan: NetworkPlan,
+    setting: Setting,
+    *,
+    host: str,
+    names: dict[str, str],
+) -> None:
+    """Serve what stands beside the server under test."""
+    for one in plan.beside.get(setting.protocol, ()):
+        name = host if one.host is None else one.host.format(**names)
+        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
 
 
 def _web_servers(
@@ -245,6 +270,11 @@ def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan,
     network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
     if plan.denies_implicit:
         network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
+
+
+def fingerprint(environment: MailServers, config: ServerConfig, kind: Certificate) -> str:
+    """Return the SHA-256 fingerprint of a certificate that a server with these settings would show."""
+    return hashlib.sha256(server_context(config.tls, kind, environment.ca, config.host).leaf).hexdigest()
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

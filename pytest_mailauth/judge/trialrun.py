@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
 from pytest_mailauth.judge.scenarios.plan import plan_for
-from pytest_mailauth.judge.stage import at_localhost, in_network
+from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.reports import WORK
+from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.mailstore import INBOX
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
@@ -96,7 +97,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -113,13 +115,26 @@ class TrialRun:
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
             wants=setting.scenario.wants,
-            work={name: told for name, told in setting.scenario.tells.items() if name in WORK},
+            work=self._work(setting.scenario.tells),
         )
         plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}
         case = replace(case, **told, **plain) if plain else case
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
+
+    def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
+        work = {name: told for name, told in tells.items() if name in WORK}
+        if isinstance(kind := work.get("pinned"), Certificate):
+            work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
+        if "client_certificates" in work:
+            file = self.environment.ca.client_file
+            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
+        return work
+
+    def _first_host(self, terms: Earlier) -> dict[str, str]:
+        return {"host": self._stage.host} if terms.other_host else {}
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
@@ -129,13 +144,19 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told | ({"security": terms.security} if terms.security else {}) | self._first_host(terms),
             verify=terms.verify,
             username=account.username,
             password=account.password,
             token=Account.fresh().token if terms.other_token else account.token,
             facts={},
+            work=dict(case.work) | (self._work({"pinned": terms.pinned}) if terms.pinned else {}),
         )
+
+    @property
+    def _told_of_work(self) -> tuple[str, ...]:
+        """What there was to read of the work, in either transfer."""
+        return tuple({**self.case.work, **(self.case.before.work if self.case.before else {})})
 
     def cut_from_loop(self) -> None:
         """Cut the client off: it has outlasted its limit. Call it on the loop."""
@@ -204,7 +225,7 @@ class TrialRun:
             requests=self._stage.requests,
             moved_to=self._stage.moved_to,
             tells=self._setting.scenario.tells,
-            unheard=tuple(name for name in self.case.work if name not in self.case.heard),
+            unheard=tuple(name for name in self._told_of_work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
             decoy=self._stage.decoy,

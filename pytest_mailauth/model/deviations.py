@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_mailauth.model.obsolete import Obsolete
+    from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
 
@@ -188,6 +189,13 @@ class RefuseHello:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Swap:
+    """Show another certificate to whoever connects once a client has logged in."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Negotiate:
     """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
 
@@ -212,6 +220,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | Swap
     | Negotiate
 )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.webrequests import WebRequest
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -151,6 +152,9 @@ class Earlier:
         other_account: Whether it is another account's.
         other_token: Whether it is made with another bearer token of the same account.
         records_change: Whether the records of the domain name another server once it has logged in.
+        pinned: The certificate that its user has accepted, though it does not verify; None for none.
+        other_host: Whether the one under test goes to another name, behind which is the same server, with a certificate
+            for the first name alone.
     """
 
     security: Security | None = None
@@ -158,6 +162,8 @@ class Earlier:
     other_account: bool = False
     other_token: bool = False
     records_change: bool = False
+    pinned: Certificate | None = None
+    other_host: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.deviations import Negotiate
+from pytest_mailauth.model.deviations import Negotiate, Swap
 from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.record import SessionRecord
@@ -99,7 +99,12 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         policy = Policy(config, shared.store.accounts, self._script, monotonic)
         if config.host == self.config.host:
             policy.remember(own)
-        terms = None if config.security is Security.NONE else self._terms(config, policy)
+        terms = swapped = None
+        if config.security is not Security.NONE:
+            terms = self._terms(config, policy)
+            swap = policy.one(Swap)
+            if swap is not None:
+                swapped = server_context(config.tls, swap.certificate, shared.ca, config.host)
         make_engine = engine_of(self.protocol)
 
         def engine(over_tls: bool) -> Engine:  # noqa: FBT001 - the contract's one argument
@@ -110,7 +115,8 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
             return make_engine(Policy(config, accounts), MailStore(accounts), over_tls=False)
 
         def connection(on_end: Callable[[Connection], None]) -> Connection:
-            return Connection(engine, eavesdropper, policy, terms, on_end, state=state)
+            shown = swapped if swapped is not None and self.has_logged_in() else terms
+            return Connection(engine, eavesdropper, policy, shown, on_end, state=state)
 
         return connection
 

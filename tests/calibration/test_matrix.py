@@ -53,11 +53,19 @@ NEVER_A_VIOLATION = {
     "cert-missing-intermediate": "an honest client may fetch or remember the intermediate",
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
+    "preauth-implicit-tls": "the greeting may be PREAUTH inside TLS; a login that is refused there harms nobody",
+    "preauth-wrong-identity": "no standard says how a client learns as whom it is logged in",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
     "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
+    "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",
+    "cert-wildcard-ok": "refusing a certificate gives nothing away",
+    "cert-ip-san-ok": "refusing a certificate gives nothing away",
+    "cert-case-and-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-final-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-a-label": "refusing a certificate gives nothing away",
     "cipher-3des": "RFC 9325 section 4.1 says SHOULD NOT",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
@@ -78,6 +86,7 @@ ALL_SETTINGS = {
         Declaration(),
         Declaration(auth="oauth"),
         Declaration(auth="none"),
+        Declaration(channel_binding="yes"),
         *(Declaration(**declares) for declares in UNTOLD.values()),
     )
     for protocol in Protocol
@@ -104,7 +113,7 @@ def test_every_verdict_on_a_faulty_client_is_a_decision(protocol, name):
 @pytest.mark.parametrize(
     "name",
     [f"honest {habit}" for habit in (*HONEST, *UNTOLD)]
-    + ["honest in clear", "honest with a token", "honest without credentials"],
+    + ["honest in clear", "honest with a token", "honest without credentials", "honest binding channels"],
 )
 def test_an_honest_client_passes_everything(protocol, name):
     rows = matrix(protocol)[name]

@@ -133,6 +133,7 @@ def visit(authority, closed_port):
                 cafile=authority.cafile,
                 timeout=situation.timeout,
                 other_port=second and second.port,
+                work=situation.work,
                 supply=(lambda: socket.create_connection(("127.0.0.1", peer.port))) if situation.given else None,
             )
             if situation.earlier:

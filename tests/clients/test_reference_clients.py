@@ -306,3 +306,11 @@ def test_the_digest_of_apop_is_that_of_the_standard():
     # RFC 1939 section 7 has this example.
     digest = "c4c9334bac560ecc979e58001b3e22fb"
     assert apop(case, "<1896.697170952@dbc.mtview.ca.us>") == f"APOP mrose {digest}"
+
+
+def test_nothing_is_written_where_nobody_logged_in(visit):
+    situation = SITUATIONS["preauth-inside-tls-and-a-draft"]
+    honest = visit(IMAP, situation)
+    assert isinstance(honest.error, OperationFailed)
+    assert "APPEND" not in verbs(honest.log)
+    assert "APPEND" in verbs(visit(IMAP, situation, FAULTY["writes-to-anybody"].faults).log)

@@ -225,3 +225,25 @@ def test_which_scenarios_there_are_for_a_client_without_credentials():
     assert not found & {"starttls-not-offered", "base-oauth-ok", "tls10-only"}
     with_password = {setting.scenario.name for setting in settings_for(SMTP, Security.STARTTLS, Declaration())}
     assert "no-auth-no-tls-configured" not in with_password
+
+
+@pytest.mark.parametrize(
+    ("verbs", "verdict"),
+    [
+        ((), PASS),
+        (("CAPABILITY", "SELECT", "SEARCH", "FETCH", "LOGOUT"), PASS),
+        (("LOGIN",), NOTE),
+        (("AUTHENTICATE", "SELECT"), NOTE),
+        (("SELECT", "UID STORE"), NOTE),
+        (("APPEND",), NOTE),
+    ],
+)
+def test_a_session_that_is_logged_in_inside_tls_is_read_from_alone(verbs, verdict):
+    def preauth(greeting, security=Security.IMPLICIT):
+        spoken = [said(verb, layer=TLS) for verb in verbs]
+        trial = recorded([OPENED, (TLS, e.Sent(greeting)), *spoken], protocol=IMAP, security=security)
+        return RULES["preauth-ends-required-starttls"].check(trial).verdict
+
+    assert preauth(b"* PREAUTH ready\r\n") is verdict
+    assert preauth(b"* OK ready\r\n") is INCONCLUSIVE
+    assert preauth(b"* PREAUTH ready\r\n", Security.STARTTLS) is INCONCLUSIVE  # it came inside TLS

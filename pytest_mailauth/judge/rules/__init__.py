@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pytest_mailauth.judge.rules import (
+    certificates,
     closing,
     credentials,
     discovery,
+    identity,
     legacy,
     logins,
     mechanisms,
@@ -15,7 +17,9 @@ from pytest_mailauth.judge.rules import (
     portnumbers,
     ports,
     referrals,
+    relay,
     reuse,
+    scram,
     secrecy,
     spoofing,
     starttls,
@@ -29,9 +33,11 @@ from pytest_mailauth.judge.rules.registry import RULES, Rule
 __all__ = [
     "RULES",
     "Rule",
+    "certificates",
     "closing",
     "credentials",
     "discovery",
+    "identity",
     "legacy",
     "logins",
     "mechanisms",
@@ -41,7 +47,9 @@ __all__ = [
     "portnumbers",
     "ports",
     "referrals",
+    "relay",
     "reuse",
+    "scram",
     "secrecy",
     "spoofing",
     "starttls",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import connected, in_clear, leak, proofs, spoken
+from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, connected, in_clear, leak, proofs, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
@@ -184,3 +184,26 @@ def use_best_when_opportunistic(trial: Trial) -> Finding:
     if any(session.over_tls for session in trial.sessions):
         return Finding(Verdict.PASS, "the client did everything inside TLS")
     return Finding(Verdict.INCONCLUSIVE, "the client did nothing, in clear or inside TLS")
+
+
+_WRITES: Final = frozenset({"APPEND", "STORE", "UID STORE", "COPY", "UID COPY", "MOVE", "UID MOVE", "EXPUNGE"})
+"""Commands that leave something of the user in a mailbox, or take something away."""
+
+
+def preauthenticated_inside(trial: Trial) -> Finding:
+    """Look at a session that was said to be logged in already, inside TLS; as whom, no client was told."""
+    there = [session for session in trial.sessions if session.tls_out.startswith(b"* PREAUTH")]
+    if not there:
+        return Finding(Verdict.INCONCLUSIVE, "the PREAUTH greeting never reached the client")
+    said = [command for session in there for command in session.of(e.Command, Layer.TLS)]
+    logins = [command for command in said if command.verb in LOGIN_COMMANDS]
+    if logins:
+        return Finding(Verdict.NOTE, f"the greeting was PREAUTH, and the client sent {spoken(logins)} all the same")
+    written = [command for command in said if command.verb in _WRITES]
+    if written:
+        return Finding(
+            Verdict.NOTE,
+            f"the greeting was PREAUTH, and the client sent {spoken(written)}: it never logged in there, so the "
+            "mailbox may be somebody else's",
+        )
+    return Finding(Verdict.PASS, "the greeting was PREAUTH inside TLS, and the client only read, or left")

@@ -97,6 +97,9 @@ class NetworkPlan:
             client has logged in there; None when they stay as they are.
         config_file: How the domain serves the file that a client reads which is declared ``discovers="autoconfig"``.
         is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
+        by_address: Whether the client is told the address of the server in place of its name.
+        spelled: How the client is told the name, where that is not how it stands in certificates.
+        alias_of: The name that the name of the server is an alias of, as the DNS says; None when it is none.
     """
 
     ports: Mapping[tuple[Protocol, Security], tuple[int, ...]] = field(default_factory=dict)
@@ -109,6 +112,9 @@ class NetworkPlan:
     moves_to: str | None = None
     config_file: ConfigFile = field(default_factory=ConfigFile)
     is_optional: bool = False
+    by_address: bool = False
+    spelled: str | None = None
+    alias_of: str | None = None
 
     def host_of(self, protocol: Protocol, declared: Declaration) -> str:
         """Return the name of the server under test."""

@@ -55,6 +55,7 @@ class Scenario:
         server_security: The server's mode when it is not the client's, or that for each of the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        compared_with: The scenario whose trial is what to compare with; empty for the control or the baseline.
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
             with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
@@ -91,6 +92,7 @@ class Scenario:
     server_security: Security | Mapping[Security, Security] | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
+    compared_with: str = ""
     host_may_decide: bool = False
     other_port: bool = False
     supplied: bool = False
@@ -123,6 +125,8 @@ class Scenario:
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
             # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            # Two transfers are told apart by their logins.
+            and not (declared.auth == "none" and self.earlier)
             and not (declared.untold and (self.supplied or (self.earlier and not self.earlier.records_change)))
         )
 

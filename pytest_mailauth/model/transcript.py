@@ -120,6 +120,8 @@ def _remark(fact: e.Fact, clean: Callable[[str], str]) -> str:
     match fact:
         case e.Deviated(kind=kind, verb=verb):
             return f"[{clean(f'{kind}: {verb}' if verb else kind)}]"
+        case e.LeftUnread(octets=octets):
+            return f"[{octets} bytes lay unread in the client's system]"
         case e.AlertReceived(alert=alert):
             return f"[client sent TLS alert {alert}]"
         case e.Closed(by=by, how=how):

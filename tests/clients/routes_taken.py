@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.faulty import outgoing, relay, tokens
+from clients.faulty import outgoing, relay, secrecy, tokens
 
 from pytest_mailauth.model.terms import Security
 
@@ -57,7 +57,7 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-WITH_WORK: Final = (*outgoing.ROWS, *relay.ROWS, *tokens.ROWS)
+WITH_WORK: Final = (*outgoing.ROWS, *relay.ROWS, *secrecy.ROWS, *tokens.ROWS)
 """What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
 WITH_MECHANISMS: Final = ("mail-without-login",)
 """What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""

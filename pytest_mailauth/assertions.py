@@ -12,7 +12,7 @@ from pytest_mailauth.judge.rules.evidence import leak
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFault
 from pytest_mailauth.model.portstates import UNSEEN
-from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, Layer, Protocol, Security, Verdict
+from pytest_mailauth.model.terms import SOUND, TLS_VERSIONS, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
 from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_assertion, explain_failure
@@ -28,7 +28,7 @@ _APPLIES: Final[dict[str, Callable[[ServerConfig, Declaration], bool]]] = {
     "no-cleartext-credentials": lambda _config, _declared: True,
     "no-operation-before-required-tls": lambda config, _declared: config.security is not Security.NONE,
     "verify-before-credentials": lambda config, _declared: (
-        config.shown_certificate is not Certificate.VALID or config.tls.is_anonymous
+        config.shown_certificate not in SOUND or config.tls.is_anonymous
     ),
     "tls12-or-newer": lambda config, declared: (
         config.tls.is_legacy or (declared.min_tls > "1.2" and config.security is not Security.NONE)
@@ -198,7 +198,7 @@ def _let_in(server: MailServer, evidence: str) -> NoReturn:
     """Fail with the rule about certificates where one is bad, and with what the test asked for elsewhere."""
     __tracebackhide__ = True
     fault = server.config.shown_certificate
-    if fault is Certificate.VALID:
+    if fault in SOUND:
         _not_refused(server, evidence, "See in the transcript what let the client go on: it was to refuse this server.")
     finding = Finding(Verdict.VIOLATION, f"{evidence}, although the certificate is {fault}")
     raise _violation(server, "verify-before-credentials", finding)

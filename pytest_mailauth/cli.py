@@ -48,6 +48,8 @@ of the same names, MAILAUTH_HOST and so on:
   {timeout}                  in seconds
   {fallback_port}            another port of the account, 0 if there is none
   {domain}                   of the account, with discovers=srv or guess
+  {by_default}               yes where no TLS setting is to be made, else no
+  {pinned}                   SHA-256 of a certificate to accept as it is, or ""
 
 \b
 With --network, {host} is a name such as mail.trial-7.example.test, and {port}
@@ -57,7 +59,7 @@ own meets nothing else, and every scenario about names and ports is run.
 \b
 What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
-  allow_insecure_auth=no|yes       auth=password|oauth  fallback=none|other-port
+  allow_insecure_auth=no|yes       auth=password|oauth|none  fallback=none|other-port
   timeout=2 (seconds)              mode=stated|from-port  port=given|chosen
   discovers=no|srv|guess|autoconfig
 

@@ -87,7 +87,8 @@ class HandshakeOutcome(StrEnum):
 
 NO_COMMON_VERSION: Final = "the client offers no TLS version that this server accepts"
 NO_COMMON_SUITE: Final = "the client offers no cipher suite that this server accepts"
-"""Why a server refuses a handshake, in ``TLSFacts.reason``: the two reasons that tell about the client."""
+UNTRUSTED_CLIENT: Final = "the client's certificate is not trusted"
+"""Why a server refuses a handshake, in ``TLSFacts.reason``: the reasons that tell about the client."""
 
 
 class PortState(StrEnum):
@@ -148,6 +149,58 @@ class Certificate(StrEnum):
     LOOKALIKE_HOST = "lookalike-host"
     CN_MATCH_SAN_MISMATCH = "cn-match-san-mismatch"
     BAD_SIGNATURE = "bad-signature"
+    LEAF_AS_CA = "leaf-as-ca"
+    PATH_TOO_LONG = "path-too-long"
+    NAME_CONSTRAINT = "name-constraint"
+    UNKNOWN_CRITICAL = "unknown-critical-extension"
+    OTHER_SERVICE = "other-service"
+    CNAME_TARGET = "cname-target"
+    MAIL_DOMAIN = "mail-domain"
+    WILDCARD = "wildcard"
+    WILDCARD_ABOVE = "wildcard-above"
+    WILDCARD_BELOW = "wildcard-below"
+    WILDCARD_PARTIAL = "wildcard-partial"
+    WILDCARD_BARE = "wildcard-bare"
+    IP_ONLY = "ip-only"
+    IP_IN_DNS_NAME = "ip-in-dns-name"
+    URI_ONLY = "uri-only"
+    SRV_ONLY = "srv-only"
+    NUL_IN_NAME = "nul-in-name"
+    UPPER_CASE = "upper-case"
+
+
+SOUND: Final = frozenset(
+    {Certificate.VALID, Certificate.WILDCARD, Certificate.IP_ONLY, Certificate.UPPER_CASE},
+)
+"""Certificates without a fault: the valid one, and those that name the host in another way that is as good."""
+
+FOR_ANOTHER_HOST: Final = frozenset(
+    {Certificate.WRONG_HOST, Certificate.OTHER_SERVICE, Certificate.CNAME_TARGET, Certificate.MAIL_DOMAIN}
+)
+"""Certificates of somebody else, which only a client takes that looks for another name or for none."""
+
+ALMOST_FOR_THE_HOST: Final = frozenset(
+    {
+        Certificate.LOOKALIKE_HOST,
+        Certificate.CN_MATCH_SAN_MISMATCH,
+        Certificate.NO_SAN,
+        Certificate.WILDCARD_ABOVE,
+        Certificate.WILDCARD_BELOW,
+        Certificate.WILDCARD_PARTIAL,
+        Certificate.WILDCARD_BARE,
+        Certificate.IP_IN_DNS_NAME,
+        Certificate.URI_ONLY,
+        Certificate.SRV_ONLY,
+        Certificate.NUL_IN_NAME,
+    }
+)
+"""Certificates that name the host in a way that does not count; all others with a fault fail in their chain."""
+
+CNAME_TARGET: Final = "mail.attacker.test"
+"""Where the alias of a server leads by a DNS record that nobody signs."""
+
+MAIL_DOMAIN: Final = "example.test"
+"""The domain of the mail addresses that every account here has."""
 
 
 OTHER_NAMES: Final[dict[Certificate, tuple[str, ...]]] = {

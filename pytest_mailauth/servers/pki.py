@@ -26,7 +26,8 @@ from pytest_mailauth.model.config import choose
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.portstates import RELAY_HOST
 from pytest_mailauth.model.terms import Certificate
-from pytest_mailauth.servers.pki_faults import TABLE, Leaf, Pair, for_client, read, sign_again
+from pytest_mailauth.servers.pki_faults import TABLE, for_client
+from pytest_mailauth.servers.pki_signing import Leaf, Pair, read, sign_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -187,6 +188,22 @@ class CertificateAuthority:
             return _issued(f"client certificate of {common_name}", Leaf(made, key))
 
         return self.once(("client", common_name), build)
+
+    def client_file(self, common_name: str) -> str:
+        """Return the path of a PEM file with the certificate of a client and its key, readable by its owner alone.
+
+        It goes when this authority is closed.
+        """
+        issued = self.issue_client(common_name)
+
+        def write() -> str:
+            # Beside the authority's own file: mkstemp lets nobody else read it.
+            descriptor, path = tempfile.mkstemp(prefix="client-", suffix=".pem", dir=Path(self.cafile).parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(issued.key_pem + issued.chain_pem)
+            return path
+
+        return self.once(("client file", common_name), write)
 
     @property
     def _signer(self) -> Pair:

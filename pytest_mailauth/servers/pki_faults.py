@@ -17,31 +17,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import OTHER_NAMES, Certificate
+from pytest_mailauth.servers.pki_names import NAMES, NameForm
+from pytest_mailauth.servers.pki_signing import Leaf, Pair, intermediate, read, sign_again
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    from collections.abc import Callable
 
 # The valid certificate is good from 2000 to 2999, so every clock that is off by years sees the same fault.
 LONG_AGO: Final = datetime(2010, 1, 1, tzinfo=UTC)
 FAR_AHEAD: Final = datetime(2200, 1, 1, tzinfo=UTC)
 WEAK_BITS: Final = 1024
-
-
-class Pair(NamedTuple):
-    """A certificate with its private key."""
-
-    certificate: x509.Certificate
-    key: PrivateKey
-
-
-class Leaf(NamedTuple):
-    """A server's certificate and key, and what is sent after the certificate (RFC 8446 section 4.4.2)."""
-
-    certificate: x509.Certificate
-    key: PrivateKey
-    above: tuple[x509.Certificate, ...] = ()
 
 
 class Fault(NamedTuple):
@@ -60,67 +45,6 @@ class Fault(NamedTuple):
     source: str
     make: Callable[[Leaf, Pair], Leaf]
     weak: bool = False
-
-
-def read(certificate: trustme.Blob, key: trustme.Blob) -> Pair:
-    """Return what trustme made as objects. Its keys are EC keys on P-256."""
-    loaded = serialization.load_pem_private_key(key.bytes(), None)
-    return Pair(x509.load_pem_x509_certificate(certificate.bytes()), cast("ec.EllipticCurvePrivateKey", loaded))
-
-
-def sign_again(
-    template: x509.Certificate,
-    signer: Pair,
-    *,
-    subject: x509.Name | None = None,
-    key: PrivateKey | None = None,
-    not_before: datetime | None = None,
-    not_after: datetime | None = None,
-    extensions: Mapping[type[x509.ExtensionType], x509.ExtensionType | None] | None = None,
-) -> x509.Certificate:
-    """Return *template* signed by *signer*, with what is named changed and everything else as it was.
-
-    Args:
-        template: The certificate to copy. Only the serial number is always new.
-        signer: Who signs; its subject becomes the issuer. The key identifiers follow.
-        subject: Another subject.
-        key: Another key to certify.
-        not_before: Another start of validity.
-        not_after: Another end of validity.
-        extensions: Extensions to replace, and None for those to leave out.
-    """
-    public = key.public_key() if key else template.public_key()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject or template.subject)
-        .issuer_name(signer.certificate.subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before or template.not_valid_before_utc)
-        .not_valid_after(not_after or template.not_valid_after_utc)
-    )
-    above = signer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    wanted: dict[Any, tuple[x509.ExtensionType | None, bool]] = {
-        type(extension.value): (extension.value, extension.critical) for extension in template.extensions
-    }
-    wanted[x509.AuthorityKeyIdentifier] = (
-        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above),
-        False,
-    )
-    if key:
-        wanted[x509.SubjectKeyIdentifier] = (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    for kind, value in (extensions or {}).items():
-        wanted[kind] = (value, wanted[kind][1])
-    for value, critical in wanted.values():
-        if value is not None:
-            builder = builder.add_extension(value, critical)
-    return builder.sign(signer.key, hashes.SHA256())
-
-
-def _intermediate(root: Pair, not_after: datetime | None = None) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "Testing intermediate CA")])
-    return Pair(sign_again(root.certificate, root, subject=subject, key=key, not_after=not_after), key)
 
 
 def host_names(certificate: x509.Certificate) -> list[str]:
@@ -178,12 +102,52 @@ def _untrusted_root(leaf: Leaf, root: Pair) -> Leaf:  # noqa: ARG001  # another 
 
 
 def _incomplete_chain(leaf: Leaf, root: Pair) -> Leaf:
-    return leaf._replace(certificate=sign_again(leaf.certificate, _intermediate(root)))
+    return leaf._replace(certificate=sign_again(leaf.certificate, intermediate(root)))
 
 
 def _expired_intermediate(leaf: Leaf, root: Pair) -> Leaf:
-    middle = _intermediate(root, not_after=LONG_AGO)
+    middle = intermediate(root, not_after=LONG_AGO)
     return leaf._replace(certificate=sign_again(leaf.certificate, middle), above=(middle.certificate,))
+
+
+def _leaf_as_ca(leaf: Leaf, root: Pair) -> Leaf:
+    # The certificate of some other server, as good as any other: its owner signs in its own name.
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "Testing certificate of another server")])
+    issuer = Pair(sign_again(leaf.certificate, root, subject=subject, key=key), key)
+    return leaf._replace(certificate=sign_again(leaf.certificate, issuer), above=(issuer.certificate,))
+
+
+def _path_too_long(leaf: Leaf, root: Pair) -> Leaf:
+    last = {x509.BasicConstraints: x509.BasicConstraints(ca=True, path_length=0)}
+    upper = intermediate(root, extensions=last)
+    lower = intermediate(upper, "Testing authority too deep", extensions=last)
+    above = (lower.certificate, upper.certificate)
+    return leaf._replace(certificate=sign_again(leaf.certificate, lower), above=above)
+
+
+def _name_constraint(leaf: Leaf, root: Pair) -> Leaf:
+    elsewhere = x509.NameConstraints(permitted_subtrees=[x509.DNSName("other.test")], excluded_subtrees=None)
+    middle = intermediate(root, extensions={x509.NameConstraints: elsewhere})
+    return leaf._replace(certificate=sign_again(leaf.certificate, middle), above=(middle.certificate,))
+
+
+_UNKNOWN: Final = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.32473.1"), b"\x05\0")
+"""An extension of a private enterprise number that is set aside for examples; it holds an ASN.1 NULL."""
+
+
+def _unknown_critical(leaf: Leaf, root: Pair) -> Leaf:
+    return leaf._replace(certificate=sign_again(leaf.certificate, root, extensions={type(_UNKNOWN): _UNKNOWN}))
+
+
+def _named(form: NameForm) -> Callable[[Leaf, Pair], Leaf]:
+    """Return the row that puts names of another form in the place of the host's."""
+
+    def make(leaf: Leaf, root: Pair) -> Leaf:
+        names = x509.SubjectAlternativeName(form.names(host_names(leaf.certificate)[0]))
+        return leaf._replace(certificate=sign_again(leaf.certificate, root, extensions={type(names): names}))
+
+    return make
 
 
 def _weak_key(leaf: Leaf, root: Pair) -> Leaf:
@@ -299,5 +263,27 @@ TABLE: Final[dict[Certificate, Fault]] = {
     Certificate.BAD_SIGNATURE: Fault(
         "its authority's signature does not fit it", "signature", "RFC 5280 section 6", _bad_signature
     ),
+    Certificate.LEAF_AS_CA: Fault(
+        "the certificate of another server, which is no authority, signed it",
+        "chain",
+        "RFC 5280 section 4.2.1.9",
+        _leaf_as_ca,
+    ),
+    Certificate.PATH_TOO_LONG: Fault(
+        "an authority below which there must be no other one has one",
+        "chain",
+        "RFC 5280 section 4.2.1.9",
+        _path_too_long,
+    ),
+    Certificate.NAME_CONSTRAINT: Fault(
+        "its authority is one for names below other.test alone",
+        "chain",
+        "RFC 5280 section 4.2.1.10",
+        _name_constraint,
+    ),
+    Certificate.UNKNOWN_CRITICAL: Fault(
+        "a critical extension is one that nobody knows", "extension", "RFC 5280 section 4.2", _unknown_critical
+    ),
+    **{kind: Fault(form.description, "subjectAltName", form.source, _named(form)) for kind, form in NAMES.items()},
 }
 """Every certificate that a server can show."""

@@ -13,15 +13,22 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from pytest_mailauth.model.errors import ConfigError
-from pytest_mailauth.model.terms import OTHER_NAMES, Certificate
+from pytest_mailauth.model.terms import ALMOST_FOR_THE_HOST, FOR_ANOTHER_HOST, OTHER_NAMES, SOUND, Certificate
 from pytest_mailauth.servers import pki
 from pytest_mailauth.servers.pki import ALWAYS_NAMED, CertificateAuthority
 from pytest_mailauth.servers.pki_faults import TABLE
+from pytest_mailauth.servers.pki_names import NAMES
 from pytest_mailauth.servers.wire.contexts import shake_hands
 
 HOST = "mail.example.test"
 (WRONG_HOST,) = OTHER_NAMES[Certificate.WRONG_HOST]
-FAULTS = [kind for kind in Certificate if kind is not Certificate.VALID]
+FAULTS = [kind for kind in Certificate if kind not in SOUND]
+WITH_ADDRESS = (Certificate.IP_ONLY, Certificate.IP_IN_DNS_NAME)
+
+
+def host_for(kind):
+    return "127.0.0.1" if kind in WITH_ADDRESS else HOST
+
 
 # X509_V_ERR_* of OpenSSL, the same in 3.0 and 3.5.
 VERIFY_CODES = {
@@ -39,6 +46,12 @@ VERIFY_CODES = {
     Certificate.LOOKALIKE_HOST: 62,
     Certificate.CN_MATCH_SAN_MISMATCH: 62,
     Certificate.BAD_SIGNATURE: 7,
+    Certificate.LEAF_AS_CA: 79,
+    Certificate.PATH_TOO_LONG: 25,
+    Certificate.NAME_CONSTRAINT: 47,
+    Certificate.UNKNOWN_CRITICAL: 34,
+    Certificate.IP_IN_DNS_NAME: 64,
+    **dict.fromkeys((ALMOST_FOR_THE_HOST | FOR_ANOTHER_HOST) - {Certificate.IP_IN_DNS_NAME}, 62),
 }
 
 # What a person would see in the certificate and in what is sent with it.
@@ -58,6 +71,11 @@ DIFFERENCES = {
     Certificate.LOOKALIKE_HOST: {"subjectAltName"},
     Certificate.CN_MATCH_SAN_MISMATCH: {"subjectAltName", "subject"},
     Certificate.BAD_SIGNATURE: set(),  # which no person sees
+    Certificate.LEAF_AS_CA: {"issuer", "sent"},
+    Certificate.PATH_TOO_LONG: {"issuer", "sent"},
+    Certificate.NAME_CONSTRAINT: {"issuer", "sent"},
+    Certificate.UNKNOWN_CRITICAL: {"critical"},
+    **{kind: {"subjectAltName"} for kind in NAMES},
 }
 
 
@@ -133,8 +151,8 @@ def test_the_table_has_a_row_for_every_certificate():
 @pytest.mark.parametrize("key_type", ["ec", "rsa"])
 @pytest.mark.parametrize("kind", Certificate)
 def test_a_faulty_certificate_is_one_property_away_from_the_valid_one(ca, kind, key_type):
-    valid = properties(ca.issue(host=HOST, key_type=key_type))
-    faulty = properties(ca.issue(kind, host=HOST, key_type=key_type))
+    valid = properties(ca.issue(host=host_for(kind), key_type=key_type))
+    faulty = properties(ca.issue(kind, host=host_for(kind), key_type=key_type))
     assert {name for name in valid if valid[name] != faulty[name]} == DIFFERENCES[kind]
 
 
@@ -142,13 +160,55 @@ def test_a_faulty_certificate_is_one_property_away_from_the_valid_one(ca, kind, 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_verifying_client_refuses_each_fault_for_its_own_reason(ca, kind, flags):
     with pytest.raises(ssl.SSLCertVerificationError) as refusal:
-        shake_hands(verifying(ca, flags=flags), showing(ca.issue(kind, host=HOST)), HOST)
+        shake_hands(verifying(ca, flags=flags), showing(ca.issue(kind, host=host_for(kind))), host_for(kind))
     assert refusal.value.verify_code == VERIFY_CODES[kind]
+
+
+@pytest.mark.parametrize("flags", [0, ssl.VERIFY_X509_STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("kind", sorted(SOUND))
+def test_a_verifying_client_takes_each_that_is_sound(ca, kind, flags):
+    host = host_for(kind)
+    assert shake_hands(verifying(ca, flags=flags), showing(ca.issue(kind, host=host)), host)
 
 
 @pytest.mark.parametrize("kind", Certificate)
 def test_a_client_that_verifies_nothing_connects_to_each(ca, kind):
-    assert shake_hands(careless(), showing(ca.issue(kind, host=HOST)))
+    assert shake_hands(careless(), showing(ca.issue(kind, host=host_for(kind))))
+
+
+NAMED = {
+    Certificate.OTHER_SERVICE: ["smtp.example.test", "imap.example.test"],
+    Certificate.CNAME_TARGET: ["mail.attacker.test"],
+    Certificate.MAIL_DOMAIN: ["example.test"],
+    Certificate.WILDCARD: ["*.example.test"],
+    Certificate.WILDCARD_ABOVE: ["*.test"],
+    Certificate.WILDCARD_BELOW: ["*.mail.example.test"],
+    Certificate.WILDCARD_PARTIAL: ["m*l.example.test", "*ail.example.test", "m*.example.test"],
+    Certificate.WILDCARD_BARE: ["*"],
+    Certificate.IP_ONLY: ["127.0.0.1"],
+    Certificate.IP_IN_DNS_NAME: ["127.0.0.1"],
+    Certificate.URI_ONLY: ["smtp://mail.example.test/", "imap://mail.example.test/", "pop://mail.example.test/"],
+    Certificate.NUL_IN_NAME: ["mail.example.test\0.attacker.test"],
+    Certificate.UPPER_CASE: ["MAIL.EXAMPLE.TEST"],
+}
+
+
+@pytest.mark.parametrize("kind", sorted(NAMED))
+def test_the_names_that_are_not_simply_the_hosts(ca, kind):
+    names = extension(leaf_of(ca.issue(kind, host=host_for(kind))), ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    assert [str(name.value) for name in names] == NAMED[kind]
+    forms = {Certificate.IP_ONLY: x509.IPAddress, Certificate.URI_ONLY: x509.UniformResourceIdentifier}
+    assert {type(name) for name in names} == {forms.get(kind, x509.DNSName)}
+
+
+def test_the_names_of_services_are_srv_names(ca):
+    names = extension(leaf_of(ca.issue("srv-only", host=HOST)), ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    assert {name.type_id.dotted_string for name in names} == {"1.3.6.1.5.5.7.8.7"}
+    assert b"\x16\x13_imaps.example.test" in [name.value for name in names]
+
+
+def test_a_server_of_several_does_not_carry_its_own_name(ca):
+    assert names_of(leaf_of(ca.issue("other-service", host="imap.example.test"))) == ["smtp.example.test"]
 
 
 @pytest.mark.parametrize("name", [HOST, *ALWAYS_NAMED])
@@ -203,7 +263,10 @@ def test_a_weak_certificate_is_good_in_every_way_but_its_strength(ca, kind):
 
 
 def test_a_weak_certificate_says_that_it_needs_security_level_0(ca):
-    assert {kind for kind in Certificate if ca.issue(kind).weak} == {Certificate.WEAK_KEY, Certificate.SHA1}
+    assert {kind for kind in Certificate if ca.issue(kind, host=host_for(kind)).weak} == {
+        Certificate.WEAK_KEY,
+        Certificate.SHA1,
+    }
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=2")
     with pytest.raises(ssl.SSLError, match="TOO_SMALL"):
@@ -234,7 +297,7 @@ def test_one_rsa_key_serves_all_hosts(ca):
 def test_serial_numbers_are_never_used_twice(ca):
     # A bad signature is the valid certificate with one bit changed.
     kinds = set(Certificate) - {Certificate.BAD_SIGNATURE}
-    serials = {leaf_of(ca.issue(kind, host=HOST)).serial_number for kind in kinds}
+    serials = {leaf_of(ca.issue(kind, host=host_for(kind))).serial_number for kind in kinds}
     assert len(serials) == len(kinds)
 
 
@@ -279,6 +342,11 @@ def test_threads_that_ask_at_once_get_the_same_certificate():
         ({"host": ""}, "can't stand in a certificate"),
         ({"host": "two words"}, "can't stand in a certificate"),
         ({"certificate": "wrong-host", "host": WRONG_HOST}, "use another one"),
+        ({"certificate": "wildcard", "host": "localhost"}, "no domain above it"),
+        ({"certificate": "wildcard-above", "host": "127.0.0.1"}, "no domain above it"),
+        ({"certificate": "wildcard-partial", "host": "m.example.test"}, "too short for a wildcard"),
+        ({"certificate": "ip-only", "host": "localhost"}, "is no address"),
+        ({"certificate": "mail-domain", "host": "example.test"}, "is the name that this certificate carries"),
         ({"certificate": "no-san", "host": ".".join(["a" * 40] * 2)}, "common name"),
     ],
 )
@@ -380,3 +448,12 @@ def test_no_key_is_ever_shown(ca):
     for shown in (repr(ca), str(issued), f"{ca!r} {issued!r}", issued.chain_pem.decode().replace("\n", "")):
         assert "PRIVATE" not in shown
         assert secret[40:80] not in shown
+
+
+def test_the_file_of_a_client_goes_with_the_authority():
+    with CertificateAuthority() as authority:
+        path = Path(authority.client_file("carol"))
+        assert authority.client_file("carol") == str(path)
+        assert b"PRIVATE KEY" in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0 or os.name != "posix"
+    assert not path.exists()

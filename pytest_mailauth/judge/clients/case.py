@@ -81,8 +81,11 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`,
+            :attr:`pinned`, :attr:`by_default`.
         heard: What of it the client has read.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -106,6 +109,7 @@ class Case:
     enter: Enter | None = None
     work: Mapping[str, Any] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)
+    wants: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -203,6 +207,15 @@ class Case:
         return told
 
     @property
+    def client_certificates(self) -> Mapping[str, str]:
+        """The client certificates of this user, by the account that each is for: paths of PEM files with the key.
+
+        There are some in some scenarios alone, and not always one for :attr:`username`.
+        """
+        told: Mapping[str, str] | None = self._told("client_certificates")
+        return told or {}
+
+    @property
     def subject(self) -> str | None:
         """The subject of the message, as a caller would pass it in; None to write one of your own."""
         told: str | None = self._told("subject")
@@ -213,6 +226,24 @@ class Case:
         """Another bearer token, as a refresh would give; None where there is none. Read it when yours is refused."""
         told: Secret | None = self._told("fresh_token")
         return told
+
+    @property
+    def pinned(self) -> str | None:
+        """The certificate that the user has accepted for this account although it does not verify; None in most.
+
+        It is the SHA-256 fingerprint of the certificate in DER, in hexadecimal. Whatever else the server shows has to
+        verify as ever (RFC 8314 section 5.4).
+        """
+        told: str | None = self._told("pinned")
+        return told
+
+    @property
+    def by_default(self) -> bool:
+        """Whether to leave every TLS setting to the library, the authority in :attr:`cafile` included.
+
+        True in the scenario about the library's own default. A client that is always called so reads it, too.
+        """
+        return bool(self._told("by_default"))
 
     @property
     def url(self) -> str:

@@ -6,20 +6,34 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
-from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
+from pytest_mailauth.model.config import OTHER_MECHANISMS, PASSWORD_MECHANISMS, PROOF_MECHANISMS, TOKEN_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
 from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.hello import in_words
+from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.record import SessionRecord, TLSFacts
     from pytest_mailauth.model.trial import Trial
 
 CANARY: Final = 12
 """Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
+ABOUT_CERTIFICATES: Final = frozenset(
+    {
+        "bad_certificate",
+        "unsupported_certificate",
+        "certificate_revoked",
+        "certificate_expired",
+        "certificate_unknown",
+        "unknown_ca",
+    }
+)
+"""Alerts about the server's certificate (RFC 5246 section 7.2.2). It comes after the ServerHello, so the client had
+taken the version by then."""
 LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
 
 
@@ -86,7 +100,7 @@ def leak(trial: Trial, layer: Layer, *, strangers: bool = True) -> Finding | Non
     """
     where = "in clear" if layer is Layer.CLEAR else "inside TLS"
     for session in trial.sessions:
-        data = _in_clear(session) if layer is Layer.CLEAR else session.tls_in
+        data = in_clear(session) if layer is Layer.CLEAR else session.tls_in
         at = f"session {session.number} on the {session.listener} port"
         presented: dict[str, str] = {
             fact.secret: fact.mechanism for fact in reversed(session.of(e.Authentication, layer))
@@ -128,7 +142,19 @@ def unreadable_login(trial: Trial) -> str | None:
     return None
 
 
-def _in_clear(session: SessionRecord) -> bytes:
+def proofs(trial: Trial) -> list[e.Command]:
+    """Return the logins that were begun in clear and do not carry the password, in order: what they carry proves it."""
+    reveals = (*PASSWORD_MECHANISMS, *TOKEN_MECHANISMS)
+    found = []
+    for session in trial.sessions:
+        for command in session.of(e.Command, Layer.CLEAR):
+            name = command.argument.strip().partition(b" ")[0].decode("ascii", "replace").upper()
+            if command.verb == "APOP" or (command.verb in ("AUTH", "AUTHENTICATE") and name and name not in reveals):
+                found.append(command)
+    return found
+
+
+def in_clear(session: SessionRecord) -> bytes:
     """Return what anybody on the way could read: the server name in a ClientHello is not encrypted either."""
     hellos = [fact.hello.raw for fact in session.of(e.HelloSeen)]
     return b"\n".join((session.clear_in, *hellos))
@@ -145,3 +171,14 @@ def _secrets(trial: Trial, session: SessionRecord) -> Iterator[tuple[str, str]]:
 def handshakes(trial: Trial) -> list[SessionRecord]:
     """Return the sessions in which a TLS handshake was begun."""
     return [session for session in trial.sessions if session.of(e.HelloSeen)]
+
+
+def spoke(session: SessionRecord) -> bool:
+    """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
+    return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
+
+
+def went_on(session: SessionRecord, facts: TLSFacts) -> str:
+    """Return what was negotiated and what the client said in it, as a sentence."""
+    said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
+    return f"the client negotiated {in_words(facts.version)} ({facts.cipher}) and went on with {said}"

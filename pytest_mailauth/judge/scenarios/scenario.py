@@ -13,7 +13,7 @@ from pytest_mailauth.model.terms import Protocol, Security
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.judge.scenarios.plan import Decoy, NetworkPlan
     from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
@@ -24,6 +24,11 @@ OTHER_MODE: Final = {Security.STARTTLS: Security.IMPLICIT, Security.IMPLICIT: Se
 
 Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 """Makes the deviations for one protocol; the number is the client's time-out in seconds."""
+
+
+_WITHOUT_LOGIN: Final = ("A", "M")
+"""Classes that tell something of a client without credentials too. For others there are rows of its own, since what a
+server takes from it in clear is no login."""
 
 
 def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
@@ -43,12 +48,14 @@ class Scenario:
         sources: Where it comes from.
         protocols: The protocols it exists for.
         modes: The client's security settings it exists for.
-        auth: ``"oauth"`` for a scenario that only clients with tokens meet; None for all.
+        auth: ``"oauth"`` for a scenario that only clients with tokens meet, ``"password"`` for one that they do not,
+            ``"none"`` for one that only clients without credentials meet; None for all.
         needs: What a client has to be declared for the scenario to exist: ``{"mode": "from-port"}``.
         settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
         server_security: The server's mode when it is not the client's, or that for each of the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        compared_with: The scenario whose trial is what to compare with; empty for the control or the baseline.
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
             with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
@@ -59,6 +66,7 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
+        decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
             (a client that never reads them is not judged), ``sender``, ``recipient``, ``username``, ``password``.
@@ -67,6 +75,7 @@ class Scenario:
         profile: The smallest profile that it is part of: ``"core"``, ``"full"`` or ``"extended"``.
         variant_of: The scenario of the catalogue that it is a variant of; empty for the one of its own name.
         since: The rule set that it came with.
+        inbox: Messages that lie in the mailbox.
     """
 
     name: str
@@ -83,6 +92,7 @@ class Scenario:
     server_security: Security | Mapping[Security, Security] | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
+    compared_with: str = ""
     host_may_decide: bool = False
     other_port: bool = False
     supplied: bool = False
@@ -91,6 +101,7 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
+    decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)
     wants: tuple[str, ...] = ()
@@ -98,6 +109,7 @@ class Scenario:
     profile: str = "core"
     variant_of: str = ""
     since: str = "2026.1"
+    inbox: tuple[bytes, ...] = ()
 
     @property
     def only_for(self) -> dict[str, str]:
@@ -106,11 +118,15 @@ class Scenario:
 
     def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
         """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        if declared.auth == "none" and self.auth != "none" and self.family not in _WITHOUT_LOGIN:
+            return False
         return (
             protocol in self.protocols
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
             # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            # Two transfers are told apart by their logins.
+            and not (declared.auth == "none" and self.earlier)
             and not (declared.untold and (self.supplied or (self.earlier and not self.earlier.records_change)))
         )
 

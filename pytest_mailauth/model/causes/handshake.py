@@ -9,9 +9,11 @@ from pytest_mailauth.model.causes.cause import Cause
 from pytest_mailauth.model.causes.connection import tls_at_once
 from pytest_mailauth.model.portstates import port_fact
 from pytest_mailauth.model.terms import (
+    ALMOST_FOR_THE_HOST,
+    FOR_ANOTHER_HOST,
     NO_COMMON_SUITE,
     NO_COMMON_VERSION,
-    OTHER_NAMES,
+    SOUND,
     TLS_VERSIONS,
     Certificate,
     HandshakeOutcome,
@@ -37,6 +39,8 @@ _REFUSING: Final = frozenset(
 _VERSION_ALERTS: Final = frozenset({"protocol_version", "inappropriate_fallback"})
 _CUT: Final = tuple(map(port_fact, (PortState.HANDSHAKE_RESET, PortState.HANDSHAKE_CLOSE)))
 """Reasons of a handshake that something on the way breaks off."""
+_NAMING_OTHERS: Final = (FOR_ANOTHER_HOST | ALMOST_FOR_THE_HOST) - {Certificate.NO_SAN}
+"""Certificates in which the host is not named, or not so that it counts. (A common name counts for some.)"""
 _OLD: Final = TLS_VERSIONS[: TLS_VERSIONS.index("1.2")]
 _SUITE_ALERTS: Final = frozenset({"handshake_failure", "insufficient_security"})
 
@@ -72,12 +76,12 @@ def _told(seen: Seen, names: Collection[str]) -> str | None:
 
 def _shown(seen: Seen) -> str:
     certificate = seen.certificate
-    known = certificate is not None and certificate is not Certificate.VALID
+    known = certificate is not None and certificate not in SOUND
     return f"; the certificate of this server is {certificate}" if known else ""
 
 
 def _wrong_name(seen: Seen) -> str | None:
-    if seen.certificate not in OTHER_NAMES:
+    if seen.certificate not in _NAMING_OTHERS:
         return None
     outcome, alert, _ = _tls(seen)
     left = outcome is HandshakeOutcome.CLIENT_LEFT_AFTER
@@ -122,7 +126,7 @@ _EXPLAINED: Final = frozenset({"unknown_ca", "certificate_expired"}) | _REFUSING
 def _went_on(seen: Seen) -> str | None:
     """Return what a client said inside TLS that began with a certificate it had to refuse."""
     said = seen.session.of(e.Command, Layer.TLS)
-    if seen.certificate in (None, Certificate.VALID) or not said:
+    if seen.certificate in (None, *SOUND) or not said:
         return None
     logged_in = [one for one in seen.session.of(e.Authentication, Layer.TLS) if one.secret]
     what = f"gave its password with {logged_in[0].mechanism}" if logged_in else f"said {seen.quoted(said[0].line)}"

@@ -17,6 +17,7 @@ from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
 from pytest_mailauth.servers.wire.ciphers import named_suites, set_ciphers
+from pytest_mailauth.servers.wire.tls import TLSChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +70,10 @@ class ServerContext(ssl.SSLContext):
     key_type: KeyType
     with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
+
+    def channel(self, hello: ClientHello, *, may_export: bool = False) -> TLSChannel:
+        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for *may_export*."""
+        return TLSChannel(self.facing(hello), may_export=may_export)
 
     def facing(self, hello: ClientHello) -> ServerContext:
         """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.
@@ -181,10 +186,16 @@ def _build(
     # With tickets, a client that leaves right after the handshake also looks like one that broke off (RST).
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
+    if policy.acknowledges_name:
+        context.sni_callback = _understood
     context.verify_mode = _CLIENT_CERTIFICATE[policy.client_certificate]
     if context.verify_mode is not ssl.CERT_NONE:
         ca.configure_trust(context)
     return context
+
+
+def _understood(*_: object) -> None:
+    """Let OpenSSL go on: that the name was looked at at all is what makes it tell the client so."""
 
 
 def probe(context: ServerContext, policy: TLSPolicy) -> None:

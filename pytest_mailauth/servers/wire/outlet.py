@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pytest_mailauth.model import events as e
 
 if TYPE_CHECKING:
+    from pytest_mailauth.servers.wire.channel import Channel
     from pytest_mailauth.servers.wire.notes import Notes
-    from pytest_mailauth.servers.wire.tls import TLSChannel
     from pytest_mailauth.servers.wire.transport import SocketTransport
 
 
@@ -22,13 +22,15 @@ class Outlet:
         transport: The socket; set when the client has come.
         channel: The TLS in front of it, or None.
         was_used: True once something was sent since this was last set to False.
+        says_goodbye: Whether the end of TLS is told.
     """
 
     transport: SocketTransport
 
     def __init__(self, notes: Notes) -> None:
-        self.channel: TLSChannel | None = None
+        self.channel: Channel | None = None
         self.was_used = False
+        self.says_goodbye = True
         self._notes = notes
 
     @property
@@ -64,6 +66,6 @@ class Outlet:
 
     def end_tls(self) -> None:
         """Say close_notify, if there is TLS."""
-        if self.channel is not None:
+        if self.channel is not None and self.says_goodbye:
             self.channel.close()
             self.flush()

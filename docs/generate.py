@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from catalogue import coverage_page
+from nostarttls import no_starttls_page
 from registries import (
     calibration_page,
     causes,
@@ -60,6 +62,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/rules.md": rules_page,
     "docs/scenarios.md": scenarios_page,
     "docs/calibration.md": calibration_page,
+    "docs/coverage.md": coverage_page,
+    "docs/no-starttls.md": no_starttls_page,
 }
 """Pages that are written as a whole."""
 

@@ -23,7 +23,6 @@ from pytest_mailauth.judge.verdict import NET
 from pytest_mailauth.model.causes.network import OBSTACLES
 from pytest_mailauth.model.diagnosis import CAUSES, ESCAPED
 from pytest_mailauth.model.terms import Certificate, PortState
-from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.network.providers import PROVIDERS
 from pytest_mailauth.report.reference import CLASSES
 from pytest_mailauth.servers.pki_faults import TABLE
@@ -31,10 +30,11 @@ from pytest_mailauth.servers.pki_faults import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from clients import Row
-
     from pytest_mailauth.judge.scenarios import Scenario
     from pytest_mailauth.network.profile import Provider, Service, Source
+
+MATRIX: Final = Path(__file__).resolve().parent / "calibration.tsv"
+"""Which scenario flagged which faulty client, as ``tests/calibration`` writes it."""
 
 PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
 """The paragraphs of the source document."""
@@ -162,6 +162,7 @@ def _conditions(scenario: Scenario) -> str:
 def calibration_page() -> str:
     """Return which faulty client shows which rule to work."""
     rules = [name for name in RULES if name != "control"]
+    flagged = _flagged_by()
     matrix = [
         (anchor(client), *("**broken**" if rule == row.rule else "·" for rule in rules))
         for client, row in FAULTY.items()
@@ -172,7 +173,7 @@ def calibration_page() -> str:
             links("rules.md", (row.rule,)),
             ", ".join(row.protocols),
             ", ".join(row.security),
-            links("scenarios.md", _asked(row.rule, row)),
+            links("scenarios.md", flagged.get(client, ())),
         )
         for client, row in FAULTY.items()
     ]
@@ -181,32 +182,27 @@ def calibration_page() -> str:
         "Calibration",
         "fixtures/clients/faulty",
         "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
-        "The rule in its row has to flag it, and no other rule may, whatever the scenario. This page is written from "
-        "the tables; `tests/calibration/` runs every client through every scenario that exists for it, and so proves "
-        "the page again on each run of the tests. A client whose fault is in finding out port, mode or server meets "
-        "the scenarios about that, and a few of each other kind.",
+        "The rule in its row has to flag it, and no other rule may, whatever the scenario. `tox -e calibration` runs "
+        "every client through every scenario that exists for it, and compares what it found with what stands here and, "
+        "case by case, in [calibration.tsv](calibration.tsv). A client whose fault is in finding out port, mode or "
+        "server meets the scenarios about that, and a few of each other kind.",
         "## Which client breaks which rule",
         table(("Faulty client", *(f"[{rule}](rules.md#{rule})" for rule in rules)), matrix),
-        "## Where the faults can show",
-        table(("Faulty client", "Rule", "Protocols", "Modes", "Scenarios that ask this rule of it"), where),
+        "## Where the faults show",
+        table(("Faulty client", "Rule", "Protocols", "Modes", "Scenarios that flag it"), where),
         "## Honest clients",
         "Clients differ in ways that are not wrong. Each of these passes every rule in every scenario:",
         honest,
     )
 
 
-def _asked(rule: str, row: Row) -> list[str]:
-    """Return the scenarios that ask *rule* and exist for the protocols and modes of a faulty client."""
-    return [
-        scenario.name
-        for scenario in SCENARIOS.values()
-        if rule in scenario.rules
-        and any(
-            scenario.is_for(protocol, mode, Declaration(**row.declares))
-            for protocol in row.protocols
-            for mode in row.security
-        )
-    ]
+def _flagged_by() -> dict[str, dict[str, list[str]]]:
+    """Return what flagged each faulty client: the scenarios, each with the protocols in which it did."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for line in MATRIX.read_text(encoding="utf-8").splitlines()[1:]:
+        protocol, client, scenario, _modes = line.split("\t")
+        found.setdefault(client, {}).setdefault(scenario, []).append(protocol)
+    return found
 
 
 # Tables.

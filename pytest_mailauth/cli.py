@@ -148,6 +148,14 @@ def main() -> None:
 )
 @click.option("--scenario", multiple=True, metavar="NAME", help="Run only this scenario; may be given again.")
 @click.option(
+    "--profile",
+    metavar="PROFILE",
+    help="How much is asked: core (default), full, extended, and strict, in which a SHOULD counts; or core,strict.",
+)
+@click.option(
+    "--rules", "version", metavar="VERSION", help="Ask the rules of this version, such as 2026.1, and no later ones."
+)
+@click.option(
     "--json",
     "json_file",
     metavar="FILENAME",
@@ -166,11 +174,14 @@ def check(
     declare: tuple[str, ...],
     network: bool,
     scenario: tuple[str, ...],
+    profile: str | None,
+    version: str | None,
     json_file: str | None,
     verbose: bool,
     no_color: bool,
 ) -> int:
     """Run mail clients against fake servers, honest and hostile ones, and judge what they do."""
+    from pytest_mailauth.judge import ruleset
     from pytest_mailauth.judge.runner import Runner
     from pytest_mailauth.model.errors import ConfigError, MailAuthError
     from pytest_mailauth.report.digest import Status, digest
@@ -186,13 +197,14 @@ def check(
         chosen = _clients(clients, ctx.meta.get("program"), protocol, security, _declaration(declare))
         chosen = _in_network(chosen) if network else chosen
         known = _scenarios(scenario)
+        asked = ruleset.chosen(profile, version, by_name=known is not None)
         with MailServers() as servers, ProgressDisplay(errors, len(chosen)) as progress:
-            runner = Runner(chosen, progress=progress, select=known, servers=servers)
+            runner = Runner(chosen, progress=progress, select=known, ruleset=asked, servers=servers)
             _refuse_nothing(runner, scenario)
             runner.run()
             # Before the servers close: trials that Ctrl-C left running would be cut, and seem to have ended themselves.
             reports = digest(runner.groups)
-            about = environment(servable_versions(servers.ca), interrupted=runner.interrupted)
+            about = environment(servable_versions(servers.ca), asked, interrupted=runner.interrupted)
     except MailAuthError as error:
         if destination is not None and not isinstance(error, ConfigError):
             destination.write(_without_results(error))
@@ -203,7 +215,7 @@ def check(
     to_stderr = destination is not None and destination.is_stdout
     console = errors if to_stderr else console_for(sys.stdout, no_color=no_color)
     interrupted = Status(128 + ctx.meta[_INTERRUPTION].number) if runner.interrupted else None
-    return TerminalReport(console, verbose=verbose).print(reports, interrupted=interrupted)
+    return TerminalReport(console, asked, verbose=verbose).print(reports, interrupted=interrupted)
 
 
 @main.command()
@@ -331,7 +343,7 @@ def _without_results(error: MailAuthError) -> str:
     from pytest_mailauth.servers.wire.contexts import servable_versions
 
     with MailServers() as servers:
-        return document((), environment(servable_versions(servers.ca), interrupted=False), str(error))
+        return document((), environment(servable_versions(servers.ca), None, interrupted=False), str(error))
 
 
 def _width() -> int:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pytest_mailauth.judge.ruleset import chosen
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline, settings_for
 from pytest_mailauth.judge.trialrun import TrialRun, describe, let_go
 from pytest_mailauth.judge.verdict import Judgement, combine, honest, judge
@@ -28,6 +29,7 @@ from pytest_mailauth.report.text import explain_failure
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.case import Case
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.servers.environment import MailServers
 
 _T = TypeVar("_T", bound=Callable[..., Any])
@@ -43,6 +45,7 @@ class Plan:
 
     settings: tuple[Setting, ...]
     declared: Declaration
+    ruleset: RuleSet
 
 
 class Examination:
@@ -51,7 +54,7 @@ class Examination:
     Args:
         servers: Whose thread and certificate authority to use.
         setting: The scenario, protocol and mode.
-        declared: What the client is declared to do.
+        plan: What the client is declared to do, and what is asked.
         controls: Controls that this test body has already passed, by protocol and mode.
         environments: Where to put the servers of each run, for whoever hides their secrets.
     """
@@ -60,13 +63,14 @@ class Examination:
         self,
         servers: MailServers,
         setting: Setting,
-        declared: Declaration,
+        plan: Plan,
         controls: dict[tuple[Protocol, Security], Trial],
         environments: list[MailServers],
     ) -> None:
         self._servers = servers
         self._setting = setting
-        self._declared = declared
+        self._declared = plan.declared
+        self._ruleset = plan.ruleset
         self._controls = controls
         self._environments = environments
         self._comparison: Trial | None = None
@@ -129,7 +133,7 @@ class Examination:
 
     def _judge(self, control: Trial) -> None:
         self._runs = [replace(run, control=control) for run in self._runs]
-        self._judgements = combine([judge(run, self._setting.scenario.rules) for run in self._runs])
+        self._judgements = combine([judge(run, self._setting.scenario.rules, self._ruleset) for run in self._runs])
 
     def _passes_without_login(self) -> bool:
         """A client that has stopped working refuses everything, and looks as if it obeyed."""
@@ -204,17 +208,23 @@ def conformance(
     security: Iterable[str] = ("starttls", "implicit"),
     scenarios: Iterable[str] | None = None,
     declared: Declaration | None = None,
+    profile: str | None = None,
+    rules: str | None = None,
 ) -> Callable[[_T], _T]:
     """Make a test function the client under test. It takes a fixture ``mailauth_case``, which is a :class:`Case`.
 
     Args:
         protocols: ``"smtp"``, ``"pop3"``, ``"imap"``: what the body speaks, as ``mailauth_case.protocol`` says.
         security: The modes to judge it in.
-        scenarios: Names of scenarios; None (default) for all.
+        scenarios: Names of scenarios; None (default) for all of the profile.
         declared: What the client is declared to do; None for one that requires TLS, verifies, and waits 2 seconds.
+        profile: ``"core"`` (default), ``"full"``, ``"extended"``, and ``"strict"``, in which a SHOULD counts, alone or
+            beside one of them: ``"core,strict"``. Scenarios that are named are run whatever their profile.
+        rules: A version of the rules, such as ``"2026.1"``, so that rules that come later break no build; the newest by
+            default.
 
     Raises:
-        ConfigError: A protocol, mode or scenario does not exist, or none of the scenarios exists for them.
+        ConfigError: A protocol, mode, scenario, profile or version does not exist, or no scenario is left with them.
 
     Examples:
         >>> @conformance(protocols=["smtp"], scenarios=["cert-expired"])
@@ -224,6 +234,7 @@ def conformance(
     unknown = [name for name in wanted or () if name not in SCENARIOS]
     if unknown:
         raise ConfigError(f"there is no scenario {unknown[0]!r}; `mailauth scenarios` lists them")
+    ruleset = chosen(profile, rules, by_name=wanted is not None)
     stated = declared or Declaration()
     modes = [choose(Security, mode, "security") for mode in security]
     spoken = [choose(Protocol, name, "protocols") for name in protocols]
@@ -232,13 +243,13 @@ def conformance(
         for protocol in spoken
         for mode in modes
         for setting in settings_for(protocol, mode, stated)
-        if wanted is None or setting.scenario.name in wanted
+        if ruleset.has(setting.scenario) and (wanted is None or setting.scenario.name in wanted)
     )
     if not settings:
         asked: dict[str, Iterable[str] | None] = {"protocols": spoken, "security": modes, "scenarios": wanted}
         told = ", ".join(f"{name}={[str(one) for one in said]}" for name, said in asked.items() if said is not None)
         raise ConfigError(f"@conformance({told}) selects no scenario; `mailauth scenarios` says where each one exists")
-    plan = Plan(settings, stated)
+    plan = Plan(settings, stated, ruleset)
 
     def decorate(body: _T) -> _T:
         wrapper: Any = _asynchronous(body) if inspect.iscoroutinefunction(body) else _synchronous(body)

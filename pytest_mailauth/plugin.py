@@ -251,7 +251,7 @@ def mailauth_case(mailauth_factory: MailServers, request: pytest.FixtureRequest)
         raise pytest.UsageError(f"{request.node.nodeid}: mailauth_case needs the decorator @conformance(...)")
     passed = request.session.stash.setdefault(_controls, {}).setdefault(request.node.nodeid.partition("[")[0], {})
     environments = request.node.stash.setdefault(_servers, [])
-    return Examination(mailauth_factory, request.param, plan.declared, passed, environments)
+    return Examination(mailauth_factory, request.param, plan, passed, environments)
 
 
 @pytest.hookimpl(wrapper=True)

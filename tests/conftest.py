@@ -15,6 +15,15 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--whole-matrix",
+        choices=("check", "write"),
+        help="run every reference client through every scenario, and check what is published of it, or write that",
+    )
+
+
 # The guard.
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.judge.clients.client import NO_WEB, OUT_OF_REACH
+from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.trialrun import describe, diagnosis_of
@@ -22,6 +23,7 @@ from pytest_mailauth.model.trial import Finding, Trial
 
 if TYPE_CHECKING:
     from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.terms import Protocol, Security
 
@@ -44,6 +46,7 @@ class Group:
     protocol: Protocol
     security: Security
     settings: tuple[Setting, ...]
+    ruleset: RuleSet = EVERYTHING
     control: Trial | None = None
     again: Trial | None = None
     failure: str | None = None
@@ -203,7 +206,7 @@ class Group:
         beside = dataclasses.replace(other, control=self.control) if isinstance(other, Trial) else self.control
         control = book.comparisons.get(setting.id, beside)
         seen = [dataclasses.replace(trial, control=control) for trial in trials]
-        verdicts = [judge(trial, setting.scenario.rules) for trial in seen]
+        verdicts = [judge(trial, setting.scenario.rules, self.ruleset) for trial in seen]
         combined = combine(verdicts)
         shown = next((t for t, v in zip(seen, verdicts, strict=True) if _same(v, combined)), seen[0])
         return Result(

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.group import Group
+from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.judge.scenarios import Setting, baseline, settings_for
 from pytest_mailauth.judge.trialrun import run_trial
 from pytest_mailauth.judge.verdict import Result, honest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_mailauth.judge.clients.client import Client
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.model.trial import Trial
 
 BUSY_AT_ONCE: Final = 4
@@ -49,6 +51,7 @@ class Runner:
         clients: The clients under test.
         progress: Called after each trial, in the thread that called :meth:`run`.
         select: Names of scenarios to run; None for all.
+        ruleset: What of them is asked; everything by default.
         servers: Whose thread and authority to use; None for servers of its own, closed at the end.
     """
 
@@ -58,6 +61,7 @@ class Runner:
         *,
         progress: Progress | None = None,
         select: Iterable[str] | None = None,
+        ruleset: RuleSet = EVERYTHING,
         servers: MailServers | None = None,
     ) -> None:
         self._progress = progress
@@ -65,11 +69,11 @@ class Runner:
         self._servers = servers or MailServers()
         chosen = None if select is None else frozenset(select)
         self.groups = [
-            Group(client, protocol, security, _chosen(settings_for(protocol, security, client.declared), chosen))
+            Group(client, protocol, security, _chosen(settings, chosen, ruleset), ruleset)
             for client in clients
             for protocol in client.protocols
             for security in client.securities
-            if settings_for(protocol, security, client.declared)
+            if (settings := settings_for(protocol, security, client.declared))
         ]
         self.interrupted = False
         """True when Ctrl-C ended the run early."""
@@ -183,8 +187,9 @@ class Runner:
         )
 
 
-def _chosen(settings: tuple[Setting, ...], names: frozenset[str] | None) -> tuple[Setting, ...]:
-    return settings if names is None else tuple(s for s in settings if s.scenario.name in names)
+def _chosen(settings: tuple[Setting, ...], names: frozenset[str] | None, ruleset: RuleSet) -> tuple[Setting, ...]:
+    had = tuple(setting for setting in settings if ruleset.has(setting.scenario))
+    return had if names is None else tuple(s for s in had if s.scenario.name in names)
 
 
 def _label(group: Group, what: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios.plan import SERVICES, WEAKER_PORTS
+from pytest_mailauth.judge.decoys import decoy_ports, decoy_server, naming
+from pytest_mailauth.judge.scenarios.plan import DECOY_HOST, SERVICES, WEAKER_PORTS
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import PortState, Protocol, Security
@@ -57,6 +58,7 @@ class Stage:
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
         moved_to: The host that the records name after the first login; None when they do not change.
+        decoy: The name of a further server that only the server under test names; empty where there is none.
     """
 
     config: ServerConfig
@@ -70,6 +72,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -89,16 +92,20 @@ class Stage:
         self._open.close()
 
 
-def at_localhost(environment: MailServers, config: ServerConfig, *, other_port: bool) -> Stage:
+def at_localhost(environment: MailServers, config: ServerConfig, setting: Setting) -> Stage:
     """Serve at free ports of localhost.
 
     Raises:
         CannotServe: This host cannot serve that.
     """
+    decoy = decoy_server(environment, setting)
+    if decoy is not None:
+        config = naming(config, setting, decoy.host, decoy.port)
     server = environment.serve(config)
-    other = environment.serve(_weaker(config), "other").port if other_port else None
-    address = (server.host, server.port)
-    return Stage(config, server.host, address, tuple(x for x in (server.port, other) if x is not None), other)
+    other = environment.serve(_weaker(config), "other").port if setting.scenario.other_port else None
+    ports = tuple(port for port in (server.port, other) if port is not None)
+    name = decoy.host if decoy is not None else ""
+    return Stage(config, server.host, (server.host, server.port), ports, other, decoy=name)
 
 
 def in_network(
@@ -119,12 +126,15 @@ def in_network(
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
     network = Network(environment)
-    told = host if plan.spelled is None else plan.spelled.format(**names)
-    if plan.by_address:
-        told = network.host(host, plan.addresses).addresses[0]
-    if plan.alias_of is not None:
-        network.alias(host, plan.alias_of)
+    told = _told(network, plan, host, names)
     config = replace(config, host=told if plan.by_address else host)
+    decoy, decoy_host = decoy_server(environment, setting, host=DECOY_HOST.format(**names)), ""
+    if decoy is not None:
+        decoy_host = decoy.host
+        at = decoy_ports(setting)
+        for port in at:
+            network.host(decoy_host).leads_to(decoy, port)
+        config = naming(config, setting, decoy_host, at[0])
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -148,7 +158,9 @@ def in_network(
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage = Stage(
+        config, told, ("localhost", server.port), account_ports, other_port, network, domain, decoy=decoy_host
+    )
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
@@ -166,6 +178,15 @@ def in_network(
             stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
         stage._open = opened.pop_all()  # noqa: SLF001 - made here
     return stage
+
+
+def _told(network: Network, plan: NetworkPlan, host: str, names: dict[str, str]) -> str:
+    """Return the host as the client is told it."""
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    if plan.by_address:
+        return network.host(host, plan.addresses).addresses[0]
+    return host if plan.spelled is None else plan.spelled.format(**names)
 
 
 def _web_servers(

@@ -17,6 +17,7 @@ from pytest_mailauth.model.reports import WORK
 from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
+from pytest_mailauth.servers.mailstore import INBOX
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
+        for letter in setting.scenario.mail:
+            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
+        for message in setting.scenario.inbox:
+            environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
         if declared.auth == "oauth":
@@ -85,7 +90,7 @@ class TrialRun:
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
             self._stage = stage = (
-                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                at_localhost(environment, config, setting)
                 if plan is None or reach is None
                 else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
             )
@@ -109,6 +114,7 @@ class TrialRun:
             nameserver=stage.nameserver,
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
+            wants=setting.scenario.wants,
             work=self._work(setting.scenario.tells),
         )
         plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}
@@ -216,6 +222,7 @@ class TrialRun:
             unheard=tuple(name for name in self._told_of_work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
+            decoy=self._stage.decoy,
         )
 
 

@@ -8,12 +8,14 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.reports import REPORTS, WORK
-from pytest_mailauth.model.terms import Protocol, Security, Verdict, worst
+from pytest_mailauth.model.reports import INSIDE, REPORTS, WORK
+from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.judge.scenarios import Setting
     from pytest_mailauth.model.causes.cause import Diagnosis
     from pytest_mailauth.model.record import SessionRecord
@@ -89,9 +91,9 @@ def honest(trial: Trial) -> Finding:
     return Finding(finding.verdict, f"{finding.evidence}; it said: {said}")
 
 
-def judge(trial: Trial, rules: tuple[str, ...]) -> tuple[Judgement, ...]:
-    """Ask *rules* about a trial, and the safety net if none of them found a violation."""
-    asked = [Judgement(name, _considered(name, trial)) for name in rules]
+def judge(trial: Trial, rules: tuple[str, ...], ruleset: RuleSet = EVERYTHING) -> tuple[Judgement, ...]:
+    """Ask *rules* about a trial, as far as *ruleset* has them, and the safety net if none of them found a violation."""
+    asked = [Judgement(name, ruleset.weighed(_considered(name, trial))) for name in rules if ruleset.asks(name)]
     may_be_clear = trial.earlier is not None and trial.earlier.security is Security.NONE
     if not may_be_clear and not any(j.finding.verdict is Verdict.VIOLATION for j in asked):
         for name in NET:
@@ -115,7 +117,8 @@ def _unless_untold(finding: Finding, trial: Trial) -> Finding:
     if trial.unheard:
         does = ", ".join(WORK[name] for name in trial.unheard)
         return Finding(Verdict.NOT_APPLICABLE, f"this scenario is for a client that {does}; this one never read it")
-    missing = [name for name in trial.wants if name not in trial.outcome.facts]
+    inside = any(trial.logged_in(layer) for layer in Layer)
+    missing = [name for name in trial.wants if name not in trial.outcome.facts and (inside or name not in INSIDE)]
     if missing:
         hints = "; ".join(REPORTS[name] for name in missing)
         return Finding(Verdict.NOT_APPLICABLE, f"only the client knows what is judged here, and did not report {hints}")

@@ -1,15 +1,18 @@
 """The closed set of ways in which a server may misbehave on purpose. Each is data; none knows a scenario.
 
 Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered), ``{next}`` (the tag after it) and, in an
-answer, ``{line}`` (the command being answered, as it came and without its tag).
+answer, ``{line}`` (the command being answered, as it came and without its tag). ``{decoy}`` is the address of a further
+server of a trial, ``host:port``, and ``{decoy host}`` its name: :func:`pointed` puts them in before there is a server.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
@@ -43,6 +46,15 @@ class Answer:
 
     verb: str
     reply: bytes
+    over_tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precede:
+    """Let these bytes come in front of the honest reply to a command, which is carried out."""
+
+    verb: str
+    data: bytes
     over_tls: bool = False
 
 
@@ -83,10 +95,96 @@ class Slow:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Reset the connection at one of these commands inside TLS; whoever comes after that meets *then* instead."""
+    """Reset the connection at one of these commands inside TLS; whoever comes after that meets *then* instead.
+
+    With *resets* false the command is carried out, and the connection goes on.
+    """
 
     verbs: tuple[str, ...]
     then: tuple[Deviation, ...] = ()
+    resets: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refuse:
+    """Refuse every login with these mechanisms, right or wrong, as though the secret were wrong.
+
+    Beside SASL mechanisms there are ``"USER"`` and ``"APOP"`` of POP3 and ``"LOGIN-COMMAND"`` of IMAP.
+    """
+
+    mechanisms: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admit:
+    """Let in whoever begins an exchange with one of these mechanisms, without a challenge."""
+
+    mechanisms: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """Send this line in the place of every challenge of these mechanisms, and take the responses as they come.
+
+    The line is what stands behind the continuation marker: base64, or what nobody can decode.
+    """
+
+    mechanisms: tuple[str, ...]
+    line: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapPrompts:
+    """Ask with the mechanism LOGIN for the password first, and for the user name second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MisplaySCRAM:
+    """Go through a SCRAM exchange otherwise than a server has to (RFC 5802 section 5).
+
+    Attributes:
+        signature: The proof that the server knows the password: ``"right"``, ``"wrong"`` by one bit, or ``"missing"``:
+            success is told without it.
+        nonce: What the server makes of the client's nonce: ``"extended"``, ``"replaced"`` by another, or ``"repeated"``
+            without anything of its own.
+        iterations: The iteration count that is told; None for the usual one. It is not made, so nobody who makes it
+            is let in.
+        extension: What the server's first message begins with, for example a mandatory extension ``"m=x,"``.
+    """
+
+    signature: str = "right"
+    nonce: str = "extended"
+    iterations: int | None = None
+    extension: str = ""
+
+    @property
+    def spoils_first_message(self) -> bool:
+        """True when the server's first message is not what it should be."""
+        return self.nonce != "extended" or self.iterations is not None or self.extension != ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakOff:
+    """Answer these commands with the beginning of a reply, and end the connection there.
+
+    TCP ends in good order, and TLS does not: there is no close_notify (RFC 8446 section 6.1).
+
+    Attributes:
+        verbs: The commands, ``"UID FETCH"`` by two words; ``"DATA-END"`` for the end of an SMTP message.
+        reply: The beginning of the reply.
+        over_tls: The layer on which this happens.
+    """
+
+    verbs: tuple[str, ...]
+    reply: bytes = b""
+    over_tls: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuseHello:
+    """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
+
+    alert: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +194,26 @@ class Swap:
     certificate: Certificate
 
 
-Deviation = Greet | Hide | Announce | Answer | Trail | StayClear | Withhold | Slow | Cut | Swap
+Deviation = (
+    Greet
+    | Hide
+    | Announce
+    | Answer
+    | Precede
+    | Trail
+    | StayClear
+    | Withhold
+    | Slow
+    | Cut
+    | Refuse
+    | Admit
+    | Challenge
+    | SwapPrompts
+    | MisplaySCRAM
+    | BreakOff
+    | RefuseHello
+    | Swap
+)
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:
@@ -107,6 +224,26 @@ def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:
     if b"{" not in template:
         return template
     return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag)).replace(b"{line}", line)
+
+
+def pointed(deviations: tuple[Deviation, ...], host: str, port: int) -> tuple[Deviation, ...]:
+    """Return *deviations* with ``{decoy}`` and ``{decoy host}`` replaced, in bytes and in capability lines."""
+    texts = {"{decoy}": f"{host}:{port}", "{decoy host}": host}
+    return tuple(
+        replace(one, **{item.name: _pointed(getattr(one, item.name), texts) for item in fields(one)})
+        for one in deviations
+    )
+
+
+def _pointed(value: Any, texts: Mapping[str, str]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_pointed(item, texts) for item in value)
+    for template, text in texts.items():
+        if isinstance(value, bytes):
+            value = value.replace(template.encode(), text.encode())
+        elif isinstance(value, str):
+            value = value.replace(template, text)
+    return value
 
 
 def _next(tag: bytes) -> bytes:

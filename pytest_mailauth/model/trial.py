@@ -190,6 +190,7 @@ class Trial:
         unheard: Those of them that the client never read.
         wants: What the client has to report to be judged.
         marker: A text that only the hostile part of the server says; empty when there is none.
+        decoy: The name of a further server that only the server under test names; empty when there is none.
     """
 
     protocol: Protocol
@@ -213,6 +214,7 @@ class Trial:
     unheard: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     marker: str = ""
+    decoy: str = ""
 
     @property
     def requires_tls(self) -> bool:

@@ -20,6 +20,7 @@ from pytest_mailauth.model.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.judge.verdict import Result
     from pytest_mailauth.report.digest import ClientReport
 
@@ -27,14 +28,17 @@ _IN_PLACE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUS
 """Why a file cannot be replaced that can be written: its folder takes no other one, or it is mounted by itself."""
 
 
-def environment(servable: Iterable[str], *, interrupted: bool) -> dict[str, Any]:
+def environment(servable: Iterable[str], asked: RuleSet | None, *, interrupted: bool) -> dict[str, Any]:
     """Return what a verdict depends on besides client and rules.
 
     Args:
         servable: The TLS versions that this host can serve.
+        asked: The profile and the version of the rules; None when it did not come to that.
         interrupted: Whether the run was ended early.
     """
     return {
+        "profile": asked and asked.profile,
+        "rules": asked and asked.rules,
         "package": metadata.version("pytest-mailauth"),
         "python": platform.python_version(),
         "implementation": sys.implementation.name,

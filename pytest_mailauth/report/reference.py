@@ -59,6 +59,7 @@ def rules_json() -> str:
             "expected": rule.expected,
             "severity": rule.severity,
             "sources": rule.sources,
+            "since": rule.since,
             "advice": rule.advice,
             "scenarios": _scenarios_of(rule),
         }
@@ -79,6 +80,9 @@ def scenarios_json() -> str:
             "rules": scenario.rules,
             "severity": scenario.severity,
             "sources": scenario.sources,
+            "profile": scenario.profile,
+            "since": scenario.since,
+            "catalogue": scenario.variant_of or scenario.name,
             "ids": _ids(scenario),
         }
         for scenario in SCENARIOS.values()
@@ -150,6 +154,7 @@ def _explain_scenario(scenario: Scenario, width: int) -> str:
         "Class": f"{scenario.family}, {CLASSES[scenario.family]}",
         "Severity": scenario.severity,
         "Sources": _sources(scenario.sources),
+        "Profile": scenario.profile,
         "Cases": ", ".join(_ids(scenario)),
     }
     if scenario.only_for:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pytest_mailauth.judge.clients import catalogue
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.ruleset import PROFILES
 from pytest_mailauth.model.diagnosis import ending
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.report.digest import QUIET, Status, decisive, declared_otherwise, lessons, status
@@ -23,6 +24,7 @@ from pytest_mailauth.report.text import WIDTH, explanation, meaning, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_mailauth.judge.ruleset import RuleSet
     from pytest_mailauth.report.digest import ClientReport, Lesson
 
 EXAMPLE_LINES: Final = 30
@@ -88,11 +90,13 @@ class TerminalReport:
 
     Args:
         console: Where to print.
+        asked: The profile and the version of the rules.
         verbose: Show every case with its evidence, and whole transcripts.
     """
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+    def __init__(self, console: Console, asked: RuleSet, *, verbose: bool = False) -> None:
         self._console = console
+        self._asked = asked
         self._verbose = verbose
 
     def print(self, reports: Sequence[ClientReport], *, interrupted: Status | None = None) -> Status:
@@ -184,6 +188,7 @@ class TerminalReport:
         unsure = sum(report.counts.get(Verdict.INCONCLUSIVE, 0) for report in reports)
         if unsure:
             self._line(f"{_cases(unsure)} INCONCLUSIVE: nothing was proved there, neither obedience nor breach.")
+        self._line(f"Asked: the {self._asked.profile} profile of the rules {self._asked.rules}.{_more(self._asked)}")
         if not self._verbose:
             self._line("A case is one scenario in one TLS mode; -v shows every one of them.")
             self._line("'mailauth explain NAME' tells more about a rule or a scenario.")
@@ -206,6 +211,12 @@ class TerminalReport:
 def _declared(report: ClientReport) -> str:
     declared = ", ".join(f"{name}={value}" for name, value in declared_otherwise(report.declared).items())
     return f" (declared: {declared})" if declared else ""
+
+
+def _more(asked: RuleSet) -> str:
+    """Return how to be asked more, where there is more."""
+    larger = list(PROFILES)[list(PROFILES).index(asked.size) + 1 :]
+    return f" There is more: --profile {larger[0]}." if larger else ""
 
 
 def _cases(count: int) -> str:

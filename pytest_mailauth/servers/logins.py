@@ -9,10 +9,11 @@ import hmac
 import secrets
 import traceback
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import choose
+from pytest_mailauth.model.deviations import Refuse
 from pytest_mailauth.model.terms import Refusal
 from pytest_mailauth.servers.sasl import Claim, Decision, Kind, TokenHelp
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_mailauth.model.config import AuthPolicy
+    from pytest_mailauth.model.deviations import Deviation
     from pytest_mailauth.servers.sasl import Peer
+
+    _D = TypeVar("_D", bound=Deviation)
 
 _WRONG: Final = (Refusal.INVALID, Refusal.BAD_TOKEN)
 """Refusals that count towards a lock-out: something that was presented was wrong."""
@@ -57,6 +61,11 @@ class Logins:
         return next(
             (a for a in self._accounts if identity == a.username or (by_address and identity == a.address)), None
         )
+
+    @property
+    def somebody(self) -> Account | None:
+        """The first account; None where there is none."""
+        return next(iter(self._accounts), None)
 
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""
@@ -180,8 +189,11 @@ def _same(given: str, wanted: str) -> bool:
 class Desk:
     """Where the client of one connection logs in: what a SASL mechanism may ask of its server."""
 
-    def __init__(self, host: str, logins: Logins, peer: Peer | None, mechanism: str) -> None:
+    def __init__(
+        self, host: str, logins: Logins, peer: Peer | None, mechanism: str, deviations: Mapping[type, Sequence[Any]]
+    ) -> None:
         self.host = host
+        self._deviations = deviations
         self._logins = logins
         self._peer = peer
         self._mechanism = mechanism
@@ -201,6 +213,15 @@ class Desk:
         """What a client is told whose bearer token is refused."""
         return self._logins.token_help
 
+    @property
+    def somebody(self) -> Account | None:
+        """An account that may be let in without a proof, where that is wanted."""
+        return self._logins.somebody
+
+    def deviation(self, kind: type[_D]) -> _D | None:
+        """Return how this server deviates from what it should do, by the kind of deviation, or None."""
+        return next(iter(self._deviations.get(kind, ())), None)
+
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""
         return self._logins.accepts(mechanism)
@@ -216,4 +237,7 @@ class Desk:
 
     def decide(self, claim: Claim) -> Decision:
         """Judge a claim."""
+        refused = self.deviation(Refuse)
+        if refused is not None and self._mechanism in refused.mechanisms:
+            return Decision(None, Refusal.INVALID)
         return self._logins.decide(claim, self._mechanism)

@@ -9,10 +9,10 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, Cut, Deviation, Greet, Hide, fill
+from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, Precede, fill
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
-from pytest_mailauth.servers.engines.contract import Reset
+from pytest_mailauth.servers.engines.contract import Close, Reset
 from pytest_mailauth.servers.logins import Desk, Logins
 from pytest_mailauth.servers.relaying import Relaying
 from pytest_mailauth.servers.script import Script
@@ -58,8 +58,10 @@ class Policy:
         for deviation in deviations:
             self._deviations[type(deviation)].append(deviation)
         self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
+        self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
+        self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
 
     def remember(self, other: Policy) -> None:
         """Share the memory of *other*, which is about the same server: lock-outs, attempts, greylisting."""
@@ -86,9 +88,18 @@ class Policy:
         reply = self._answers.get((verb, over_tls)) if self._answers else None
         if reply is not None:
             return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        if self._broken_off:
+            two_words = f"{verb} {argument.partition(b' ')[0].decode('ascii', 'replace').upper()}"
+            broken = self._broken_off.get((verb, over_tls)) or self._broken_off.get((two_words, over_tls))
+            if broken is not None:
+                return Act("broken off", partial(fill, broken.reply), end=Close(abruptly=True))
+        before = self._preceding.get((verb, over_tls)) if self._preceding else None
+        if before is not None:
+            return Act("precede", partial(fill, before), precedes=True)
         if self._cut is not None and over_tls and verb in self._cut.verbs:
+            end = Reset() if self._cut.resets else None
             self._deviate(self._cut.then)
-            return Act("cut", end=Reset())
+            return Act("cut", end=end)
         return dialogue.act(verb, argument)
 
     @property
@@ -170,4 +181,4 @@ class Policy:
 
     def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
         """Return the desk at which a client of one connection logs in with *mechanism*."""
-        return Desk(self.config.host, self.logins, peer, mechanism)
+        return Desk(self.config.host, self.logins, peer, mechanism, self._deviations)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from clients import FAULTY, HONEST, make_client
+from clients import FAULTY, HONEST, Habits, make_client
 
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.runner import Runner
@@ -17,9 +17,14 @@ from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from clients import Row
 
     from pytest_mailauth.judge.verdict import Result
+
+WHOLE = False
+"""Whether every client meets every scenario that exists for it; set by the option ``--whole-matrix``."""
 
 TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
@@ -43,6 +48,14 @@ _ABOUT_FINDING_OUT: Final = [
 ] + ["starttls-not-offered", "starttls-not-offered-pop3", "starttls-not-offered-imap", "cert-self-signed"]
 """What a client meets whose fault is in finding out. It differs from an honest one in the way that it takes, and not in
 what it does there: one scenario of each other kind shows that it is left alone."""
+
+
+_ONE_OF_EACH: Final = frozenset({row.rules[0]: name for name, row in SCENARIOS.items()}.values())
+"""One scenario of each rule: what a faulty client meets beside those of its own rule where the matrix is not whole."""
+
+
+_OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]
+"""Honest clients that differ from the first in one habit."""
 
 
 def can_be_run(row: Row) -> bool:
@@ -95,12 +108,33 @@ def clients_of(protocol: Protocol) -> list[Client]:
 def matrix(protocol: Protocol) -> dict[str, list[Result]]:
     """Return the rows of every reference client of *protocol*, by the client's name."""
     rows: dict[str, list[Result]] = defaultdict(list)
-    clients = clients_of(protocol)
-    finding_out = [client for client in clients if client.name in FAULTY and client.declared.untold]
-    told = [client for client in clients if client not in finding_out]
-    for result in (*Runner(told).run(), *Runner(finding_out, select=_ABOUT_FINDING_OUT).run()):
-        rows[result.client].append(result)
+    for select, clients in _shares(protocol):
+        for result in Runner(clients, select=select).run():
+            rows[result.client].append(result)
     return rows
+
+
+def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Client]]]:
+    """Yield which clients meet which scenarios; None for all of them."""
+    by_rule: dict[str, list[Client]] = defaultdict(list)
+    everywhere, of_habit, finding_out = [], [], []
+    for client in clients_of(protocol):
+        if client.name in _OF_HABIT:
+            of_habit.append(client)
+        elif client.declared.untold and (client.name in FAULTY or not WHOLE):
+            finding_out.append(client)
+        elif client.name not in FAULTY:
+            everywhere.append(client)
+        else:
+            by_rule[FAULTY[client.name].rule].append(client)
+    yield _ABOUT_FINDING_OUT, finding_out
+    if WHOLE:
+        yield None, [*everywhere, *of_habit, *(client for clients in by_rule.values() for client in clients)]
+        return
+    yield None, everywhere
+    yield _ONE_OF_EACH, of_habit
+    for rule, clients in by_rule.items():
+        yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _ONE_OF_EACH], clients
 
 
 def broken(results: list[Result], verdict: Verdict = Verdict.VIOLATION) -> dict[str, list[str]]:

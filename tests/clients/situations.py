@@ -136,6 +136,7 @@ class Situation:
     extra: dict[Protocol, bytes] = field(default_factory=dict)
     greeting: bytes | None = None
     knows_helo: bool = True
+    introduced: bytes | None = None
     cut: bool = False
     earlier: bool = False
     given: bool = False
@@ -147,7 +148,7 @@ class Situation:
             working |= {verb: (*working[verb][:-1], REFUSED[protocol]) for verb in LOGIN_VERBS if verb in working}
         if not self.knows_helo:
             del working["HELO"]
-        listed = self.clear.answer(protocol) + self.extra.get(protocol, b"")
+        listed = self.introduced or self.clear.answer(protocol) + self.extra.get(protocol, b"")
         clear = working | {LIST_VERB[protocol]: (listed,)}
         if self.clear.tls:
             clear[TLS_VERB[protocol]] = (TLS_REPLY[self.reply][protocol],)
@@ -290,6 +291,34 @@ SITUATIONS: Final[dict[str, Situation]] = {
         greets_in_clear=True,
         given=True,
     ),
+    "odd-introduction": Situation(
+        shows={"clear-after-odd-introduction": "operation-clear"}, protocols=(SMTP,), introduced=b"220 hello\r\n"
+    ),
+    "refused-service": Situation(
+        shows={"clear-after-refused-service": "credential-clear", "blames-password": "blame"},
+        protocols=(SMTP,),
+        greeting=b"554 no service\r\n",
+        clear=STRIPPED,
+    ),
+    "proof-in-clear": Situation(
+        shows=EARLY | {"proves-in-clear": "operation-clear"}, clear=Offer(tls=True, mechanisms=("CRAM-MD5",))
+    ),
+    "ntlm-in-clear": Situation(
+        shows={"ntlm-in-clear": "operation-clear", "clear-when-starttls-missing": "operation-clear"},
+        clear=Offer(mechanisms=("NTLM",)),
+    ),
+    "apop": Situation(
+        shows=EARLY | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome"},
+        protocols=(POP3,),
+        greeting=b"+OK <1.2@mail.test>\r\n",
+    ),
+    "apop-with-what-is-no-timestamp": Situation(
+        shows={"apop-with-any-timestamp": "outcome"},
+        security=NONE,
+        protocols=(POP3,),
+        clear=Offer(password_command=True),
+        greeting=b"+OK <1@2@mail.test>\r\n",
+    ),
     "two-transfers": Situation(shows={"reuses-by-host": "outcome"}, security=IMPLICIT, earlier=True),
     "untrusted": Situation(
         shows={"no-chain-check": "credential-tls", "checks-after-login": "credential-tls"},
@@ -343,7 +372,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
         security=IMPLICIT,
         certificate="weak-key",
     ),
-    "weak-suite": Situation(shows={}, security=IMPLICIT, certificate="weak-suite"),
+    "weak-suite": Situation(
+        shows={"accepts-static-rsa": "credential-tls"}, security=IMPLICIT, certificate="weak-suite"
+    ),
     "clear-on-the-tls-port": Situation(
         shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
     ),

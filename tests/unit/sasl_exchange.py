@@ -16,6 +16,14 @@ class Counter:
 
     token_help = sasl.TokenHelp("https://mail.example.test/")
 
+    somebody = ACCOUNT
+
+    def __init__(self, *deviations):
+        self.deviations = {type(one): one for one in deviations}
+
+    def deviation(self, kind):
+        return self.deviations.get(kind)
+
     def accepts(self, mechanism):
         return mechanism == "SCRAM-SHA-256-PLUS"
 

@@ -338,6 +338,9 @@ def test_what_json_says_about_a_scenario():
         "rules": ["preauth-ends-required-starttls"],
         "severity": "high",
         "sources": list(SCENARIOS["preauth-no-caps"].sources),
+        "profile": "core",
+        "since": "2026.1",
+        "catalogue": "preauth-no-caps",
         "ids": ["imap-starttls-preauth-no-caps"],
     }
 
@@ -441,3 +444,20 @@ def test_no_secret_of_a_program_is_printed_or_written(passwords, tmp_path):
         for password in passwords:
             assert find(password, shown.encode()) is None
     assert "<password>" in result.stdout
+
+
+def test_the_profile_and_the_version_are_chosen_and_told(tmp_path):
+    file = tmp_path / "results.json"
+    result = run("check", *VERIFYING, "--scenario", "tls12-only", "--profile", "core,strict", "--json", str(file))
+    assert "Asked: the extended,strict profile of the rules 2026.1.\n" in result.stdout
+    about = json.loads(file.read_text(encoding="utf-8"))["environment"]
+    assert (about["profile"], about["rules"]) == ("extended,strict", "2026.1")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"), [("--profile", "huge", "core, full, extended, strict"), ("--rules", "1.0", "2026.1")]
+)
+def test_an_unknown_profile_or_version_is_wrong_usage(option, value, said):
+    result = run("check", *VERIFYING, option, value)
+    assert result.exit_code == 2
+    assert f"is not known; use one of {said}" in result.stderr

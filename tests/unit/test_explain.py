@@ -20,6 +20,7 @@ from pytest_mailauth import (
     explain,
 )
 from pytest_mailauth.cli import main
+from pytest_mailauth.judge.ruleset import RuleSet
 from pytest_mailauth.judge.scenarios import baseline
 from pytest_mailauth.judge.trialrun import TrialRun
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
@@ -138,7 +139,7 @@ def test_several_causes_end_it_one_after_another(mailauth):
 def test_the_terminal_report_ends_a_lesson_with_it():
     row = made_row("cert-expired", (VERIFY, Verdict.VIOLATION, "the password crossed"), diagnosis=(BLOCKED,))
     console = plain_console(80)
-    TerminalReport(console).print([made_report(row)])
+    TerminalReport(console, RuleSet()).print([made_report(row)])
     assert "  Diagnosis:   Nothing answered on port 25: your provider may block it. Attempt\n" in printed(console)
 
 

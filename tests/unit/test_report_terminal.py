@@ -8,6 +8,7 @@ import pytest
 from made_rows import made_report, made_row, plain_console, printed
 from rich.console import Console
 
+from pytest_mailauth.judge.ruleset import RuleSet
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 from pytest_mailauth.report.digest import Status
@@ -27,7 +28,9 @@ ROWS = (
 def shown(*rows, interrupted=None, **options):
     console = plain_console(options.pop("width", 80), options.pop("encoding", "utf-8"))
     declared = options.pop("declared", None)
-    status = TerminalReport(console, **options).print([made_report(*rows, declared=declared)], interrupted=interrupted)
+    status = TerminalReport(console, RuleSet(), **options).print(
+        [made_report(*rows, declared=declared)], interrupted=interrupted
+    )
     return printed(console), status
 
 
@@ -68,6 +71,7 @@ def test_a_whole_report():
         "  Seen in:     smtp-starttls-port-drop with smtplib:default\n"
         f"{line}\n"
         "✗ smtplib:default  SMTP  2 violations, 1 note, 1 passed, 1 not applicable\n"
+        "Asked: the core profile of the rules 2026.1. There is more: --profile full.\n"
         "A case is one scenario in one TLS mode; -v shows every one of them.\n"
         "'mailauth explain NAME' tells more about a rule or a scenario.\n"
         "Exit status 1: a rule was broken.\n"
@@ -125,7 +129,7 @@ def test_an_interrupted_run_says_so(ended, told):
 
 def test_nothing_at_all():
     console = plain_console()
-    assert TerminalReport(console).print([], interrupted=Status.INTERRUPTED) is Status.INTERRUPTED
+    assert TerminalReport(console, RuleSet()).print([], interrupted=Status.INTERRUPTED) is Status.INTERRUPTED
     assert "Exit status 130" in printed(console)
 
 
@@ -158,7 +162,7 @@ def test_what_a_client_says_is_neither_markup_nor_a_control_code():
 def test_a_terminal_gets_colours():
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, color_system="standard", width=80)
-    TerminalReport(console).print([made_report(*ROWS)])
+    TerminalReport(console, RuleSet()).print([made_report(*ROWS)])
     assert "\x1b[1;31m✗" in file.getvalue()
 
 

@@ -97,6 +97,7 @@ class Told(Counter):
     """A server with the nonce of a document."""
 
     def __init__(self, document):
+        super().__init__()
         self.document = document
 
     def nonce(self):

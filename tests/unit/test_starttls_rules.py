@@ -238,3 +238,20 @@ def test_the_next_tag_counts_up_numbers_of_any_length(tag, following):
 def test_implicit_tls_is_not_asked_about_starttls():
     trial = recorded(security=Security.IMPLICIT)
     assert RULES["starttls-required-is-required"].check(trial).verdict is NOT_APPLICABLE
+
+
+REFUSED = {SMTP: b"554 no service here\r\n", POP3: b"-ERR no service here\r\n", IMAP: b"* BYE no service here\r\n"}
+ASKING = {SMTP: "EHLO", POP3: "CAPA", IMAP: "CAPABILITY"}
+LEAVING = {SMTP: "QUIT", POP3: "QUIT", IMAP: "LOGOUT"}
+WORKING = {SMTP: "MAIL", POP3: "STAT", IMAP: "SELECT"}
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize(
+    ("verbs", "verdict"), [((), PASS), ((LEAVING,), PASS), ((ASKING,), Verdict.NOTE), ((ASKING, WORKING), VIOLATION)]
+)
+def test_a_refused_service_is_left(protocol, verbs, verdict):
+    said = [(CLEAR, e.Command(names[protocol], b"", names[protocol])) for names in verbs]
+    opened = [(CLEAR, e.Opened("127.0.0.1")), (CLEAR, e.Sent(REFUSED[protocol]))]
+    trial = recorded([*opened, *said], protocol=protocol)
+    assert RULES["starttls-required-is-required"].check(trial).verdict is verdict

@@ -5,10 +5,22 @@ import ssl
 import time
 
 import pytest
-from wire_client import ByHand, Wire, before_tls, only, secure, until
+from wire_client import ByHand, Wire, before_tls, only, refused_handshake, secure, until
 
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.model.deviations import Announce, Answer, Cut, Greet, Hide, Slow, StayClear, Trail, Withhold
+from pytest_mailauth.model.deviations import (
+    Announce,
+    Answer,
+    BreakOff,
+    Cut,
+    Greet,
+    Hide,
+    RefuseHello,
+    Slow,
+    StayClear,
+    Trail,
+    Withhold,
+)
 from pytest_mailauth.model.events import Closed, Deviated, HandshakeEnded, HelloSeen, Malformed, Sent
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer
 
@@ -312,3 +324,52 @@ def test_cut_resets_inside_tls_and_changes_what_comes_after(serve, protocol):
     _, cut, _ = server.sessions
     assert deviated(cut) == ["cut"]
     assert cut.closed == Closed("server", "reset")
+
+
+BROKEN_OFF = {"smtp": ("NOOP", b"NOOP"), "pop3": ("CAPA", b"CAPA"), "imap": ("UID FETCH", b"a9 UID FETCH 1 BODY[]")}
+
+
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+def test_a_reply_that_is_broken_off_ends_without_a_close_notify(serve, security):
+    verb, line = BROKEN_OFF[serve.__name__]
+    server = serve(security=security, deviations=(BreakOff(verbs=(verb,), reply=b"half of"),))
+    with secure(server) as wire:
+        wire.socket.suppress_ragged_eofs = False
+        wire.send(line + b"\r\n")
+        with pytest.raises(ssl.SSLEOFError):
+            wire.rest()
+        assert wire.unread == b"half of"
+    session = only(server)
+    assert deviated(session) == ["broken off"]
+    assert session.closed == Closed("server", "close")
+
+
+def test_only_the_named_commands_are_broken_off(serve):
+    server = serve(security="implicit", deviations=(BreakOff(verbs=("RETR", "UID FETCH"), reply=b"half of"),))
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)
+    assert deviated(only(server)) == []
+
+
+def test_a_cut_without_a_reset_carries_the_command_out_and_changes_what_comes_after(serve, protocol):
+    verb = "CAPA" if protocol == "pop3" else "NOOP"
+    server = serve(deviations=(Cut(verbs=(verb,), then=(Hide(names=(STARTTLS[protocol],)),), resets=False),))
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        assert wire.line().startswith(wire.speech.okay)
+        with Wire(server).greet() as later:
+            later.send(later.speech.ask)
+            assert STARTTLS[protocol].encode() not in b"".join(later.reply(later.speech.last))
+    first, _ = server.sessions
+    assert deviated(first) == ["cut"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+def test_a_hello_can_be_refused_with_an_alert(serve, security):
+    server = serve(security=security, deviations=(RefuseHello(alert=70),))
+    assert "PROTOCOL_VERSION" in refused_handshake(server, server.ssl_context()).reason
+    session = only(server)
+    assert deviated(session) == ["the ClientHello was refused with an alert"]
+    assert session.tls.outcome is HandshakeOutcome.SERVER_REFUSED
+    assert session.tls.client_hello is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote
 
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.reports import SENDER
 from pytest_mailauth.model.terms import URL_SCHEMES, Protocol, Security
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`pinned`, :attr:`by_default`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`pinned`, :attr:`by_default`.
         heard: What of it the client has read.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -92,7 +95,7 @@ class Case:
     password: Secret
     token: Secret
     cafile: str
-    sender: str = "alice@example.test"
+    sender: str = SENDER
     recipient: str = "bob@example.test"
     timeout: float = 2.0
     verify: str = "full"
@@ -105,6 +108,7 @@ class Case:
     enter: Enter | None = None
     work: Mapping[str, Any] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)
+    wants: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -218,6 +222,12 @@ class Case:
         True in the scenario about the library's own default. A client that is always called so reads it, too.
         """
         return bool(self._told("by_default"))
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the message, as a caller would pass it in; None to write one of your own."""
+        told: str | None = self._told("subject")
+        return told
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
-from pytest_mailauth.model.config import OTHER_MECHANISMS, PROOF_MECHANISMS
+from pytest_mailauth.model.config import OTHER_MECHANISMS, PASSWORD_MECHANISMS, PROOF_MECHANISMS, TOKEN_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
 from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Layer, Security, Verdict
@@ -126,6 +126,18 @@ def unreadable_login(trial: Trial) -> str | None:
             if (sasl and reveals and rest.strip(b" =")) or (command.verb in ("LOGIN", "PASS") and name):
                 return f"session {session.number}: {spoken([command])} in clear, which could not be read"
     return None
+
+
+def proofs(trial: Trial) -> list[e.Command]:
+    """Return the logins that were begun in clear and do not carry the password, in order: what they carry proves it."""
+    reveals = (*PASSWORD_MECHANISMS, *TOKEN_MECHANISMS)
+    found = []
+    for session in trial.sessions:
+        for command in session.of(e.Command, Layer.CLEAR):
+            name = command.argument.strip().partition(b" ")[0].decode("ascii", "replace").upper()
+            if command.verb == "APOP" or (command.verb in ("AUTH", "AUTHENTICATE") and name and name not in reveals):
+                found.append(command)
+    return found
 
 
 def _in_clear(session: SessionRecord) -> bytes:

@@ -12,12 +12,13 @@ from pytest_mailauth.judge.rules.evidence import (
     fired,
     leak,
     operations,
+    proofs,
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Cut, Withhold
-from pytest_mailauth.model.exchanges import DISCOVERY, is_operation
+from pytest_mailauth.model.exchanges import DISCOVERY, is_operation, is_turned_away
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict
@@ -128,10 +129,15 @@ def starttls_required_is_required(trial: Trial) -> Finding:
     if any(isinstance(deviation, Cut) for deviation in trial.served.deviations):
         cut_at = fired(trial, "cut")
         if cut_at is None:
-            return Finding(Verdict.INCONCLUSIVE, "the client never came to where its connection is cut")
+            return Finding(Verdict.INCONCLUSIVE, "the client never came to where the server changes")
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
-            return Finding(Verdict.NOT_APPLICABLE, "this client does not connect again when its connection is cut")
+            return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
+    if proofs(trial) and leak(trial, Layer.CLEAR) is None:
+        # It is one that thinks a proof as good as TLS: it leaves where nothing but a password is taken.
+        return Finding(
+            Verdict.NOT_APPLICABLE, "the client logged in with a proof alone: no-derived-credentials-in-clear has that"
+        )
     found = _went_on(trial, "STARTTLS was not offered", after=0.0)
     if found is not None:
         return found
@@ -141,6 +147,13 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         )
     if not any(session.clear_out for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before the greeting")
+    if all(is_turned_away(session) for session in trial.sessions):
+        asked = [c for session in trial.sessions for c in session.of(e.Command) if c.verb not in _PROVE_NOTHING]
+        if asked:  # which gives nothing away
+            return Finding(
+                Verdict.NOTE, f"the greeting refused the service, and the client went on with {spoken(asked)}"
+            )
+        return Finding(Verdict.PASS, "the greeting refused the service, and the client left")
     # Only IMAP's greeting may list what is offered; the others tell who asks (RFC 5321 section 4.1.1.1, RFC 2449).
     if trial.protocol is not Protocol.IMAP and not any(session.commands for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client never asked what is offered")

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import handshakes
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.config import TLSPolicy
+from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
@@ -18,7 +21,6 @@ from pytest_mailauth.model.terms import (
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.config import TLSPolicy
     from pytest_mailauth.model.hello import ClientHello
     from pytest_mailauth.model.record import SessionRecord, TLSFacts
     from pytest_mailauth.model.trial import Trial
@@ -88,33 +90,60 @@ def tls12_or_newer(trial: Trial) -> Finding:
     return Finding(Verdict.NOTE, f"does not speak TLS {version}: {ended}")
 
 
-def _judged(trial: Trial, version: str, went_on: str) -> Finding:
+def _judged(trial: Trial, version: str, evidence: str) -> Finding:
     """Judge the oldest version that was used."""
     declared = trial.declared.min_tls
     if version < declared:
         # RFC 9325 allows TLS 1.2 to a client that says nothing. One that declares 1.3 and takes 1.2 does not have the
         # minimum that its user believes in, and a declaration that cannot fail would be worth nothing.
         beyond = f"; its declared minimum is {declared}" if declared != FLOOR else ""
-        return Finding(Verdict.VIOLATION, went_on + beyond)
+        return Finding(Verdict.VIOLATION, evidence + beyond)
     if version < FLOOR:
-        return Finding(Verdict.NOTE, f"{went_on}; it was declared to accept that")
+        return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
+    if trial.served.tls == TLSPolicy():
+        return _listed(trial, version)
     if trial.logged_in(Layer.TLS):
         return Finding(Verdict.PASS, f"logged in over TLS {version}")
-    return Finding(Verdict.NOTE, f"{went_on}, and did not log in")
+    return Finding(Verdict.NOTE, f"{evidence}, and did not log in")
+
+
+def _listed(trial: Trial, version: str) -> Finding:
+    """Judge what a client lists that an honest server would never choose: it is prepared to negotiate all of it.
+
+    That is what the list is for (RFC 8446 section 4.2.1); without one a hello names the newest version alone.
+    """
+    hellos = [facts.client_hello for s in handshakes(trial) if (facts := s.tls) and facts.client_hello]
+    listed = {one for hello in hellos for one in hello.versions}
+    old = sorted((one for one in listed if 0 <= rank(one) < rank(FLOOR)), key=rank)
+    if old:
+        evidence = f"the ClientHello says that the client takes {', '.join(map(_named, old))}"
+        if all(rank(one) >= rank(trial.declared.min_tls) for one in old):
+            return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
+        return Finding(Verdict.VIOLATION, evidence)
+    logged_in = "logged in" if trial.logged_in(Layer.TLS) else "spoke, and did not log in,"
+    if not trial.logged_in(Layer.TLS) or not all(hello.versions for hello in hellos):
+        unsaid = "" if all(hello.versions for hello in hellos) else "; its ClientHello does not say what else it takes"
+        return Finding(Verdict.NOTE, f"{logged_in} over TLS {version}{unsaid}")
+    return Finding(Verdict.PASS, f"logged in over TLS {version}, and lists nothing older than TLS {FLOOR}")
+
+
+def _named(version: str) -> str:
+    return version if version.startswith("SSL") else f"TLS {version}"
 
 
 def _used(trial: Trial) -> tuple[str, str] | None:
     """Return the oldest version inside which the client spoke, with a sentence that says so, or None."""
-    spoken = [(s.tls.version, _sentence(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and _spoke(s)]
+    spoken = [(s.tls.version, went_on(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and spoke(s)]
     return min(spoken, default=None)
 
 
-def _spoke(session: SessionRecord) -> bool:
+def spoke(session: SessionRecord) -> bool:
     """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
     return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
 
 
-def _sentence(session: SessionRecord, facts: TLSFacts) -> str:
+def went_on(session: SessionRecord, facts: TLSFacts) -> str:
+    """Return what was negotiated and what the client said in it, as a sentence."""
     said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
     return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
 
@@ -159,3 +188,32 @@ def _served(policy: TLSPolicy) -> tuple[str, ...]:
 
 def _newest(policy: TLSPolicy) -> str:
     return policy.max_version or TLS_VERSIONS[-1]
+
+
+@rule(
+    "no-version-fallback",
+    requirement="After a handshake that failed, no ClientHello asks for an older version of TLS.",
+    expected="The client reports the failure, or tries again with the same versions.",
+    sources=("RFC 9325 section 3.1.3", "RFC 8446 appendix D.1"),
+    severity="high",
+    advice="Offer every version that is acceptable in one ClientHello, and take a failure for a failure.",
+)
+def no_version_fallback(trial: Trial) -> Finding:
+    """Compare the newest version of each ClientHello with that of those before it, whose handshakes had failed.
+
+    From TLS 1.2 nobody may fall back; from 1.3 to 1.2 it is not recommended. What a client says in clear after a
+    failure is judged by the rules about that.
+    """
+    hellos = [(session, seen.hello) for session in trial.sessions for seen in session.of(e.HelloSeen)]
+    done = [s for s, _ in hellos if (facts := s.tls) and facts.outcome is HandshakeOutcome.COMPLETED]
+    if not hellos or (done and done[0] is hellos[0][0]):
+        return Finding(Verdict.INCONCLUSIVE, "no handshake of this client failed")
+    first = hellos[0][1].offered
+    lowest = min((hello.offered for _, hello in hellos), key=rank)
+    if rank(lowest) >= rank(first):
+        times = f"{len(hellos)} times" if len(hellos) > 1 else "once"
+        return Finding(Verdict.PASS, f"asked for TLS {first} {times}, and for nothing older")
+    evidence = f"the handshake for {_named(first)} failed, and the client asked for {_named(lowest)}"
+    if rank(lowest) < rank(FLOOR):
+        return Finding(Verdict.VIOLATION, evidence)
+    return Finding(Verdict.NOTE, f"{evidence}, which RFC 8446 appendix D.1 does not recommend", should=True)

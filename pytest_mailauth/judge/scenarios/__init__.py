@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.scenarios import (
     baselines,
     certificates,
+    closing,
     connections,
     discovery,
+    greetings,
     names,
+    outgoing,
+    parameters,
+    passwords,
     portnumbers,
     ports,
     starttls,
     strangers,
+    stripping,
+    tampering,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -36,6 +43,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         certificates,
         names,
         connections,
+        outgoing,
+        stripping,
+        greetings,
+        passwords,
+        parameters,
+        closing,
+        tampering,
     )
     for row in table.ROWS
 }

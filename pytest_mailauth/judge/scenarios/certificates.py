@@ -32,7 +32,7 @@ _ANONYMOUS: Final = Scenario(
     name="cipher-anonymous",
     family="L",
     summary="The server has no certificate: it offers anonymous cipher suites of TLS 1.2, and nothing else.",
-    rules=CHAIN_RULES,
+    rules=("no-weak-ciphers",),
     severity="critical",
     sources=("RFC 5246 appendix A.5",),
     settings={"tls": TLSPolicy(max_version="1.2", ciphers="aNULL:!eNULL")},

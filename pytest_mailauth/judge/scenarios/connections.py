@@ -14,13 +14,13 @@ from pytest_mailauth.model.trial import Earlier
 _HANDSHAKE_FAILURE: Final = b"\x15\x03\x03\x00\x02\x02\x28"
 """The fatal alert handshake_failure(40) as a record (RFC 8446 sections 5.1 and 6.2)."""
 
-_AT_WORK: Final = {
+AT_WORK: Final = {
     Protocol.SMTP: ("MAIL",),
     Protocol.POP3: ("STAT", "LIST", "UIDL", "RETR"),
     Protocol.IMAP: ("SELECT", "EXAMINE", "LIST", "LSUB", "STATUS", "APPEND"),
 }
 """What a client may do first once it is logged in."""
-_UNKNOWN: Final = {
+UNKNOWN: Final = {
     Protocol.SMTP: b"502 5.5.1 Command not implemented\r\n",
     Protocol.POP3: b"-ERR unknown command\r\n",
     Protocol.IMAP: b"{tag} BAD unknown command\r\n",
@@ -28,7 +28,7 @@ _UNKNOWN: Final = {
 
 
 def _cut(protocol: Protocol, timeout: float) -> tuple[Deviation, ...]:
-    return (Cut(verbs=_AT_WORK[protocol], then=stripped(_UNKNOWN[protocol])(protocol, timeout)),)
+    return (Cut(verbs=AT_WORK[protocol], then=stripped(UNKNOWN[protocol])(protocol, timeout)),)
 
 
 def _mangled(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:

@@ -38,6 +38,7 @@ def _addresses(name: str, first: str, other: str) -> Scenario:
         settings={"auth": IN_CLEAR},
         deviations=_without_starttls,
         network=NetworkPlan(addresses=(first, other), beside=beside),
+        variant_of="address-family-fallback" if first == "ipv6" else "",
     )
 
 

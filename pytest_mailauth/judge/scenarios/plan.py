@@ -58,6 +58,28 @@ class Beside:
     at: str | None = None
 
 
+DECOY_HOST: Final = "decoy.{stranger}"
+"""The name of a decoy where there are names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoy:
+    """A further server that nobody names but the server under test: ``{decoy}`` in its deviations.
+
+    Its sessions are called ``"decoy"`` in the record.
+
+    Attributes:
+        security: Its mode.
+        settings: Its other settings, see :class:`~pytest_mailauth.model.config.ServerConfig`.
+        in_error_challenge: Whether tokens are refused, and the error challenge names it for
+            ``openid-configuration`` (RFC 7628 section 3.2.2).
+    """
+
+    security: Security = Security.NONE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    in_error_challenge: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
     """The network of a scenario.

@@ -97,6 +97,7 @@ ROWS: Final = (
         needs=FROM_PORT,
         server_security=OTHER_MODE,
         network=NetworkPlan(ports={(Protocol.SMTP, Security.STARTTLS): (RELAY_PORT,)}),
+        variant_of="port-default-mode",
         waits=True,
         stands_alone=True,
     ),

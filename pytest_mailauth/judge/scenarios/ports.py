@@ -24,7 +24,9 @@ def _blocked(name: str, state: PortState, summary: str, *, waits: bool) -> Scena
     )
 
 
-def _switched(name: str, mode: Security, protocols: tuple[Protocol, ...], summary: str) -> Scenario:
+def _switched(
+    name: str, mode: Security, protocols: tuple[Protocol, ...], summary: str, variant_of: str = ""
+) -> Scenario:
     return Scenario(
         name=name,
         family="C",
@@ -37,6 +39,7 @@ def _switched(name: str, mode: Security, protocols: tuple[Protocol, ...], summar
         settings={"port_state": PortState.REFUSED},
         other_port=True,
         network=IF_REACHABLE,
+        variant_of=variant_of,
     )
 
 
@@ -111,12 +114,14 @@ ROWS: Final = (
         Security.STARTTLS,
         (Protocol.SMTP,),
         "The submission port is refused; the other port of the account, such as 25, offers no STARTTLS.",
+        "autodetect-order",
     ),
     _switched(
         "port-143-blocked-other-clear",
         Security.STARTTLS,
         (Protocol.IMAP, Protocol.POP3),
         "The STARTTLS port (143, or 110) is refused; the other port of the account offers no STARTTLS.",
+        "autodetect-order",
     ),
     Scenario(
         name="implicit-client-on-explicit-server",

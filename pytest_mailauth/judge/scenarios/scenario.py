@@ -13,7 +13,7 @@ from pytest_mailauth.model.terms import Protocol, Security
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.judge.scenarios.plan import Decoy, NetworkPlan
     from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
@@ -43,7 +43,8 @@ class Scenario:
         sources: Where it comes from.
         protocols: The protocols it exists for.
         modes: The client's security settings it exists for.
-        auth: ``"oauth"`` for a scenario that only clients with tokens meet; None for all.
+        auth: ``"oauth"`` for a scenario that only clients with tokens meet, ``"password"`` for one that they do not,
+            ``"none"`` for one that only clients without credentials meet; None for all.
         needs: What a client has to be declared for the scenario to exist: ``{"mode": "from-port"}``.
         settings: Settings of the server, see :class:`~pytest_mailauth.model.config.ServerConfig`.
         server_security: The server's mode when it is not the client's, or that for each of the client's.
@@ -60,6 +61,8 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
+        mail: Messages in the INBOX of the account when the client comes.
+        decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
             (a client that never reads them is not judged), ``sender``, ``recipient``, ``username``, ``password``.
@@ -68,6 +71,7 @@ class Scenario:
         profile: The smallest profile that it is part of: ``"core"``, ``"full"`` or ``"extended"``.
         variant_of: The scenario of the catalogue that it is a variant of; empty for the one of its own name.
         since: The rule set that it came with.
+        inbox: Messages that lie in the mailbox.
     """
 
     name: str
@@ -93,6 +97,8 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
+    mail: tuple[bytes, ...] = ()
+    decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)
     wants: tuple[str, ...] = ()
@@ -100,6 +106,7 @@ class Scenario:
     profile: str = "core"
     variant_of: str = ""
     since: str = "2026.1"
+    inbox: tuple[bytes, ...] = ()
 
     @property
     def only_for(self) -> dict[str, str]:

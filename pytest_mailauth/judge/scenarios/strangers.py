@@ -42,6 +42,7 @@ def _foreign(name: str, mode: Security, greetings: Mapping[Protocol, bytes], sum
         sources=("S1", "S4") if in_clear else ("S1", "ALPACA (USENIX Security 2021)"),
         modes=(mode,),
         deviations=_greets(greetings),
+        variant_of="wrong-service-on-port" if in_clear else "",
     )
 
 

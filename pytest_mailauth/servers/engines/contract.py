@@ -30,7 +30,9 @@ class StartTLS(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Close the connection once everything before has been written."""
+    """Close the connection once everything before has been written; *abruptly*, TLS does not end before TCP does."""
+
+    abruptly: bool = False
 
 
 class Reset(NamedTuple):

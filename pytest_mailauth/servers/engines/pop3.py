@@ -71,10 +71,6 @@ def _step(exchange: sasl.Exchange, response: bytes | None) -> bytes | sasl.Attem
         return attempt
 
 
-def _presented(mechanism: str, claim: sasl.Claim, *, accepted: bool) -> Authentication:
-    return Authentication(mechanism, claim.identity, claim.secret, accepted, claim.authorization)
-
-
 class Pop3Engine:
     """The server side of one POP3 session. See :class:`~pytest_mailauth.servers.engines.contract.Engine`.
 
@@ -267,7 +263,7 @@ class Pop3Engine:
             claim = sasl.read(mechanism, sasl.decode_initial(initial))
         except sasl.SaslError as error:
             return [Malformed(str(error))]
-        return [] if claim is None else [_presented(mechanism, claim, accepted=False)]
+        return [] if claim is None else [sasl.presented(mechanism, claim, accepted=False)]
 
     def _apop(self, argument: bytes) -> list[Output]:
         if not self._policy.may_authenticate("APOP", self._peer, over_tls=self._over_tls):
@@ -296,13 +292,11 @@ class Pop3Engine:
         if isinstance(step, sasl.Attempt):
             return self._log_in(mechanism, step)
         self._sasl = (mechanism, exchange)
-        refused = [step.claim] if isinstance(step, sasl.ErrorChallenge) else []
-        seen = [_presented(mechanism, claim, accepted=False) for claim in refused]
-        return [*seen, Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
+        return [*sasl.noted(mechanism, step), Send(b"+ " + sasl.encode_challenge(step) + b"\r\n")]
 
     def _log_in(self, mechanism: str, attempt: sasl.Attempt) -> list[Output]:
         account, refusal, _ = attempt.decision
-        seen = [] if attempt.told else [_presented(mechanism, attempt.claim, accepted=account is not None)]
+        seen = sasl.noted(mechanism, attempt)
         if account is None:
             return [*seen, self._refused(refusal or Refusal.INVALID)]
         self._drop = Maildrop(self._store.mailboxes(account)[INBOX])

@@ -59,8 +59,7 @@ class AuthCommand:
             self.reply("501 5.7.0 Authentication cancelled")
             return
         account, refusal_reason, _ = attempt.decision
-        if not attempt.told:
-            self._presented(mechanism, attempt.claim, accepted=account is not None)
+        self.out += sasl.noted(mechanism, attempt)
         if account is None:
             reason = refusal_reason or Refusal.INVALID
             self.reply(refusal_text(reason, Protocol.SMTP, self.policy.config.auth))
@@ -97,7 +96,7 @@ class AuthCommand:
             self.out.append(e.Malformed(str(error)))
         else:
             if claim is not None:
-                self._presented(mechanism, claim, accepted=False)
+                self.out.append(sasl.presented(mechanism, claim, accepted=False))
 
     async def _exchange(self, mechanism: str, initial: str) -> sasl.Attempt | None:
         desk = self.policy.desk(self.peer, mechanism)
@@ -105,8 +104,7 @@ class AuthCommand:
         try:
             challenge = next(exchange)
             while True:
-                if isinstance(challenge, sasl.ErrorChallenge):
-                    self._presented(mechanism, challenge.claim, accepted=False)
+                self.out += sasl.noted(mechanism, challenge)
                 self.reply(b"334 " + sasl.encode_challenge(challenge))
                 line = (await self._reader.readuntil()).rstrip(b"\r\n")
                 self.out.append(e.Response(f"<response of {len(line)} bytes>"))
@@ -121,6 +119,3 @@ class AuthCommand:
         except asyncio.LimitOverrunError:
             await self._reader.skip_line()
             raise _TooLong("the response is too long") from None
-
-    def _presented(self, mechanism: str, given: sasl.Claim, *, accepted: bool) -> None:
-        self.out.append(e.Authentication(mechanism, given.identity, given.secret, accepted, given.authorization))

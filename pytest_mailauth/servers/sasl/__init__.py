@@ -13,6 +13,7 @@ from pytest_mailauth.servers.sasl.exchange import (
     ErrorChallenge,
     Exchange,
     Kind,
+    OddChallenge,
     Peer,
     SaslError,
     Server,
@@ -20,10 +21,13 @@ from pytest_mailauth.servers.sasl.exchange import (
     decode_initial,
     decode_response,
     encode_challenge,
+    noted,
+    presented,
 )
 from pytest_mailauth.servers.sasl.oauth import oauthbearer, xoauth2
 from pytest_mailauth.servers.sasl.others import anonymous, external
 from pytest_mailauth.servers.sasl.password import apop_claim, cram_md5, login, plain
+from pytest_mailauth.servers.sasl.staged import staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +66,13 @@ class _Reader:
     channel_bindings: Final[dict[str, bytes]] = {}
     peer_identities: tuple[str, ...] = ()
     token_help = TokenHelp("")
+    somebody = None
 
     def __init__(self) -> None:
         self.claim: Claim | None = None
+
+    def deviation(self, _kind: object) -> None:
+        return None
 
     def accepts(self, _mechanism: str) -> bool:
         return False
@@ -96,7 +104,8 @@ def read(mechanism: str, initial: bytes) -> Claim | None:
 
 def begin(mechanism: str, server: Server, initial: bytes | None) -> Exchange:
     """Return the exchange of *mechanism* (any case); *initial* is the decoded initial response or None."""
-    return MECHANISMS[mechanism.upper()](server, initial)
+    name = mechanism.upper()
+    return staged(name, MECHANISMS[name](server, initial), server)
 
 
 __all__ = [
@@ -107,6 +116,7 @@ __all__ = [
     "ErrorChallenge",
     "Exchange",
     "Kind",
+    "OddChallenge",
     "Peer",
     "SaslError",
     "Server",
@@ -116,5 +126,7 @@ __all__ = [
     "decode_initial",
     "decode_response",
     "encode_challenge",
+    "noted",
+    "presented",
     "read",
 ]

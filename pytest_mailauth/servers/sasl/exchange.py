@@ -10,13 +10,18 @@ import base64
 import binascii
 from collections.abc import Generator, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from pytest_mailauth.model.events import Authentication, Deviated, Fact, Malformed
 
 if TYPE_CHECKING:
     from typing import Self
 
     from pytest_mailauth.model.canary import Account, Secret
+    from pytest_mailauth.model.deviations import Deviation
     from pytest_mailauth.model.terms import Refusal
+
+_D = TypeVar("_D", bound="Deviation")
 
 
 class SaslError(Exception):
@@ -75,12 +80,15 @@ class TokenHelp(NamedTuple):
 class Attempt(NamedTuple):
     """A finished exchange: what was claimed, and what became of it.
 
-    *told* is True when an error challenge has stated it before.
+    *told* is True when an error challenge has stated it before. *flaw* is what was wrong with the client's messages
+    beside the proof, *deviated* what the server did wrong on purpose at the end; empty for nothing.
     """
 
     claim: Claim
     decision: Decision
     told: bool = False
+    flaw: str = ""
+    deviated: str = ""
 
 
 class ErrorChallenge(bytes):
@@ -95,6 +103,23 @@ class ErrorChallenge(bytes):
         """Return *challenge* with the claim that it is about."""
         self = super().__new__(cls, challenge)
         self.claim = claim
+        return self
+
+
+class OddChallenge(bytes):
+    """A challenge that is wrong on purpose; *kind* is what the record calls that.
+
+    *is_line* says that it is sent as it stands, and not in base64.
+    """
+
+    kind: str
+    is_line: bool
+
+    def __new__(cls, challenge: bytes, kind: str, *, is_line: bool = False) -> Self:
+        """Return *challenge* with what is wrong with it."""
+        self = super().__new__(cls, challenge)
+        self.kind = kind
+        self.is_line = is_line
         return self
 
 
@@ -126,6 +151,13 @@ class Server(Protocol):
     @property
     def token_help(self) -> TokenHelp:
         """What a client is told whose bearer token is refused."""
+
+    @property
+    def somebody(self) -> Account | None:
+        """An account that may be let in without a proof, where that is wanted; None where there is none."""
+
+    def deviation(self, kind: type[_D]) -> _D | None:
+        """Return how this server deviates from what it should do, by the kind of deviation, or None."""
 
     def accepts(self, mechanism: str) -> bool:
         """Return whether *mechanism* is accepted inside TLS."""
@@ -171,4 +203,27 @@ def decode_response(line: bytes) -> bytes:
 
 def encode_challenge(challenge: bytes) -> bytes:
     """Return *challenge* as the base64 line that follows the protocol's continuation marker."""
+    if isinstance(challenge, OddChallenge) and challenge.is_line:
+        return bytes(challenge)
     return base64.b64encode(challenge)
+
+
+def presented(mechanism: str, claim: Claim, *, accepted: bool) -> Authentication:
+    """Return the fact that a claim was made."""
+    return Authentication(mechanism, claim.identity, claim.secret, accepted, claim.authorization)
+
+
+def noted(mechanism: str, step: bytes | Attempt) -> list[Fact]:
+    """Return what is to be noted of a challenge, or of the end of an exchange, before it is answered."""
+    if isinstance(step, ErrorChallenge):
+        return [presented(mechanism, step.claim, accepted=False)]
+    if isinstance(step, OddChallenge):
+        return [Deviated(step.kind, mechanism, bytes(step))]
+    if isinstance(step, bytes):
+        return []
+    accepted = step.decision.account is not None
+    return [
+        *([] if step.told else [presented(mechanism, step.claim, accepted=accepted)]),
+        *([Malformed(step.flaw)] if step.flaw else []),
+        *([Deviated(step.deviated, mechanism, b"")] if step.deviated else []),
+    ]

@@ -7,7 +7,8 @@ import hmac
 from typing import TYPE_CHECKING
 
 from pytest_mailauth.model.canary import Secret
-from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, Kind, SaslError, text
+from pytest_mailauth.model.deviations import SwapPrompts
+from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, Kind, OddChallenge, SaslError, text
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
@@ -25,8 +26,12 @@ def plain(server: Server, initial: bytes | None) -> Exchange:
 
 def login(server: Server, initial: bytes | None) -> Exchange:
     """LOGIN: user name, then password. Never standardised (draft-murchison-sasl-login)."""
-    username = initial if initial is not None else (yield b"Username:")
-    password = yield b"Password:"
+    if server.deviation(SwapPrompts) is None:
+        username = initial if initial is not None else (yield b"Username:")
+        password = yield b"Password:"
+    else:
+        password = initial if initial is not None else (yield OddChallenge(b"Password:", "prompts"))
+        username = yield OddChallenge(b"Username:", "prompts")
     claim = Claim(text(username), Secret(text(password)))
     return Attempt(claim, server.decide(claim))
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from scramp import ScramException, ScramMechanism
 
 from pytest_mailauth.model.canary import Secret
-from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, Kind, SaslError, text
+from pytest_mailauth.model.deviations import MisplaySCRAM
+from pytest_mailauth.servers.sasl.exchange import Attempt, Claim, Kind, OddChallenge, SaslError, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 ITERATIONS: Final = 4096
 """The least that RFC 7677 section 4 allows: the fakes protect nobody, and tests should not wait."""
+
+ODD: Final = "misplayed"
+"""What the record calls a message that is wrong on purpose."""
+UNBOUND: Final = "the channel binding is not that of this connection (RFC 5802 section 6)"
+_HONEST: Final = MisplaySCRAM()
 
 _NONCE: Final = rb"[\x21-\x2b\x2d-\x7e]+"
 _EXTENSIONS: Final = rb"(?:,[A-Za-z]=[^\0,]+)*"
@@ -69,26 +75,43 @@ def scram(mechanism: str) -> Callable[[Server, bytes | None], Exchange]:
         first = _matched(_FIRST, message, "first")
         bound = first["header"] + _binding(mechanism, server, first["flag"])
         identity, authorization = _name(first["identity"]), _name(first["authorization"] or b"")
+        play = server.deviation(MisplaySCRAM) or _HONEST
         # An unknown name gets a password that nobody has, so that names cannot be found out.
         kept = _stored(mechanism, server.password_of(identity) or os.urandom(16).hex())
-        nonce = first["nonce"] + server.nonce().encode()
-        challenge = b"r=%b,s=%b,i=%d" % (nonce, base64.b64encode(kept.salt), kept.iterations)
+        nonce = _nonce(play.nonce, first["nonce"], server.nonce().encode())
+        challenge = b"%br=%b,s=%b,i=%d" % (
+            play.extension.encode(),
+            nonce,
+            base64.b64encode(kept.salt),
+            play.iterations or kept.iterations,
+        )
+        if play.spoils_first_message:
+            challenge = OddChallenge(challenge, ODD)
 
         final = _matched(_FINAL, (yield challenge), "final")
         said = b",".join((first["bare"], challenge, final["bare"]))
-        proved = (
-            _decoded(final["binding"]) == bound
-            and final["nonce"] == nonce
-            and _proves(_decoded(final["proof"]), said, kept.stored_key, name)
-        )
+        is_bound = _decoded(final["binding"]) == bound
+        proved = is_bound and final["nonce"] == nonce and _proves(_decoded(final["proof"]), said, kept.stored_key, name)
         claim = Claim(identity, Secret(""), authorization, Kind.PROOF, proved)
-        attempt = Attempt(claim, server.decide(claim))
-        if attempt.decision.account is not None:
-            # The server's signature; the client answers with an empty response (RFC 5802 section 5).
-            yield b"v=" + base64.b64encode(hmac.digest(kept.server_key, said, name))
+        attempt = Attempt(claim, server.decide(claim), flaw="" if is_bound else UNBOUND)
+        if attempt.decision.account is None:
+            return attempt
+        if play.signature == "missing":
+            return attempt._replace(deviated=ODD)
+        # The server's signature; the client answers with an empty response (RFC 5802 section 5).
+        signature = hmac.digest(kept.server_key, said, name)
+        if play.signature == "right":
+            yield b"v=" + base64.b64encode(signature)
+        else:
+            yield OddChallenge(b"v=" + base64.b64encode(bytes([signature[0] ^ 1]) + signature[1:]), ODD)
         return attempt
 
     return exchange
+
+
+def _nonce(how: str, client: bytes, server: bytes) -> bytes:
+    """Return what the server makes of the client's nonce (RFC 5802 section 5.1)."""
+    return {"extended": client + server, "replaced": server, "repeated": client}[how]
 
 
 def _matched(pattern: re.Pattern[bytes], message: bytes, which: str) -> dict[str, bytes]:

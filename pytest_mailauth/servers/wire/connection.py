@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.sieve import Sieve
-from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Protocol, Security
+from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Security
 from pytest_mailauth.servers.behind import End, Moment
 from pytest_mailauth.servers.engines.contract import Close, Reset, Send, StartTLS
 from pytest_mailauth.servers.wire.ear import Ear
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         if self._implicit:
             self._hello = WholeHello()
         self._out = Outlet(self._notes)
-        self._fate = Fate(state, Protocol(policy.config.protocol), self._note, self._out.send)
+        self._fate = Fate(state, policy, self._note, self._out.send)
         self._end: e.Closed | None = None
         self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
         self._is_steady = self._pace.is_steady
@@ -312,8 +312,9 @@ class Connection(asyncio.Protocol):
         match output:
             case StartTLS():
                 self._start_tls(output)
-            case Close():
+            case Close(abruptly):
                 self._end = self._end or e.Closed("server", "close")
+                self._out.says_goodbye = not abruptly
                 self._close()
             case Reset():
                 self._end = self._end or e.Closed("server", "reset")

@@ -22,6 +22,7 @@ class Outlet:
         transport: The socket; set when the client has come.
         channel: The TLS in front of it, or None.
         was_used: True once something was sent since this was last set to False.
+        says_goodbye: Whether the end of TLS is told.
     """
 
     transport: SocketTransport
@@ -29,6 +30,7 @@ class Outlet:
     def __init__(self, notes: Notes) -> None:
         self.channel: TLSChannel | None = None
         self.was_used = False
+        self.says_goodbye = True
         self._notes = notes
 
     @property
@@ -64,6 +66,6 @@ class Outlet:
 
     def end_tls(self) -> None:
         """Say close_notify, if there is TLS."""
-        if self.channel is not None:
+        if self.channel is not None and self.says_goodbye:
             self.channel.close()
             self.flush()

@@ -158,8 +158,7 @@ def _advance(session: Session, mechanism: str, exchange: sasl.Exchange, response
         return _judge(session, mechanism, done.value)
     except sasl.SaslError as error:
         raise ParseError(str(error)) from None
-    if isinstance(challenge, sasl.ErrorChallenge):
-        _state(session, mechanism, challenge.claim, accepted=False)
+    session.facts += sasl.noted(mechanism, challenge)
     return Continue(sasl.encode_challenge(challenge), partial(_respond, session, mechanism, exchange))
 
 
@@ -175,8 +174,7 @@ def _respond(session: Session, mechanism: str, exchange: sasl.Exchange, line: by
 
 def _judge(session: Session, mechanism: str, attempt: sasl.Attempt) -> Reply:
     account, refusal, _ = attempt.decision
-    if not attempt.told:
-        _state(session, mechanism, attempt.claim, accepted=account is not None)
+    session.facts += sasl.noted(mechanism, attempt)
     if account is None:
         raise _refused(session, refusal or Refusal.INVALID)
     session.enter(account)
@@ -192,9 +190,7 @@ def _refused(session: Session, refusal: Refusal) -> Refused:
 
 
 def _state(session: Session, mechanism: str, credentials: sasl.Claim, *, accepted: bool) -> None:
-    session.facts.append(
-        events.Authentication(mechanism, credentials.identity, credentials.secret, accepted, credentials.authorization)
-    )
+    session.facts.append(sasl.presented(mechanism, credentials, accepted=accepted))
 
 
 def _forbidden(session: Session, text: str, *, curable: bool) -> Refused:

@@ -1,0 +1,83 @@
+"""Questions for selectors, as Hypothesis makes them: the well-known ports often, others now and then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from pytest_mailauth.judge.selection.questions import PROVIDER
+from pytest_mailauth.judge.selection.situation import Attempted, Failure, Service, Situation
+from pytest_mailauth.judge.selection.table import PORTS
+from pytest_mailauth.model.terms import Protocol, Security
+
+if TYPE_CHECKING:
+    from pytest_mailauth.judge.selection.laws import Law
+
+CUSTOM: Final = (2525, 8025, 10025, 24, 26, 2465, 2587, 8143, 1993, 1110, 65535, 1)
+"""Ports that people put mail servers on, the neighbours of well-known ones, and the ends."""
+
+_TLS: Final = (Security.STARTTLS, Security.IMPLICIT)
+_PLAIN: Final = Service(
+    name="split",
+    sending="smtp.split.test",
+    retrieving={Protocol.IMAP: "mail.split.test", Protocol.POP3: "pop.split.test"},
+)
+
+
+def ports() -> st.SearchStrategy[int]:
+    """Return ports: two in three are well known, one in six is a favourite of its own, the others are any."""
+    known = st.sampled_from((587, 465, 993, 995, 143, 110, 25))
+    return st.one_of(known, known, known, known, st.sampled_from(CUSTOM), st.integers(1, 65535))
+
+
+def attempts() -> st.SearchStrategy[Attempted]:
+    """Return failed attempts, secure ones: what came before is what must not be weakened."""
+    return st.builds(
+        Attempted,
+        port=st.sampled_from((587, 465, 25, 993, 143, 995, 110, 2525)),
+        mode=st.sampled_from(_TLS),
+        failure=st.sampled_from(Failure),
+    )
+
+
+_NO_MODE: Final = st.none()
+_BLOCKED: Final = st.builds(
+    Attempted,
+    port=st.just(25),
+    mode=st.just(Security.STARTTLS),
+    failure=st.sampled_from((Failure.TIMEOUT, Failure.REFUSED)),
+)
+_CUSTOM: Final = st.one_of(
+    st.sampled_from([port for port in CUSTOM if port not in PORTS]),
+    st.integers(1, 65535).filter(lambda port: port not in PORTS),
+)
+
+ABOUT: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
+    "standard-ports": {"stated": _NO_MODE},
+    "custom-port-needs-mode": {"stated": _NO_MODE, "port": _CUSTOM},
+    "stated-mode-wins": {"stated": st.sampled_from(_TLS)},
+    "never-weaker-after-failure": {"before": st.lists(attempts(), min_size=1, max_size=3).map(tuple)},
+    "blocked-25-names-587": {"protocol": st.just(Protocol.SMTP), "port": st.just(25), "before": st.tuples(_BLOCKED)},
+    "deterministic": {"port": st.one_of(ports(), st.none())},
+    "submission-not-25": {"protocol": st.just(Protocol.SMTP), "port": st.none(), "stated": _NO_MODE},
+}
+"""What the questions of a law have that others have not, so that hardly any has to be thrown away."""
+
+
+def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
+    """Return the questions that a law is about, as far as a selector looks at what is asked.
+
+    Args:
+        law: The law.
+        takes: What of a situation the selector looks at; nothing else is varied.
+    """
+    usual: dict[str, st.SearchStrategy[Any]] = {
+        "protocol": st.sampled_from(Protocol),
+        "port": ports(),
+        "stated": st.sampled_from((None, *_TLS, Security.NONE)) if "stated" in takes else _NO_MODE,
+        "credentials": st.booleans() if "credentials" in takes else st.just(True),  # noqa: FBT003 - a value, no flag
+        "service": st.sampled_from((PROVIDER, _PLAIN)) if "service" in law.takes else st.none(),
+        "before": st.just(()),
+    }
+    return st.builds(Situation, **usual | ABOUT.get(law.name, {})).filter(law.about)

@@ -102,8 +102,8 @@ ROWS: Final = (
         profile="full",
         variant_of="sni-sent",
     ),
-    # The catalogue has alpn-mismatch beside it, a server that answers with a name it was not offered. The ssl module lets
-    # no server do that, and newer OpenSSL no client accept it: it would take another TLS library at both ends.
+    # The catalogue has alpn-mismatch beside it, a server that answers with a name it was not offered. The ssl module
+    # lets no server do that, and newer OpenSSL no client accept it: it would take another TLS library at both ends.
     Scenario(
         name="alpn-offered",
         family="L",

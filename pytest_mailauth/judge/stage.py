@@ -170,11 +170,7 @@ def _laid_out(
             network.block(host, port, how=state)
     if other_port is not None:
         network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
-    for one in plan.beside.get(setting.protocol, ()):
-        name = host if one.host is None else one.host.format(**names)
-        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
-        where = network.host(name).at(one.at) if one.at else network.host(name)
-        where.leads_to(environment.serve(made, one.listener), one.port)
+    _stand_beside(network, environment, plan, setting, host=host, names=names)
     for port, how in plan.blocked.items():
         network.block(host, port, how=how)
     if declared.discovers == "srv":
@@ -199,6 +195,23 @@ def _laid_out(
         # A program asks the one that its system names.
         stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
     return stage
+
+
+def _stand_beside(
+    network: Network,
+    environment: MailServers,
+    plan: NetworkPlan,
+    setting: Setting,
+    *,
+    host: str,
+    names: dict[str, str],
+) -> None:
+    """Serve what stands beside the server under test."""
+    for one in plan.beside.get(setting.protocol, ()):
+        name = host if one.host is None else one.host.format(**names)
+        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
 
 
 def _web_servers(

@@ -176,7 +176,7 @@ class Outcome:
         seconds: How long it ran.
         facts: What the client reported by itself.
         disclosed: How a secret of the trial was in the client's own words, before it was hidden here: ``"raised"``,
-            ``"printed"``, ``"reported"``.
+            ``"printed"``, ``"logged"``, ``"reported"``.
         passed_on: How one was in words of the server that the client passed on, in the same terms.
     """
 

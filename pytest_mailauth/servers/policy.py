@@ -15,6 +15,7 @@ from pytest_mailauth.model.deviations import (
     Answer,
     BreakOff,
     Cut,
+    Delay,
     Deviation,
     Greet,
     Hide,
@@ -68,8 +69,9 @@ class Policy:
         self._deviations: dict[type, list[Any]] = defaultdict(list)
         for deviation in deviations:
             self._deviations[type(deviation)].append(deviation)
-        self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
+        self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
         self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
+        self._delays = {(d.verb, d.over_tls): d.seconds for d in self.all(Delay)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
@@ -96,9 +98,11 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
-        reply = self._answers.get((verb, over_tls)) if self._answers else None
-        if reply is not None:
-            return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        answer = self._answers.get((verb, over_tls)) if self._answers else None
+        if answer is not None:
+            return _answered(answer, b" ".join((verb.encode(), argument)).rstrip())
+        if self._delays and (verb, over_tls) in self._delays:
+            return Act("delay", wait=self._delays[verb, over_tls])
         before = self._preceding.get((verb, over_tls)) if self._preceding else None
         if before is not None:
             return Act("precede", partial(fill, before), precedes=True)
@@ -198,3 +202,15 @@ class Policy:
     def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
         """Return the desk at which a client of one connection logs in with *mechanism*."""
         return Desk(self.config.host, self.logins, peer, mechanism, self._deviations)
+
+
+def _answered(answer: Answer, line: bytes) -> Act:
+    """Return how a command is answered otherwise."""
+    ends: dict[str, Close | Reset] = {"close": Close(), "reset": Reset()}
+    return Act(
+        "hung up" if answer.end else "answer",
+        partial(fill, answer.reply, line=line),
+        end=ends.get(answer.end),
+        rest=partial(fill, answer.rest) if answer.rest else None,
+        pause=answer.pause,
+    )

@@ -68,6 +68,9 @@ NEVER_A_VIOLATION = {
     "cert-case-and-final-dot": "refusing a certificate gives nothing away",
     "cert-case-and-a-label": "refusing a certificate gives nothing away",
     "cipher-3des": "RFC 9325 section 4.1 says SHOULD NOT",
+    "starttls-wrong-success-code-unfinished": "who starts TLS on half a reply is lenient, and gives nothing away",
+    "starttls-wrong-success-code-then-tls": "who starts TLS on another success code is lenient, and is inside TLS then",
+    "ehlo-not-repeated": "RFC 3207 section 4.2 says SHOULD",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""

@@ -11,6 +11,8 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    handshakes,
+    injection,
     legacy,
     names,
     outgoing,
@@ -18,9 +20,11 @@ from pytest_mailauth.judge.scenarios import (
     passwords,
     portnumbers,
     ports,
+    pretls,
     referrals,
     relay,
     scram,
+    secrecy,
     spoofing,
     starttls,
     strangers,
@@ -51,6 +55,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         outgoing,
         tokens,
         relay,
+        secrecy,
         stripping,
         greetings,
         passwords,
@@ -61,6 +66,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         referrals,
         spoofing,
         legacy,
+        handshakes,
+        pretls,
+        injection,
     )
     for row in table.ROWS
 }

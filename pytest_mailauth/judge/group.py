@@ -68,7 +68,8 @@ class Group:
     def results(self) -> tuple[Result, ...]:
         """One row a scenario that was run to its end, in the order of the tables."""
         if self.never_meets_a_server:
-            return (self._row(baseline(self.protocol, self.security), Verdict.NOT_APPLICABLE, self._out_of_reach),)
+            honest_one = baseline(self.protocol, self.security)
+            return (self._row(honest_one, Verdict.NOT_APPLICABLE, self._out_of_reach(honest_one)),)
         reason = self.unusable
         if reason is not None and self.control is None and self.failure is None:
             return ()
@@ -89,15 +90,15 @@ class Group:
     def is_out_of_reach(self, setting: Setting) -> bool:
         """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
         plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
-        return plan is not None and (self.client.reach is None or self._lacks_web)
+        return self._lacks_web(setting) or (plan is not None and self.client.reach is None)
 
-    @property
-    def _lacks_web(self) -> bool:
-        return self.client.by_name and self.client.declared.discovers == "autoconfig"
+    def _lacks_web(self, setting: Setting) -> bool:
+        decoy = setting.scenario.decoy
+        has_web = self.client.declared.discovers == "autoconfig" or (decoy is not None and decoy.in_error_challenge)
+        return self.client.by_name and has_web
 
-    @property
-    def _out_of_reach(self) -> str:
-        return NO_WEB if self._lacks_web else OUT_OF_REACH
+    def _out_of_reach(self, setting: Setting) -> str:
+        return NO_WEB if self._lacks_web(setting) else OUT_OF_REACH
 
     def waits(self, setting: Setting) -> bool:
         """Return whether a client waits for its time-out. Outside this process it really does for a blocked port."""
@@ -179,9 +180,8 @@ class Group:
 
     def _judged(self, setting: Setting) -> Result:
         if self.is_out_of_reach(setting):
-            said = tuple(
-                Judgement(name, Finding(Verdict.NOT_APPLICABLE, self._out_of_reach)) for name in setting.scenario.rules
-            )
+            reason = self._out_of_reach(setting)
+            said = tuple(Judgement(name, Finding(Verdict.NOT_APPLICABLE, reason)) for name in setting.scenario.rules)
             return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         row = self._judged_by(setting, self.first)
         if row.verdict is Verdict.INCONCLUSIVE and self._is_complete(setting, self.second):

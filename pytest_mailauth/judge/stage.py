@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.decoys import decoy_ports, decoy_server, naming
+from pytest_mailauth.judge.decoys import stand_decoy
 from pytest_mailauth.judge.scenarios.plan import DECOY_HOST, SERVICES, WEAKER_PORTS
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Hide
@@ -57,8 +57,9 @@ class Stage:
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
+        elsewhere: Another name of the server, for which it has no certificate; None where there is none.
         moved_to: The host that the records name after the first login; None when they do not change.
-        decoy: The name of a further server that only the server under test names; empty where there is none.
+        decoy: The address of a further server that only the server under test names; empty where there is none.
     """
 
     config: ServerConfig
@@ -72,6 +73,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    elsewhere: str | None = None
     decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -98,14 +100,18 @@ def at_localhost(environment: MailServers, config: ServerConfig, setting: Settin
     Raises:
         CannotServe: This host cannot serve that.
     """
-    decoy = decoy_server(environment, setting)
-    if decoy is not None:
-        config = naming(config, setting, decoy.host, decoy.port)
-    server = environment.serve(config)
-    other = environment.serve(_weaker(config), "other").port if setting.scenario.other_port else None
-    ports = tuple(port for port in (server.port, other) if port is not None)
-    name = decoy.host if decoy is not None else ""
-    return Stage(config, server.host, (server.host, server.port), ports, other, decoy=name)
+    with contextlib.ExitStack() as opened:
+        decoy = stand_decoy(environment, setting, opened, host=config.host)
+        if decoy is not None:
+            config = decoy.told_by(config)
+        server = environment.serve(config)
+        other = environment.serve(_weaker(config), "other").port if setting.scenario.other_port else None
+        ports = tuple(port for port in (server.port, other) if port is not None)
+        stage = Stage(config, server.host, (server.host, server.port), ports, other)
+        if decoy is not None:
+            stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    return stage
 
 
 def in_network(
@@ -122,19 +128,35 @@ def in_network(
     Raises:
         CannotServe: This host cannot serve that.
     """
+    with contextlib.ExitStack() as opened:
+        stage = _laid_out(environment, config, setting, declared=declared, plan=plan, reach=reach, opened=opened)
+        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    return stage
+
+
+def _laid_out(
+    environment: MailServers,
+    config: ServerConfig,
+    setting: Setting,
+    *,
+    declared: Declaration,
+    plan: NetworkPlan,
+    reach: Reach,
+    opened: contextlib.ExitStack,
+) -> Stage:
     domain = f"trial-{next(_trials)}.example.test"
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
     network = Network(environment)
-    told = _told(network, plan, host, names)
-    config = replace(config, host=told if plan.by_address else host)
-    decoy, decoy_host = decoy_server(environment, setting, host=DECOY_HOST.format(**names)), ""
+    decoy = stand_decoy(environment, setting, opened, host=DECOY_HOST.format(**names), network=network)
     if decoy is not None:
-        decoy_host = decoy.host
-        at = decoy_ports(setting)
-        for port in at:
-            network.host(decoy_host).leads_to(decoy, port)
-        config = naming(config, setting, decoy_host, at[0])
+        config = decoy.told_by(config)
+    told = host if plan.spelled is None else plan.spelled.format(**names)
+    if plan.by_address:
+        told = network.host(host, plan.addresses).addresses[0]
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    config = replace(config, host=told if plan.by_address else host)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -148,45 +170,50 @@ def in_network(
             network.block(host, port, how=state)
     if other_port is not None:
         network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
-    for one in plan.beside.get(setting.protocol, ()):
-        name = host if one.host is None else one.host.format(**names)
-        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
-        where = network.host(name).at(one.at) if one.at else network.host(name)
-        where.leads_to(environment.serve(made, one.listener), one.port)
+    _stand_beside(network, environment, plan, setting, host=host, names=names)
     for port, how in plan.blocked.items():
         network.block(host, port, how=how)
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(
-        config, told, ("localhost", server.port), account_ports, other_port, network, domain, decoy=decoy_host
-    )
+    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
+    if decoy is not None:
+        stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+    if setting.scenario.earlier is not None and setting.scenario.earlier.other_host:
+        stage.elsewhere = f"elsewhere.{domain}"
+        network.host(stage.elsewhere).leads_to(server, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
-    with contextlib.ExitStack() as opened:
-        if declared.discovers == "autoconfig":
-            web = _web_servers(stage, plan.config_file, setting, declared.auth, environment=environment)
-            for web_server, port in web:
-                opened.callback(web_server.close)
-                network.host(web_server.host).leads_elsewhere(port, web_server.port)
-                stage.web_servers += (web_server,)
-        stage.enter = opened.enter_context(reach(network))
-        opened.callback(network.close)  # a DNS server, where it has one
-        if declared.discovers == "srv":
-            # A program asks the one that its system names.
-            stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
-        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    if declared.discovers == "autoconfig":
+        web = _web_servers(stage, plan.config_file, setting, declared.auth, environment=environment)
+        for web_server, port in web:
+            opened.callback(web_server.close)
+            network.host(web_server.host).leads_elsewhere(port, web_server.port)
+            stage.web_servers += (web_server,)
+    stage.enter = opened.enter_context(reach(network))
+    opened.callback(network.close)  # a DNS server, where it has one
+    if declared.discovers == "srv":
+        # A program asks the one that its system names.
+        stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
     return stage
 
 
-def _told(network: Network, plan: NetworkPlan, host: str, names: dict[str, str]) -> str:
-    """Return the host as the client is told it."""
-    if plan.alias_of is not None:
-        network.alias(host, plan.alias_of)
-    if plan.by_address:
-        return network.host(host, plan.addresses).addresses[0]
-    return host if plan.spelled is None else plan.spelled.format(**names)
+def _stand_beside(
+    network: Network,
+    environment: MailServers,
+    plan: NetworkPlan,
+    setting: Setting,
+    *,
+    host: str,
+    names: dict[str, str],
+) -> None:
+    """Serve what stands beside the server under test."""
+    for one in plan.beside.get(setting.protocol, ()):
+        name = host if one.host is None else one.host.format(**names)
+        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
 
 
 def _web_servers(

@@ -78,14 +78,13 @@ class TrialRun:
         self._declared = declared
         self._setting = setting
         self.environment = environment = servers.environment()
-        for letter in setting.scenario.mail:
-            environment.store.mailboxes(environment.account)[INBOX].add(letter)
         self._threads = frozenset(threading.enumerate())
         for message in setting.scenario.inbox:
             environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
-        if declared.auth == "oauth":
+        # A scenario that is about tokens says by itself what is taken beside them.
+        if declared.auth == "oauth" and not (setting.scenario.auth and "auth" in setting.scenario.settings):
             config = replace(config, auth=config.auth.for_tokens())
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
@@ -98,7 +97,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -124,11 +124,17 @@ class TrialRun:
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a client is told of its work. Of an accepted certificate, it is told the hash."""
+        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
         work = {name: told for name, told in tells.items() if name in WORK}
         if isinstance(kind := work.get("pinned"), Certificate):
             work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
+        if "client_certificates" in work:
+            file = self.environment.ca.client_file
+            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
+
+    def _first_host(self, terms: Earlier) -> dict[str, str]:
+        return {"host": self._stage.host} if terms.other_host else {}
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
@@ -138,11 +144,11 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told | ({"security": terms.security} if terms.security else {}) | self._first_host(terms),
             verify=terms.verify,
             username=account.username,
             password=account.password,
-            token=account.token,
+            token=Account.fresh().token if terms.other_token else account.token,
             facts={},
             work=dict(case.work) | (self._work({"pinned": terms.pinned}) if terms.pinned else {}),
         )

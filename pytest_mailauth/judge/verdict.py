@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
-NET: Final = ("no-cleartext-credentials", "no-operation-before-required-tls")
+NET: Final = (
+    "no-cleartext-credentials",
+    "no-operation-before-required-tls",
+    "no-identity-in-clear",
+    "token-only-over-verified-tls",
+)
 """Rules that are asked in every scenario when its own rules found no violation: no leak passes unseen because the
-scenario was about something else. A leak is reported once, under the rule that explains it best."""
+scenario was about something else. A leak is reported once, under the rule that explains it best. The last one is for
+clients that may send passwords in clear: tokens they may not (RFC 7628 section 3)."""
 
 
 QUOTABLE: Final = 8

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_mailauth.model.obsolete import Obsolete
     from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
@@ -194,6 +195,13 @@ class Swap:
     certificate: Certificate
 
 
+@dataclass(frozen=True, kw_only=True)
+class Negotiate:
+    """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
+
+    what: Obsolete
+
+
 Deviation = (
     Greet
     | Hide
@@ -213,6 +221,7 @@ Deviation = (
     | BreakOff
     | RefuseHello
     | Swap
+    | Negotiate
 )
 
 

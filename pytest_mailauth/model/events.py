@@ -110,13 +110,17 @@ class HelloSeen(NamedTuple):
 
 
 class HandshakeEnded(NamedTuple):
-    """The handshake is over. *alert* is set for a client's alert, *reason* for our refusal."""
+    """The handshake is over. *alert* is set for a client's alert, *reason* for our refusal.
+
+    *shown* holds the names in the certificate that the client showed, and nothing when it showed none.
+    """
 
     outcome: HandshakeOutcome
     version: str | None = None
     cipher: str | None = None
     alert: str | None = None
     reason: str | None = None
+    shown: tuple[str, ...] = ()
 
 
 class AlertReceived(NamedTuple):

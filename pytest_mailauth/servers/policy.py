@@ -88,14 +88,14 @@ class Policy:
         reply = self._answers.get((verb, over_tls)) if self._answers else None
         if reply is not None:
             return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        before = self._preceding.get((verb, over_tls)) if self._preceding else None
+        if before is not None:
+            return Act("precede", partial(fill, before), precedes=True)
         if self._broken_off:
             two_words = f"{verb} {argument.partition(b' ')[0].decode('ascii', 'replace').upper()}"
             broken = self._broken_off.get((verb, over_tls)) or self._broken_off.get((two_words, over_tls))
             if broken is not None:
                 return Act("broken off", partial(fill, broken.reply), end=Close(abruptly=True))
-        before = self._preceding.get((verb, over_tls)) if self._preceding else None
-        if before is not None:
-            return Act("precede", partial(fill, before), precedes=True)
         if self._cut is not None and over_tls and verb in self._cut.verbs:
             end = Reset() if self._cut.resets else None
             self._deviate(self._cut.then)

@@ -30,6 +30,9 @@ TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+BINDING: Final = Declaration(timeout=TIMEOUT, channel_binding="yes")
+BINDS: Final = Habits(binds_channels=True)
+WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
 UNTOLD: Final = {
@@ -50,12 +53,21 @@ _ABOUT_FINDING_OUT: Final = [
 what it does there: one scenario of each other kind shows that it is left alone."""
 
 
+_ABOUT_BINDING: Final = [name for name, row in SCENARIOS.items() if "channel_binding" in row.needs]
+"""What a client meets that binds to its TLS connection, and elsewhere is like every other."""
+
+
 _ONE_OF_EACH: Final = frozenset({row.rules[0]: name for name, row in SCENARIOS.items()}.values())
 """One scenario of each rule: what a faulty client meets beside those of its own rule where the matrix is not whole."""
 
 
 _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]
 """Honest clients that differ from the first in one habit."""
+
+
+_TOKEN: Final = Habits(holds_token=True)
+_HABITS: Final = {"none": WITHOUT_CREDENTIALS, "oauth": _TOKEN}
+"""The habits that go with what a client is declared to log in with."""
 
 
 def can_be_run(row: Row) -> bool:
@@ -79,7 +91,28 @@ def clients_of(protocol: Protocol) -> list[Client]:
         )
     )
     clients.append(
-        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
+        Client(
+            name="honest with a token",
+            run=make_client(protocol, habits=_TOKEN),
+            protocols=(protocol,),
+            declared=WITH_TOKEN,
+        )
+    )
+    clients.append(
+        Client(
+            name="honest without credentials",
+            run=make_client(protocol, habits=WITHOUT_CREDENTIALS),
+            protocols=(protocol,),
+            declared=replace(TLS, auth="none"),
+        )
+    )
+    clients.append(
+        Client(
+            name="honest binding channels",
+            run=make_client(protocol, habits=BINDS),
+            protocols=(protocol,),
+            declared=BINDING,
+        )
     )
     clients += [
         Client(
@@ -93,7 +126,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults),
+            run=make_client(protocol, row.faults, _habits(row)),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),
@@ -102,6 +135,11 @@ def clients_of(protocol: Protocol) -> list[Client]:
         if protocol in row.protocols and can_be_run(row)
     ]
     return clients
+
+
+def _habits(row: Row) -> Habits | None:
+    """Return the habits that go with what a faulty client is declared."""
+    return BINDS if row.declares.get("channel_binding") == "yes" else _HABITS.get(row.declares.get("auth", ""))
 
 
 @functools.cache
@@ -117,10 +155,12 @@ def matrix(protocol: Protocol) -> dict[str, list[Result]]:
 def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Client]]]:
     """Yield which clients meet which scenarios; None for all of them."""
     by_rule: dict[str, list[Client]] = defaultdict(list)
-    everywhere, of_habit, finding_out = [], [], []
+    everywhere, of_habit, finding_out, binding = [], [], [], []
     for client in clients_of(protocol):
         if client.name in _OF_HABIT:
             of_habit.append(client)
+        elif client.declared.channel_binding == "yes" and client.name not in FAULTY and not WHOLE:
+            binding.append(client)
         elif client.declared.untold and (client.name in FAULTY or not WHOLE):
             finding_out.append(client)
         elif client.name not in FAULTY:
@@ -128,6 +168,8 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
         else:
             by_rule[FAULTY[client.name].rule].append(client)
     yield _ABOUT_FINDING_OUT, finding_out
+    if binding:
+        yield _ABOUT_BINDING, binding
     if WHOLE:
         yield None, [*everywhere, *of_habit, *(client for clients in by_rule.values() for client in clients)]
         return

@@ -25,6 +25,8 @@ EXCUSED = {
     "blames-password": lambda scenario: scenario.other_port,
     # The other port of the account is the only one it knows, and there is no TLS that could fail.
     "submits-on-25": lambda scenario: scenario.name == "retry-after-cert-failure",
+    # It never asks for TLS where it can log in without.
+    "stays-in-clear": lambda scenario: getattr(scenario.settings.get("auth"), "before_tls", ()),
 }
 """Where a faulty client cannot be judged by other rules, because of what it does wrong."""
 
@@ -51,15 +53,20 @@ NEVER_A_VIOLATION = {
     "cert-missing-intermediate": "an honest client may fetch or remember the intermediate",
     "cert-rsa-1024": "RFC 9325 section 4.5 binds the server; for the client it is advice",
     "cert-sha1-signature": "RFC 9325 section 4.5 binds the server; for the client it is advice",
+    "preauth-implicit-tls": "the greeting may be PREAUTH inside TLS; a login that is refused there harms nobody",
+    "preauth-wrong-identity": "no standard says how a client learns as whom it is logged in",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
+    "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
+    "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
     "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",
     "cert-wildcard-ok": "refusing a certificate gives nothing away",
     "cert-ip-san-ok": "refusing a certificate gives nothing away",
     "cert-case-and-dot": "refusing a certificate gives nothing away",
     "cert-case-and-final-dot": "refusing a certificate gives nothing away",
     "cert-case-and-a-label": "refusing a certificate gives nothing away",
-    "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
-    "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "cipher-3des": "RFC 9325 section 4.1 says SHOULD NOT",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""
@@ -78,6 +85,8 @@ ALL_SETTINGS = {
     for declared in (
         Declaration(),
         Declaration(auth="oauth"),
+        Declaration(auth="none"),
+        Declaration(channel_binding="yes"),
         *(Declaration(**declares) for declares in UNTOLD.values()),
     )
     for protocol in Protocol
@@ -102,10 +111,13 @@ def test_every_verdict_on_a_faulty_client_is_a_decision(protocol, name):
 
 @each_protocol
 @pytest.mark.parametrize(
-    "name", [f"honest {habit}" for habit in (*HONEST, *UNTOLD)] + ["honest in clear", "honest with a token"]
+    "name",
+    [f"honest {habit}" for habit in (*HONEST, *UNTOLD)]
+    + ["honest in clear", "honest with a token", "honest without credentials", "honest binding channels"],
 )
 def test_an_honest_client_passes_everything(protocol, name):
     rows = matrix(protocol)[name]
+    assert rows or (name == "honest without credentials" and protocol is not Protocol.SMTP)
     assert {row.setting.id: row.verdict.value for row in rows if row.verdict is not Verdict.PASS} == {}
     assert all(judgement.finding.evidence for row in rows for judgement in row.judgements)
 

@@ -115,7 +115,7 @@ def visit(authority, closed_port):
     """Return a function: one client meets one situation."""
 
     def run(protocol, situation: Situation, faults=None, habits=None, host="localhost", **changes) -> Seen:
-        habits = habits or Habits(aborts_on_early_bytes=situation.aborts)
+        habits = habits or Habits(aborts_on_early_bytes=situation.aborts, has_credentials=situation.credentials)
         script = dataclasses.replace(
             situation.script(protocol), context=authority.contexts[situation.certificate], **changes
         )
@@ -133,6 +133,7 @@ def visit(authority, closed_port):
                 cafile=authority.cafile,
                 timeout=situation.timeout,
                 other_port=second and second.port,
+                work=situation.work,
                 supply=(lambda: socket.create_connection(("127.0.0.1", peer.port))) if situation.given else None,
             )
             if situation.earlier:

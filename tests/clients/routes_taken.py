@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.faulty import outgoing
-
 from pytest_mailauth.model.terms import Security
 
 IMPLICIT, STARTTLS, NONE = Security
@@ -78,33 +76,6 @@ ABOUT_CERTIFICATES: Final = (
 )
 """What these overlook takes names, certificates of many kinds, or an exception that a user has made."""
 
-WITH_WORK: Final = (*outgoing.ROWS,)
-"""What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
-WITH_MECHANISMS: Final = ("mail-without-login",)
-"""What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
-
-BY_TLS: Final = (
-    "accepts-null-suites",
-    "cbc-without-encrypt-then-mac",
-    "lacks-mandatory-suite",
-    "lacks-recommended-suite",
-    "takes-cut-for-end",
-    "retries-with-older-tls",
-)
-"""What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
-IN_REPORTS: Final = (
-    "keeps-untagged-over-starttls",
-    "heeds-unselected",
-)
-"""What these do wrong shows in what they report, or where they were sent; ``tests/calibration`` shows it."""
-
-ELSEWHERE: Final = frozenset(
-    name
-    for name in (
-        *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS, *IN_REPORTS, *ABOUT_CERTIFICATES),
-    )
-    if name
-)
-"""Faulty clients that only show where a network is, or a whole server, or TLS of a certain kind: they have no situation
-of one that recites."""
+_FOUND: Final = (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM)
+ELSEWHERE: Final = frozenset(name for name in (*_FOUND, *IN_A_NETWORK, *ABOUT_CERTIFICATES) if name)
+"""Faulty clients that have no situation of one server here: ``tests/calibration`` shows them."""

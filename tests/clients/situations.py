@@ -105,9 +105,10 @@ INVITING: Final = Offer(tls=True, mechanisms=BOTH, password_command=True)
 STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
 SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
 
-EARLY: Final = {"operation-before-starttls": "operation-clear"}
+EARLY: Final = {"operation-before-starttls": "operation-clear", "names-user-before-tls": "outcome"}
 LATE: Final = {"name-from-greeting": "outcome"}
 """It refuses the certificate too, and later."""
+OLDER: Final = {"retries-with-older-tls": "outcome"}
 WAITING: Final = {"no-timeout": "outcome", "blames-password": "blame"}
 
 
@@ -137,6 +138,9 @@ class Situation:
     greeting: bytes | None = None
     knows_helo: bool = True
     introduced: bytes | None = None
+    credentials: bool = True
+    refuses_quit: bool = False
+    work: dict[str, bytes] = field(default_factory=dict)
     cut: bool = False
     earlier: bool = False
     given: bool = False
@@ -148,6 +152,8 @@ class Situation:
             working |= {verb: (*working[verb][:-1], REFUSED[protocol]) for verb in LOGIN_VERBS if verb in working}
         if not self.knows_helo:
             del working["HELO"]
+        if self.refuses_quit:
+            del working["QUIT"]
         listed = self.introduced or self.clear.answer(protocol) + self.extra.get(protocol, b"")
         clear = working | {LIST_VERB[protocol]: (listed,)}
         if self.clear.tls:
@@ -172,16 +178,18 @@ class Situation:
 SITUATIONS: Final[dict[str, Situation]] = {
     "starttls": Situation(shows=EARLY),
     "implicit": Situation(shows={}, security=IMPLICIT),
-    "none": Situation(shows={}, security=NONE, clear=STRIPPED),
-    "password-command-only": Situation(shows={}, security=NONE, clear=Offer(password_command=True)),
+    "none": Situation(shows={"login-unasked": "login-command"}, security=NONE, clear=STRIPPED),
+    "password-command-only": Situation(
+        shows={"login-unasked": "outcome"}, security=NONE, clear=Offer(password_command=True)
+    ),
     "login-disabled": Situation(
-        shows={"login-despite-logindisabled": "login-command"},
+        shows={"login-despite-logindisabled": "login-command", "login-unasked": "login-command"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(mechanisms=BOTH),
     ),
     "login-disabled-and-nothing-else": Situation(
-        shows={"login-despite-logindisabled": "credential-clear"},
+        shows={"login-despite-logindisabled": "credential-clear", "login-unasked": "credential-clear"},
         security=NONE,
         protocols=(IMAP,),
         clear=Offer(),
@@ -190,18 +198,35 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows=EARLY | {"ignores-starttls-reply": "outcome"}, protocols=(IMAP,), reply="refusal"
     ),
     "login-offered-with-starttls": Situation(
-        shows=EARLY | {"password-before-starttls": "credential-clear"}, clear=INVITING
+        shows=EARLY | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "credential-clear"), clear=INVITING
     ),
-    "starttls-not-offered": Situation(shows={"clear-when-starttls-missing": "credential-clear"}, clear=STRIPPED),
+    "starttls-not-offered": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "stays-in-clear"), "credential-clear"), clear=STRIPPED
+    ),
+    "no-credentials": Situation(
+        shows=dict.fromkeys(("clear-when-starttls-missing", "tls-only-for-login"), "operation-clear"),
+        protocols=(SMTP,),
+        clear=Offer(),
+        credentials=False,
+    ),
     "nothing-offered": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer()),
-    "no-list": Situation(shows={"clear-when-starttls-missing": "operation-clear"}, clear=Offer(exists=False)),
+    "no-list": Situation(
+        shows={"clear-when-starttls-missing": "operation-clear"}, protocols=(SMTP, IMAP), clear=Offer(exists=False)
+    ),
+    "no-list-of-pop3": Situation(  # whose old servers have USER
+        shows={"clear-when-starttls-missing": "operation-clear", "stays-in-clear": "credential-clear"},
+        protocols=(POP3,),
+        clear=Offer(exists=False),
+    ),
     "starttls-refused": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="refusal",
     ),
     "starttls-lookalike": Situation(
-        shows=EARLY | {"ignores-starttls-reply": "credential-clear", "password-before-starttls": "credential-clear"},
+        shows=EARLY
+        | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="lookalike",
     ),
@@ -211,7 +236,12 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-then-clear": Situation(
         shows=EARLY
         | dict.fromkeys(
-            ("clear-after-failed-handshake", "password-before-starttls", "retries-in-clear-after-starttls"),
+            (
+                "clear-after-failed-handshake",
+                "password-before-starttls",
+                "retries-in-clear-after-starttls",
+                "stays-in-clear",
+            ),
             "credential-clear",
         ),
         clear=INVITING,
@@ -260,8 +290,27 @@ SITUATIONS: Final[dict[str, Situation]] = {
         trail="lines",
     ),
     "preauth": Situation(shows={"preauth-is-login": "operation-clear"}, protocols=(IMAP,), preauth=True),
-    "preauth-inside-tls": Situation(shows={}, security=IMPLICIT, protocols=(IMAP,), preauth=True),
-    "login-refused": Situation(shows={"tells-password": "told"}, security=IMPLICIT, refuses_login=True),
+    "preauth-inside-tls": Situation(
+        shows={"logs-in-despite-preauth": "credential-tls"}, security=IMPLICIT, protocols=(IMAP,), preauth=True
+    ),
+    "preauth-inside-tls-and-a-draft": Situation(
+        shows={"logs-in-despite-preauth": "credential-tls", "writes-to-anybody": "outcome"},
+        security=IMPLICIT,
+        protocols=(IMAP,),
+        preauth=True,
+        work={"draft": b"Subject: a"},
+    ),
+    "quit-refused": Situation(
+        # The peer leaves at QUIT, whatever it says.
+        shows=dict.fromkeys(("clear-when-starttls-missing", "stays-in-clear"), "credential-clear")
+        | {"stays-when-quit-is-refused": "outcome"},
+        protocols=(SMTP, POP3),
+        clear=STRIPPED,
+        refuses_quit=True,
+    ),
+    "login-refused": Situation(
+        shows={"tells-password": "told", "tries-all-mechanisms": "outcome"}, security=IMPLICIT, refuses_login=True
+    ),
     "another-service": Situation(
         shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
     ),
@@ -278,7 +327,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "starttls-inside-tls": Situation(shows={"starttls-inside-tls": "outcome"}, security=IMPLICIT, inside=INVITING),
     "cut-at-work": Situation(
         shows=EARLY
-        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear"), "credential-clear")
+        | dict.fromkeys(("password-before-starttls", "reconnects-in-clear", "stays-in-clear"), "credential-clear")
         # What no connection is left for when it was cut.
         | {"blames-password": "blame"},
         clear=INVITING,
@@ -292,7 +341,14 @@ SITUATIONS: Final[dict[str, Situation]] = {
         given=True,
     ),
     "odd-introduction": Situation(
-        shows={"clear-after-odd-introduction": "operation-clear"}, protocols=(SMTP,), introduced=b"220 hello\r\n"
+        shows={"clear-after-odd-introduction": "operation-clear", "takes-any-service": "outcome"},
+        protocols=(SMTP,),
+        introduced=b"220 hello\r\n",
+    ),
+    "odd-greeting": Situation(
+        shows={"clear-after-odd-introduction": "operation-clear", "takes-any-service": "outcome"},
+        protocols=(POP3,),
+        greeting=b"+OK 2 messages\r\n1 120\r\n2 200\r\n.\r\n",
     ),
     "refused-service": Situation(
         shows={"clear-after-refused-service": "credential-clear", "blames-password": "blame"},
@@ -301,14 +357,18 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=STRIPPED,
     ),
     "proof-in-clear": Situation(
-        shows=EARLY | {"proves-in-clear": "operation-clear"}, clear=Offer(tls=True, mechanisms=("CRAM-MD5",))
+        shows=EARLY
+        | {"proves-in-clear": "operation-clear"}
+        | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "outcome"),
+        clear=Offer(tls=True, mechanisms=("CRAM-MD5",)),
     ),
     "ntlm-in-clear": Situation(
         shows={"ntlm-in-clear": "operation-clear", "clear-when-starttls-missing": "operation-clear"},
         clear=Offer(mechanisms=("NTLM",)),
     ),
     "apop": Situation(
-        shows=EARLY | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome"},
+        shows=EARLY
+        | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome", "stays-in-clear": "outcome"},
         protocols=(POP3,),
         greeting=b"+OK <1.2@mail.test>\r\n",
     ),
@@ -359,27 +419,27 @@ SITUATIONS: Final[dict[str, Situation]] = {
         certificate="common-name",
     ),
     "no-certificate": Situation(
-        shows={"accepts-anonymous-suites": "credential-tls"}, security=IMPLICIT, certificate="none"
+        shows={"accepts-anonymous-suites": "credential-tls"} | OLDER, security=IMPLICIT, certificate="none"
     ),
     "expired": Situation(
         shows=dict.fromkeys(("no-chain-check", "ignores-expiry", "checks-after-login"), "credential-tls"),
         security=IMPLICIT,
         certificate="expired",
     ),
-    "old-tls": Situation(shows={"accepts-old-tls": "credential-tls"}, security=IMPLICIT, certificate="old"),
+    "old-tls": Situation(shows={"accepts-old-tls": "credential-tls"} | OLDER, security=IMPLICIT, certificate="old"),
     "weak-key": Situation(
         shows=dict.fromkeys(("no-chain-check", "checks-after-login"), "credential-tls"),
         security=IMPLICIT,
         certificate="weak-key",
     ),
     "weak-suite": Situation(
-        shows={"accepts-static-rsa": "credential-tls"}, security=IMPLICIT, certificate="weak-suite"
+        shows={"accepts-static-rsa": "credential-tls"} | OLDER, security=IMPLICIT, certificate="weak-suite"
     ),
     "clear-on-the-tls-port": Situation(
         shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
     ),
     "reset": Situation(
-        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"},
+        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"} | OLDER,
         security=IMPLICIT,
         port="reset",
         fallback=True,

@@ -255,3 +255,11 @@ def test_a_refused_service_is_left(protocol, verbs, verdict):
     opened = [(CLEAR, e.Opened("127.0.0.1")), (CLEAR, e.Sent(REFUSED[protocol]))]
     trial = recorded([*opened, *said], protocol=protocol)
     assert RULES["starttls-required-is-required"].check(trial).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("greeting", "verdict"), [(b"+OK ready\r\n", INCONCLUSIVE), (b"+OK 2 messages\r\n1 120\r\n.\r\n", PASS)]
+)
+def test_a_greeting_of_several_lines_is_left(greeting, verdict):
+    trial = recorded([(CLEAR, e.Opened("127.0.0.1")), (CLEAR, e.Sent(greeting))], protocol=POP3)
+    assert RULES["starttls-required-is-required"].check(trial).verdict is verdict

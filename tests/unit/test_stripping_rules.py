@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
-from recorded_trials import CLEAR, PASSWORD, TLS, recorded
+from recorded_trials import ACCOUNT, CLEAR, PASSWORD, TLS, recorded
 
 from pytest_mailauth.judge.rules import RULES
+from pytest_mailauth.judge.scenarios import settings_for
 from pytest_mailauth.judge.scenarios.stripping import _ALL_MECHANISMS
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.model.config import AuthPolicy
+from pytest_mailauth.model.deviations import Hide
+from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
 SMTP, POP3, IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
@@ -102,3 +106,144 @@ def test_a_timestamp_that_is_one_shows_nothing(stamp):
 def test_all_mechanisms_fit_into_one_line_and_each_is_named_once():
     assert len(f"250-AUTH {' '.join(_ALL_MECHANISMS)}\r\n") <= 512
     assert len(set(_ALL_MECHANISMS)) == len(_ALL_MECHANISMS) >= 40
+
+
+def told(rule, *facts, protocol=SMTP, **declared):
+    trial = recorded([OPENED, *facts], protocol=protocol)
+    return RULES[rule].check(replace(trial, declared=Declaration(**declared))).verdict
+
+
+def heard(text):
+    return (CLEAR, e.Received(text.encode()))
+
+
+NAME = ACCOUNT.username
+
+
+@pytest.mark.parametrize(
+    ("protocol", "facts", "verdict"),
+    [
+        (POP3, [said("CAPA"), said("USER", b"alice")], VIOLATION),
+        (POP3, [said("CAPA"), said("USER", b"alice", TLS)], PASS),
+        (POP3, [said("CAPA")], PASS),
+        (POP3, [], INCONCLUSIVE),
+        (IMAP, [said("ID", b'("user" "x")'), heard(f'a ID ("user" "{NAME}")\r\n')], VIOLATION),
+        (IMAP, [said("ID", b'("name" "client")')], NOTE),
+        (IMAP, [said("ID", b"nil")], PASS),
+        (IMAP, [said("CAPABILITY")], PASS),
+        (SMTP, [said("EHLO", b"x"), heard(f"EHLO {NAME}\r\n")], VIOLATION),
+        (SMTP, [said("AUTH", b"CRAM-MD5"), heard(b64encode(NAME.encode()).decode())], NOT_APPLICABLE),
+        (POP3, [said("USER", b"alice"), heard(f"PASS {PASSWORD}\r\n")], NOT_APPLICABLE),
+    ],
+)
+def test_who_is_named_in_clear(protocol, facts, verdict):
+    assert told("no-identity-in-clear", *facts, protocol=protocol) is verdict
+    assert told("no-identity-in-clear", *facts, protocol=protocol, starttls="opportunistic") is NOT_APPLICABLE
+
+
+def test_a_client_that_tells_which_program_it_is_did_not_do_what_it_should():
+    trial = recorded([OPENED, said("ID", b'("name" "client")')], protocol=IMAP)
+    assert RULES["no-identity-in-clear"].check(trial).should
+
+
+@pytest.mark.parametrize(
+    ("protocol", "facts", "verdict"),
+    [
+        (SMTP, [said("EHLO"), said("MAIL", b"FROM:<a@b.test>")], VIOLATION),
+        (SMTP, [said("EHLO"), said("MAIL", b"FROM:<a@b.test>", TLS)], PASS),
+        (SMTP, [said("EHLO"), said("QUIT")], PASS),
+        (IMAP, [said("APPEND", b"Drafts {3}")], VIOLATION),
+        (IMAP, [said("SELECT", b"INBOX")], VIOLATION),
+        (IMAP, [said("CAPABILITY")], PASS),
+        (IMAP, [], INCONCLUSIVE),
+    ],
+)
+def test_mail_and_where_it_goes_is_content(protocol, facts, verdict):
+    assert told("no-content-in-clear", *facts, protocol=protocol) is verdict
+    assert told("no-content-in-clear", *facts, protocol=protocol, starttls="opportunistic") is NOT_APPLICABLE
+
+
+OFFERED = {SMTP: b"250-x\r\n250 STARTTLS\r\n", POP3: b"+OK\r\nSTLS\r\n.\r\n", IMAP: b"* CAPABILITY STARTTLS\r\n"}
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_an_opportunistic_client_takes_what_is_offered(protocol):
+    def best(*facts):
+        return told("use-best-when-opportunistic", *facts, protocol=protocol, starttls="opportunistic")
+
+    offered = (CLEAR, e.Sent(OFFERED[protocol]))
+    work = {SMTP: "MAIL", POP3: "STAT", IMAP: "SELECT"}[protocol]
+    secured = (CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, "1.3"))
+    assert best(offered, said(work)) is VIOLATION
+    assert best(offered, secured, said(work, layer=TLS)) is PASS
+    assert best(said(work)) is INCONCLUSIVE  # it was not offered
+    assert best(offered) is INCONCLUSIVE
+    assert told("use-best-when-opportunistic", offered, said(work), protocol=protocol) is NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("commands", "facts", "verdict"),
+    [
+        ("never", [said("LOGIN", b"a b")], VIOLATION),
+        ("tls", [said("LOGIN", b"a b")], VIOLATION),
+        ("always", [said("LOGIN", b"a b")], INCONCLUSIVE),
+        ("never", [(CLEAR, e.Sent(b"* CAPABILITY IMAP4rev1\r\n")), said("LOGIN", b"a b")], INCONCLUSIVE),
+        ("never", [(CLEAR, e.Sent(b"* CAPABILITY LOGINDISABLED\r\n")), said("LOGIN", b"a b")], VIOLATION),
+        ("never", [(CLEAR, e.Sent(b"* CAPABILITY LOGINDISABLED\r\n"))], PASS),
+        ("tls", [(TLS, e.Sent(b"* OK ready\r\n")), said("LOGIN", b"a b", TLS)], INCONCLUSIVE),
+        ("never", [], INCONCLUSIVE),
+    ],
+)
+def test_login_is_disabled_for_who_did_not_ask_as_well(commands, facts, verdict):
+    greeted = (CLEAR, e.Sent(b"* OK ready\r\n"))
+    trial = recorded([OPENED, greeted, *facts], protocol=IMAP, auth=AuthPolicy(password_commands=commands))
+    assert RULES["respect-logindisabled"].check(trial).verdict is verdict
+
+
+def test_a_hidden_logindisabled_is_none():
+    hidden = {"auth": AuthPolicy(password_commands="never"), "deviations": (Hide(names=("LOGINDISABLED",)),)}
+    trial = recorded([OPENED, (CLEAR, e.Sent(b"* OK\r\n")), said("LOGIN", b"a b")], protocol=IMAP, **hidden)
+    assert RULES["respect-logindisabled"].check(trial).verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("security", "layer"), [(Security.STARTTLS, TLS), (Security.NONE, CLEAR)])
+def test_a_client_without_credentials_works_once_its_message_was_taken(security, layer):
+    def control(where):
+        stored = (where, e.Stored(100, ("bob@example.test",)))
+        trial = recorded([OPENED, stored], security=security)
+        return RULES["control"].check(replace(trial, declared=Declaration(auth="none"))).verdict
+
+    assert control(layer) is PASS
+    assert control(TLS if layer is CLEAR else CLEAR) is INCONCLUSIVE
+
+
+def test_which_scenarios_there_are_for_a_client_without_credentials():
+    declared = Declaration(auth="none")
+    assert settings_for(POP3, Security.STARTTLS, declared) == settings_for(IMAP, Security.IMPLICIT, declared) == ()
+    found = {setting.scenario.name for setting in settings_for(SMTP, Security.STARTTLS, declared)}
+    assert found >= {"base-starttls-ok", "cert-self-signed", "no-auth-no-tls-configured"}
+    assert not found & {"starttls-not-offered", "base-oauth-ok", "tls10-only"}
+    with_password = {setting.scenario.name for setting in settings_for(SMTP, Security.STARTTLS, Declaration())}
+    assert "no-auth-no-tls-configured" not in with_password
+
+
+@pytest.mark.parametrize(
+    ("verbs", "verdict"),
+    [
+        ((), PASS),
+        (("CAPABILITY", "SELECT", "SEARCH", "FETCH", "LOGOUT"), PASS),
+        (("LOGIN",), NOTE),
+        (("AUTHENTICATE", "SELECT"), NOTE),
+        (("SELECT", "UID STORE"), NOTE),
+        (("APPEND",), NOTE),
+    ],
+)
+def test_a_session_that_is_logged_in_inside_tls_is_read_from_alone(verbs, verdict):
+    def preauth(greeting, security=Security.IMPLICIT):
+        spoken = [said(verb, layer=TLS) for verb in verbs]
+        trial = recorded([OPENED, (TLS, e.Sent(greeting)), *spoken], protocol=IMAP, security=security)
+        return RULES["preauth-ends-required-starttls"].check(trial).verdict
+
+    assert preauth(b"* PREAUTH ready\r\n") is verdict
+    assert preauth(b"* OK ready\r\n") is INCONCLUSIVE
+    assert preauth(b"* PREAUTH ready\r\n", Security.STARTTLS) is INCONCLUSIVE  # it came inside TLS

@@ -81,7 +81,8 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`pinned`, :attr:`by_default`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`,
+            :attr:`pinned`, :attr:`by_default`.
         heard: What of it the client has read.
         wants: What the scenario asks the client to :meth:`report`, keys of
             :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
@@ -206,6 +207,27 @@ class Case:
         return told
 
     @property
+    def client_certificates(self) -> Mapping[str, str]:
+        """The client certificates of this user, by the account that each is for: paths of PEM files with the key.
+
+        There are some in some scenarios alone, and not always one for :attr:`username`.
+        """
+        told: Mapping[str, str] | None = self._told("client_certificates")
+        return told or {}
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the message, as a caller would pass it in; None to write one of your own."""
+        told: str | None = self._told("subject")
+        return told
+
+    @property
+    def fresh_token(self) -> Secret | None:
+        """Another bearer token, as a refresh would give; None where there is none. Read it when yours is refused."""
+        told: Secret | None = self._told("fresh_token")
+        return told
+
+    @property
     def pinned(self) -> str | None:
         """The certificate that the user has accepted for this account although it does not verify; None in most.
 
@@ -222,12 +244,6 @@ class Case:
         True in the scenario about the library's own default. A client that is always called so reads it, too.
         """
         return bool(self._told("by_default"))
-
-    @property
-    def subject(self) -> str | None:
-        """The subject of the message, as a caller would pass it in; None to write one of your own."""
-        told: str | None = self._told("subject")
-        return told
 
     @property
     def url(self) -> str:

@@ -212,6 +212,8 @@ class Program:
         if any(find(secret, printed) for secret, _label in hidden):
             case.note_disclosure(printed)
         said = _last_lines(printed, hidden)
+        if "shown" in case.wants:
+            case.report(shown=_shown(printed, hidden))
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)
             raise ClientFailedError(f"{ended}{f': {said}' if said else ''}")
@@ -330,6 +332,12 @@ def _last_lines(printed: bytes, hidden: tuple[tuple[str, str], ...]) -> str:
     lines = [" ".join(line.split()) for line in re.split(r"[\r\n]+", text)]
     told = [line[:LINE_LIMIT] for line in lines if line][-LAST_LINES:]
     return "".join(c if c.isprintable() else "?" for c in " / ".join(told))
+
+
+def _shown(printed: bytes, hidden: tuple[tuple[str, str], ...]) -> str:
+    """Return everything that a program printed, as it was: a user sees it so. Secrets are hidden."""
+    text = redact(printed.decode("utf-8", "replace"), hidden)
+    return text[LONGEST_FORM:] if len(printed) == OUTPUT_LIMIT else text
 
 
 def _status(status: int) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.resumption import taken_elsewhere
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Swap
 from pytest_mailauth.model.exchanges import is_operation
@@ -96,7 +97,7 @@ def verify_chain(trial: Trial) -> Finding:
     advice="Tell the TLS library the host name that the user gave you (in Python: server_hostname), to be checked.",
 )
 def verify_hostname(trial: Trial) -> Finding:
-    """Look for a password or an operation behind a certificate for another host."""
+    """Look for a password or an operation behind a certificate for another host, shown or remembered."""
     return _judged(HOST, trial)
 
 
@@ -115,8 +116,8 @@ def strict_name_matching(trial: Trial) -> Finding:
         return _judged(MATCHING, trial)
     if not handshakes(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so it never saw the certificate")
-    if trial.logged_in(Layer.TLS):
-        return Finding(Verdict.PASS, f"{fault}: the client found the host in the certificate, and logged in")
+    if trial.logged_in(Layer.TLS) or operations(trial, Layer.TLS):
+        return Finding(Verdict.PASS, f"{fault}: the client found the host in the certificate, and went on")
     found = _refused(trial, str(fault))
     if found.verdict is not Verdict.PASS:
         return found
@@ -151,6 +152,8 @@ def no_blanket_exception(trial: Trial) -> Finding:
 
 def _judged(name: str, trial: Trial) -> Finding:
     """Return what the rule *name* says of how the client took the certificate."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        return _elsewhere(name, trial)
     fault = _fault(trial)
     if name not in _concerned(trial, fault):
         return Finding(Verdict.NOT_APPLICABLE, "the certificate has no fault that this is about")
@@ -179,6 +182,17 @@ def _judged(name: str, trial: Trial) -> Finding:
         return Finding(Verdict.NOTE, f"{called}: {found.evidence}; {_ADVISORY[fault]}")
     was = "no certificate was shown" if fault is None else f"the certificate was {fault}"
     return Finding(Verdict.VIOLATION, f"{was}, and {found.evidence}{_beside(trial, name)}")
+
+
+def _elsewhere(name: str, trial: Trial) -> Finding:
+    """Return what the rule *name* says of a transfer to another name of a server that has a certificate for one."""
+    found, last = taken_elsewhere(trial), replace(trial, sessions=trial.sessions[-1:])
+    if found.verdict is not Verdict.VIOLATION or trial.control is None:
+        return found
+    blamed = TOO_LATE if _broke_off(last, trial.control) else HOST
+    if blamed == name:
+        return found
+    return Finding(Verdict.NOT_APPLICABLE, f"{found.evidence}; what shows is {_MATTERS[blamed]}: {blamed}")
 
 
 def _fault(trial: Trial) -> Certificate | None:

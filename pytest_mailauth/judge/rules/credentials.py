@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pytest_mailauth.judge.rules.evidence import connected, leak, spoken, unreadable_login
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import (
     Layer,
+    Protocol,
     Security,
     Verdict,
 )
@@ -51,18 +53,37 @@ def no_cleartext_credentials(trial: Trial) -> Finding:
 )
 def respect_logindisabled(trial: Trial) -> Finding:
     """Look for LOGIN on the layer on which LOGINDISABLED was announced: inside TLS it means the same."""
-    announced = [
-        (session, layer)
+    said = [
+        (session, layer, out)
         for session in trial.sessions
-        for layer, said in ((Layer.CLEAR, session.clear_out), (Layer.TLS, session.tls_out))
-        if b"LOGINDISABLED" in said
+        for layer, out in ((Layer.CLEAR, session.clear_out), (Layer.TLS, session.tls_out))
+        if out
     ]
+    announced = [(session, layer) for session, layer, out in said if b"LOGINDISABLED" in out]
+    unasked = [
+        command
+        for session, layer, out in said
+        if _announces_logindisabled(trial, layer) and b"CAPABILITY" not in out.upper()
+        for command in session.of(e.Command, layer)
+        if command.verb == "LOGIN"
+    ]
+    if unasked:
+        return Finding(
+            Verdict.VIOLATION, f"the client sent {spoken(unasked)} without asking whether LOGIN is disabled, and it is"
+        )
     if not announced:
         return Finding(Verdict.INCONCLUSIVE, "LOGINDISABLED was never announced")
     sent = [c for session, layer in announced for c in session.of(e.Command, layer) if c.verb == "LOGIN"]
     if sent:
         return Finding(Verdict.VIOLATION, f"LOGINDISABLED was announced, and the client sent {spoken(sent)}")
     return Finding(Verdict.PASS, "LOGINDISABLED was announced, and LOGIN was not sent")
+
+
+def _announces_logindisabled(trial: Trial, layer: Layer) -> bool:
+    """Return whether the server says LOGINDISABLED to whoever asks on *layer*: it takes no LOGIN there."""
+    takes = {"always": (Layer.CLEAR, Layer.TLS), "tls": (Layer.TLS,)}.get(trial.served.auth.password_commands, ())
+    hides = any(isinstance(d, Hide) and "LOGINDISABLED" in d.names for d in trial.served.deviations)
+    return trial.protocol is Protocol.IMAP and layer not in takes and not hides
 
 
 @rule(
@@ -76,8 +97,19 @@ def respect_logindisabled(trial: Trial) -> Finding:
 def control(trial: Trial) -> Finding:
     """Look for a login with this trial's password on the right layer. Not a rule: the ground the others stand on."""
     layer = Layer.CLEAR if trial.security is Security.NONE else Layer.TLS
+    if trial.declared.auth == "none":
+        return _sent_without_login(trial, layer)
     if trial.logged_in(layer):
         return Finding(Verdict.PASS, f"logged in {'in clear' if layer is Layer.CLEAR else 'inside TLS'}")
     reason = "it connected and did not log in" if connected(trial) else "it never connected"
     said = f"; it said: {trial.outcome.error}" if trial.outcome.error else ""
     return Finding(Verdict.INCONCLUSIVE, f"the client did not log in to the honest server: {reason}{said}")
+
+
+def _sent_without_login(trial: Trial, layer: Layer) -> Finding:
+    """A client without credentials has shown that it works once its message was taken."""
+    where = "in clear" if layer is Layer.CLEAR else "inside TLS"
+    if any(session.of(e.Stored, layer) for session in trial.sessions):
+        return Finding(Verdict.PASS, f"the message was taken {where}, without a login")
+    said = f"; it said: {trial.outcome.error}" if trial.outcome.error else ""
+    return Finding(Verdict.INCONCLUSIVE, f"the client sent no message {where} to the honest server{said}")

@@ -16,6 +16,7 @@ from pytest_mailauth.judge.rules.evidence import (
     spoken,
 )
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.stripping import preauthenticated_inside
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Cut, Withhold
 from pytest_mailauth.model.exchanges import DISCOVERY, is_operation, is_turned_away
@@ -94,12 +95,15 @@ def _says_something(protocol: Protocol, data: bytes) -> bool:
     advice="Send no mail, mailbox or user command before the TLS handshake has finished.",
 )
 def no_operation_before_required_tls(trial: Trial) -> Finding:
-    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials."""
+    """Look for operations in clear. Logins that carried the password belong to no-cleartext-credentials.
+
+    A name alone (POP3 USER) belongs to no-identity-in-clear.
+    """
     if not trial.requires_tls:
         return Finding(Verdict.NOT_APPLICABLE, "TLS is not required of this client")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
-    done = operations(trial, Layer.CLEAR)
+    done = [command for command in operations(trial, Layer.CLEAR) if command.verb != "USER"]
     if leak(trial, Layer.CLEAR) is not None:
         done = [command for command in done if command.verb not in LOGIN_COMMANDS]
     if done:
@@ -156,6 +160,9 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         return Finding(Verdict.PASS, "the greeting refused the service, and the client left")
     # Only IMAP's greeting may list what is offered; the others tell who asks (RFC 5321 section 4.1.1.1, RFC 2449).
     if trial.protocol is not Protocol.IMAP and not any(session.commands for session in trial.sessions):
+        if trial.protocol is Protocol.POP3 and all(s.clear_out.count(b"\n") > 1 for s in trial.sessions):
+            # Lines that nothing was asked for: RFC 1939 section 4 has one in a greeting.
+            return Finding(Verdict.PASS, "the greeting had more than one line, and the client left")
         return Finding(Verdict.INCONCLUSIVE, "the client never asked what is offered")
     return Finding(Verdict.PASS, "STARTTLS was not offered, and the client gave up")
 
@@ -226,7 +233,9 @@ def _begun_at_once(trial: Trial) -> Finding:
     advice="Close on a PREAUTH greeting outside TLS: STARTTLS is not possible any more.",
 )
 def preauth_ends_required_starttls(trial: Trial) -> Finding:
-    """Look at what the client did after a PREAUTH greeting in clear."""
+    """Look at what the client did after a PREAUTH greeting in clear. Inside TLS it may come, and is worth a thought."""
+    if trial.security is Security.IMPLICIT:
+        return preauthenticated_inside(trial)
     if trial.security is not Security.STARTTLS:
         return Finding(Verdict.NOT_APPLICABLE, "this client was not told to use STARTTLS")
     if not any(session.clear_out.startswith(b"* PREAUTH") for session in trial.sessions):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import connected, proofs, spoken
+from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, connected, in_clear, leak, proofs, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.exchanges import TLS_STARTERS
+from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.exchanges import TLS_STARTERS, operations_in_clear
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -83,3 +84,126 @@ def _stamp(session: SessionRecord) -> bytes:
     """Return the timestamp in the greeting; empty when there is none."""
     found = _STAMP.match(session.clear_out or session.tls_out)
     return found[1] if found else b""
+
+
+def _named(trial: Trial) -> str | None:
+    """Return how the client named its user in clear, as evidence; None when it did not."""
+    for session in trial.sessions:
+        where = f"session {session.number}: in clear the client"
+        names = [c for c in session.of(e.Command, Layer.CLEAR) if c.verb == "USER" and c.argument.strip()]
+        if trial.protocol is Protocol.POP3 and names:
+            return f"{where} sent {spoken(names)}"
+        encoding = find(trial.account.username, in_clear(session))
+        if encoding is not None:
+            return f"{where} gave its login name (found as {encoding})"
+    return None
+
+
+@rule(
+    "no-identity-in-clear",
+    requirement="Where TLS is required, nobody on the way learns whose mail it is: no login name crosses in clear.",
+    expected="Before TLS the client sends no USER, and no ID that tells of its user.",
+    sources=("RFC 8314 section 5.2", "RFC 2971"),
+    severity="medium",
+    advice="Say who you are inside TLS only: USER, ID, and whatever else holds a name, after the handshake.",
+)
+def no_identity_in_clear(trial: Trial) -> Finding:
+    """Look for the login name in clear, where it did not come with the password or a proof: those are other rules'.
+
+    MAIL names somebody too, and is an operation before that.
+    """
+    if not trial.requires_tls:
+        return Finding(Verdict.NOT_APPLICABLE, "TLS is not required of this client")
+    if leak(trial, Layer.CLEAR) is not None or proofs(trial):
+        return Finding(Verdict.NOT_APPLICABLE, "a login crossed in clear, which is worse, and other rules' matter")
+    named = _named(trial)
+    if named is not None:
+        return Finding(Verdict.VIOLATION, named)
+    said = [c for session in trial.sessions for c in session.of(e.Command, Layer.CLEAR)]
+    told = [c for c in said if c.verb == "ID" and c.argument.strip().upper() not in (b"", b"NIL")]
+    if told:
+        # RFC 8314 section 5.2 has nothing but discovery and STARTTLS there. Many clients that are honest do it.
+        return Finding(Verdict.NOTE, f"in clear the client said which program it is: {spoken(told)}", should=True)
+    if not (said or any(session.over_tls for session in trial.sessions)):
+        return Finding(Verdict.INCONCLUSIVE, "the client said nothing at all")
+    return Finding(Verdict.PASS, "nothing in clear tells whose client it is")
+
+
+_CONTENT: Final = frozenset(
+    {
+        *("MAIL", "RCPT", "DATA", "BDAT"),
+        *("APPEND", "SELECT", "EXAMINE", "CREATE", "RENAME", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE", "STATUS", "LIST"),
+        *("LSUB", "COPY", "UID COPY", "MOVE", "UID MOVE"),
+    }
+)
+"""Commands that carry a message, or say where one is to go or to stand: to whom, and in which mailbox."""
+
+
+@rule(
+    "no-content-in-clear",
+    requirement="Where TLS is required, no message, recipient or mailbox name crosses in clear, login or not.",
+    expected="Without TLS the client sends nothing, also where no login is asked for, and reports an error.",
+    sources=("RFC 8314 section 5.2", "CVE-2021-38373"),
+    severity="high",
+    advice="Ask for TLS because of the mail, not because of the password: check it where there is no login, too.",
+)
+def no_content_in_clear(trial: Trial) -> Finding:
+    """Look for mail in clear where a server takes it without a login."""
+    if not trial.requires_tls:
+        return Finding(Verdict.NOT_APPLICABLE, "TLS is not required of this client")
+    if not connected(trial):
+        return Finding(Verdict.INCONCLUSIVE, "the client never connected")
+    sent = [c for session in trial.sessions for c in session.of(e.Command, Layer.CLEAR) if c.verb in _CONTENT]
+    if sent:
+        taken = any(session.of(e.Stored, Layer.CLEAR) for session in trial.sessions)
+        return Finding(
+            Verdict.VIOLATION,
+            f"in clear the client sent {spoken(sent)}{', and the message was taken' if taken else ''}",
+        )
+    if not any(session.of(e.Command) for session in trial.sessions):
+        return Finding(Verdict.INCONCLUSIVE, "the client said nothing at all")
+    return Finding(Verdict.PASS, "mail would have been taken in clear, and the client sent none")
+
+
+@rule(
+    "use-best-when-opportunistic",
+    requirement="A client that may go without TLS uses it all the same wherever it is offered.",
+    expected="The client sees STARTTLS among the capabilities and starts TLS before it does anything else.",
+    sources=("RFC 8314 section 5.2", "RFC 3207 section 6"),
+    severity="medium",
+    advice="Start TLS whenever STARTTLS is offered; only where it is not may somebody who allowed it go on in clear.",
+)
+def use_best_when_opportunistic(trial: Trial) -> Finding:
+    """Look at what a client that need not have TLS did where it could."""
+    if trial.security is not Security.STARTTLS or trial.requires_tls:
+        return Finding(Verdict.NOT_APPLICABLE, "this client was not declared opportunistic")
+    offered = [s for s in trial.sessions if any(name in s.clear_out.upper() for name in (b"STARTTLS", b"STLS"))]
+    done = [c for session in offered for c in operations_in_clear(session)]
+    if done:
+        return Finding(Verdict.VIOLATION, f"STARTTLS was offered, and in clear the client sent {spoken(done)}")
+    if any(session.over_tls for session in trial.sessions):
+        return Finding(Verdict.PASS, "the client did everything inside TLS")
+    return Finding(Verdict.INCONCLUSIVE, "the client did nothing, in clear or inside TLS")
+
+
+_WRITES: Final = frozenset({"APPEND", "STORE", "UID STORE", "COPY", "UID COPY", "MOVE", "UID MOVE", "EXPUNGE"})
+"""Commands that leave something of the user in a mailbox, or take something away."""
+
+
+def preauthenticated_inside(trial: Trial) -> Finding:
+    """Look at a session that was said to be logged in already, inside TLS; as whom, no client was told."""
+    there = [session for session in trial.sessions if session.tls_out.startswith(b"* PREAUTH")]
+    if not there:
+        return Finding(Verdict.INCONCLUSIVE, "the PREAUTH greeting never reached the client")
+    said = [command for session in there for command in session.of(e.Command, Layer.TLS)]
+    logins = [command for command in said if command.verb in LOGIN_COMMANDS]
+    if logins:
+        return Finding(Verdict.NOTE, f"the greeting was PREAUTH, and the client sent {spoken(logins)} all the same")
+    written = [command for command in said if command.verb in _WRITES]
+    if written:
+        return Finding(
+            Verdict.NOTE,
+            f"the greeting was PREAUTH, and the client sent {spoken(written)}: it never logged in there, so the "
+            "mailbox may be somebody else's",
+        )
+    return Finding(Verdict.PASS, "the greeting was PREAUTH inside TLS, and the client only read, or left")

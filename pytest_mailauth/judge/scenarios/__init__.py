@@ -11,23 +11,28 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    legacy,
     names,
     outgoing,
     parameters,
     passwords,
     portnumbers,
     ports,
+    referrals,
+    relay,
+    scram,
+    spoofing,
     starttls,
     strangers,
     stripping,
     tampering,
+    tokens,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
-from pytest_mailauth.model.terms import Security
+from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.terms import Protocol
     from pytest_mailauth.model.trial import Declaration
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -44,12 +49,18 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         names,
         connections,
         outgoing,
+        tokens,
+        relay,
         stripping,
         greetings,
         passwords,
+        scram,
         parameters,
         closing,
         tampering,
+        referrals,
+        spoofing,
+        legacy,
     )
     for row in table.ROWS
 }
@@ -60,6 +71,8 @@ def settings_for(protocol: Protocol, security: Security, declared: Declaration) 
     """Return every scenario that exists for this protocol and mode, and for a client so declared."""
     if declared.mode != "stated" and security is Security.NONE:
         return ()  # no port number stands for that
+    if declared.auth == "none" and protocol is not Protocol.SMTP:
+        return ()  # nobody reads mail without saying who they are
     return tuple(
         Setting(row, protocol, security) for row in SCENARIOS.values() if row.is_for(protocol, security, declared)
     )

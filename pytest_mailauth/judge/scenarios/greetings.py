@@ -63,6 +63,24 @@ def _invalid(name: str, greeting: bytes, summary: str) -> Scenario:
     )
 
 
+def _odd(name: str, greeting: bytes, summary: str) -> Scenario:
+    # The catalogue has discard-pretls-state here. No line of the greeting comes so far: who takes one for an answer
+    # to CAPA finds no STLS in it, and what it does then is seen in clear.
+    return Scenario(
+        name=name,
+        family="E",
+        summary=f"{summary} STLS is not offered, and authentication in clear is.",
+        rules=("starttls-required-is-required",),
+        severity="medium",
+        sources=("RFC 1939 section 4", "RFC 2595 section 2.5"),
+        protocols=(_POP3,),
+        modes=(Security.STARTTLS,),
+        settings={"auth": IN_CLEAR},
+        deviations=_greets({_POP3: greeting}),
+        variant_of="" if name == "greeting-odd-pop3" else "greeting-odd-pop3",
+    )
+
+
 def _preauth(name: str, greeting: bytes, summary: str, *further: Deviation, **other: Any) -> Scenario:
     told: dict[str, Any] = {"settings": {"auth": _LOGGED_IN}} | other
     return Scenario(
@@ -79,6 +97,23 @@ def _preauth(name: str, greeting: bytes, summary: str, *further: Deviation, **ot
     )
 
 
+def _preauth_inside(name: str, severity: str, summary: str, **other: Any) -> Scenario:
+    # The catalogue has no rule for these two. PREAUTH is its matter, and all that it finds here is a NOTE.
+    return Scenario(
+        name=name,
+        family="G",
+        summary=summary,
+        rules=("preauth-ends-required-starttls",),
+        severity=severity,
+        sources=("RFC 9051 section 7.1.4",),
+        protocols=(_IMAP,),
+        modes=(Security.IMPLICIT,),
+        settings={"auth": _LOGGED_IN},
+        **other,
+    )
+
+
+_DRAFT: Final = b"From: <alice@example.test>\r\nSubject: A draft\r\n\r\nNot finished.\r\n"
 _AUTH_LINES: Final = tuple(f"AUTH={name}" for name in PASSWORD_MECHANISMS)
 
 ROWS: Final = (
@@ -98,6 +133,16 @@ ROWS: Final = (
         "Two lines that mean nothing come before the greeting.",
     ),
     _invalid("greeting-invalid-imap-tagged", b"XYZ OK ready\r\n", "The greeting has a tag, like the end of a command."),
+    _odd(
+        "greeting-odd-pop3",
+        b"+OK 2 messages (320 octets)\r\n1 120\r\n2 200\r\n.\r\n",
+        "The greeting has further lines, like the answer to LIST.",
+    ),
+    _odd(
+        "greeting-odd-pop3-code",
+        b"+OK [SYS/PERM] ready\r\n",
+        "The greeting is +OK with the response code of an error.",
+    ),
     _preauth(
         "preauth-auth-advertised",
         b"* PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN] ready\r\n",
@@ -120,5 +165,13 @@ ROWS: Final = (
         b"* PREAUTH X0n0fCj9\r\n",
         "The greeting is PREAUTH in clear and lists nothing, and in truth nobody is logged in.",
         settings={"auth": IN_CLEAR},
+    ),
+    _preauth_inside("preauth-implicit-tls", "info", "The greeting inside TLS is PREAUTH; every command works."),
+    _preauth_inside(
+        "preauth-wrong-identity",
+        "low",
+        "The greeting inside TLS is PREAUTH, for nobody knows whom; the client has a draft to append.",
+        tells={"draft": _DRAFT},
+        profile="full",
     ),
 )

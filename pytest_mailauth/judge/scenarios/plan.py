@@ -71,8 +71,8 @@ class Decoy:
     Attributes:
         security: Its mode.
         settings: Its other settings, see :class:`~pytest_mailauth.model.config.ServerConfig`.
-        in_error_challenge: Whether tokens are refused, and the error challenge names it for
-            ``openid-configuration`` (RFC 7628 section 3.2.2).
+        in_error_challenge: Whether it is a web server in place of all that, and the error challenge of a refused token
+            names it for ``openid-configuration`` (RFC 7628 section 3.2.2). Then every token is refused.
     """
 
     security: Security = Security.NONE

@@ -26,6 +26,11 @@ Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 """Makes the deviations for one protocol; the number is the client's time-out in seconds."""
 
 
+_WITHOUT_LOGIN: Final = ("A", "M")
+"""Classes that tell something of a client without credentials too. For others there are rows of its own, since what a
+server takes from it in clear is no login."""
+
+
 def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return ()
 
@@ -61,7 +66,6 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
-        mail: Messages in the INBOX of the account when the client comes.
         decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
@@ -97,7 +101,6 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
-    mail: tuple[bytes, ...] = ()
     decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)
@@ -115,11 +118,15 @@ class Scenario:
 
     def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
         """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        if declared.auth == "none" and self.auth != "none" and self.family not in _WITHOUT_LOGIN:
+            return False
         return (
             protocol in self.protocols
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
             # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            # Two transfers are told apart by their logins.
+            and not (declared.auth == "none" and self.earlier)
             and not (declared.untold and (self.supplied or (self.earlier and not self.earlier.records_change)))
         )
 

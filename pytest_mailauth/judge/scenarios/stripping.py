@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
 
+_DERIVED: Final = "no-derived-credentials-in-clear"
 _POP3_TAGS: Final = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "USER", "SASL", "STLS")
 """Everything that a POP3 server lists: hidden, nothing is left."""
 
@@ -83,15 +84,34 @@ def _lists(*names: str) -> Deviations:
 
 def _proves(name: str, summary: str, deviations: Deviations, **other: Any) -> Scenario:
     """A proof is asked for in clear. Who sends the password itself, or works without, breaks the other rule."""
-    told: dict[str, Any] = {"severity": "high", "settings": {"auth": IN_CLEAR}, "family": "D"} | other
+    told: dict[str, Any] = {
+        "severity": "high",
+        "family": "D",
+        "rules": (_DERIVED, "starttls-required-is-required"),
+    } | other
     return Scenario(
         name=name,
         summary=summary,
-        rules=("no-derived-credentials-in-clear", "starttls-required-is-required"),
         sources=("RFC 8314 section 5.2",),
         modes=(Security.STARTTLS,),
         deviations=deviations,
         **told,
+    )
+
+
+def _without_credentials(name: str, summary: str, deviations: Deviations) -> Scenario:
+    return Scenario(
+        name=name,
+        family="D",
+        summary=summary,
+        rules=("no-content-in-clear",),
+        severity="high",
+        sources=("RFC 8314 section 5.2", "CVE-2021-38373"),
+        protocols=(_SMTP,),
+        modes=(Security.STARTTLS,),
+        auth="none",
+        deviations=deviations,
+        variant_of="" if name == "no-auth-no-tls-configured" else "no-auth-no-tls-configured",
     )
 
 
@@ -217,12 +237,12 @@ ROWS: Final = (
         "NTLM alone is listed in clear, and STARTTLS is not offered.",
         _lists("NTLM"),
         family="O",
-        settings={},
     ),
     _proves(
         "apop-timestamp-strip",
         "The greeting has a timestamp for APOP; STLS is offered, and everything is taken in clear as well.",
         lambda _protocol, _timeout: (),
+        rules=(_DERIVED,),
         protocols=(_POP3,),
         auth="password",
         settings={"auth": _APOP_IN_CLEAR},
@@ -249,6 +269,68 @@ ROWS: Final = (
         AuthPolicy(mechanisms=(), before_tls=("APOP",), password_commands="always"),
         b"+OK ready <1896.697170952@mail@example.test>\r\n",
         "two @",
+    ),
+    _without_credentials(
+        "no-auth-no-tls-configured", "STARTTLS is not offered; mail is taken in clear.", stripped(UNKNOWN[_SMTP])
+    ),
+    _without_credentials(
+        "no-auth-no-tls-configured-refused",
+        "STARTTLS is offered and refused; mail is taken in clear.",
+        lambda _protocol, _timeout: (Answer(verb="STARTTLS", reply=b"454 4.7.0 TLS not available\r\n"),),
+    ),
+    Scenario(
+        name="logindisabled-only-in-capability-cmd",
+        family="D",
+        summary="The greeting lists nothing; CAPABILITY lists LOGINDISABLED, and no mechanism. STARTTLS is refused.",
+        rules=("respect-logindisabled",),
+        severity="high",
+        sources=("RFC 9051 section 6.2.3", "RFC 2595 section 3.2"),
+        protocols=(_IMAP,),
+        modes=(Security.NONE,),
+        server_security=Security.STARTTLS,
+        settings={"auth": AuthPolicy(password_commands="never")},
+        deviations=lambda _protocol, _timeout: (
+            Greet(data=b"* OK ready\r\n"),
+            Answer(verb="STARTTLS", reply=b"{tag} NO TLS is not available\r\n"),
+        ),
+    ),
+    Scenario(
+        name="mail-refused-until-tls",
+        family="O",
+        summary="STARTTLS is offered; in clear no mechanism is listed, and MAIL is refused.",
+        rules=("no-operation-before-required-tls",),
+        severity="medium",
+        sources=("S2", "RFC 3207 section 4"),
+        protocols=(_SMTP,),
+        modes=(Security.STARTTLS,),
+        deviations=lambda _protocol, _timeout: (
+            Answer(verb="MAIL", reply=b"530 5.7.0 Must issue a STARTTLS command first\r\n"),
+        ),
+    ),
+    Scenario(
+        name="pass-refused-until-tls",
+        family="O",
+        summary="STLS is offered, and USER in clear is taken; PASS is refused there.",
+        rules=("no-identity-in-clear",),
+        severity="critical",
+        sources=("S12", "RFC 8314 section 5.2"),
+        protocols=(_POP3,),
+        modes=(Security.STARTTLS,),
+        deviations=lambda _protocol, _timeout: (
+            Announce(lines=("USER",)),
+            Answer(verb="USER", reply=b"+OK send PASS\r\n"),
+            Answer(verb="PASS", reply=b"-ERR [AUTH] TLS required\r\n"),
+        ),
+    ),
+    Scenario(
+        name="imap-id-before-tls",
+        family="O",
+        summary="An honest server that lists ID in clear, beside STARTTLS.",
+        rules=("no-identity-in-clear",),
+        severity="low",
+        sources=("RFC 8314 section 5.2", "RFC 2971"),
+        protocols=(_IMAP,),
+        modes=(Security.STARTTLS,),
     ),
     Scenario(
         name="tls-dropped-from-previous",

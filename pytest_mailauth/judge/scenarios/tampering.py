@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.scenarios.scenario import BOTH, Scenario
+from pytest_mailauth.judge.scenarios.starttls import stripped
+from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Precede
 from pytest_mailauth.model.terms import Protocol, Security
 
@@ -43,7 +45,7 @@ def _tampers(
     *further: Deviation,
     wants: tuple[str, ...] = ("mailbox",),
     severity: str = "high",
-    mail: tuple[bytes, ...] = (),
+    inbox: tuple[bytes, ...] = (),
     is_compared: bool = False,
 ) -> Scenario:
     return Scenario(
@@ -59,7 +61,7 @@ def _tampers(
         control=(lambda _protocol, _timeout: further) if is_compared else None,
         wants=wants,
         marker=MARKER,
-        mail=mail,
+        inbox=inbox,
         profile="full",
     )
 
@@ -98,6 +100,29 @@ def _unselected(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return tuple(Precede(verb=verb, data=lines.encode(), over_tls=True) for verb in _UNSELECTED)
 
 
+_DRAFT: Final = b"From: alice@example.test\r\nSubject: to be sent later\r\n\r\nNot for everybody's eyes.\r\n"
+
+
+def _announces(name: str, summary: str, severity: str, sources: tuple[str, ...], *capabilities: str) -> Scenario:
+    """In clear the server announces what is only good inside TLS; there it is not announced.
+
+    The catalogue has compression announced inside TLS as well. This server does not have it, and announces nothing
+    that a client could then miss.
+    """
+    return Scenario(
+        name=name,
+        family="H",
+        summary=summary,
+        rules=("no-operation-before-required-tls",),
+        severity=severity,
+        sources=("RFC 8314 section 5.2", *sources),
+        protocols=_IMAP,
+        modes=(Security.STARTTLS,),
+        deviations=lambda _protocol, _timeout: (Announce(lines=capabilities),),
+        profile="full",
+    )
+
+
 ROWS: Final = (
     _tampers("tamper-list", "a LIST response", '* LIST () "/" BoxMARK\r\n', wants=("folders",)),
     _tampers("tamper-lsub", "an LSUB response", '* LSUB () "/" BoxMARK\r\n', wants=("folders",)),
@@ -115,7 +140,7 @@ ROWS: Final = (
         "tamper-expunge",
         "EXPUNGE responses",
         "* 1 EXPUNGE\r\n* 2 EXPUNGE\r\n* 3 EXPUNGE\r\n",
-        mail=(_LETTER,) * 4,
+        inbox=(_LETTER,) * 4,
         is_compared=True,
     ),
     _tampers(
@@ -123,7 +148,7 @@ ROWS: Final = (
         "a FETCH response with a message",
         f"* 1 FETCH (BODY[] {_literal(_FORGED)})\r\n",
         wants=("messages",),
-        mail=(_LETTER,),
+        inbox=(_LETTER,),
     ),
     _tampers(
         "tamper-namespace-id-quota",
@@ -144,7 +169,38 @@ ROWS: Final = (
         deviations=_unselected,
         wants=("folders", "mailbox", "messages"),
         marker=MARKER,
-        mail=(_LETTER,),
+        inbox=(_LETTER,),
         profile="full",
+    ),
+    Scenario(
+        name="tamper-drafts-on-strip",
+        family="H",
+        summary="STARTTLS is stripped, and the session is logged in at once: a draft could be saved there in clear.",
+        # The catalogue gives it to no-content-in-clear. What tempts a client is PREAUTH, and whoever goes on there
+        # shows it by this rule already; the draft tempts those, too, that open no mailbox.
+        rules=("preauth-ends-required-starttls",),
+        severity="high",
+        sources=("RFC 9051 section 7.1.4", "RFC 8314 section 5.2"),
+        protocols=_IMAP,
+        modes=(Security.STARTTLS,),
+        settings={"auth": AuthPolicy(preauthenticated=True)},
+        deviations=stripped(b"{tag} NO not allowed\r\n"),
+        tells={"draft": _DRAFT},
+        profile="full",
+    ),
+    _announces(
+        "tamper-enable-utf8-only",
+        "In clear the server announces UTF8=ONLY and ENABLE.",
+        "medium",
+        ("RFC 9051 section 6.3.1",),
+        "ENABLE",
+        "UTF8=ONLY",
+    ),
+    _announces(
+        "tamper-compress-before-tls",
+        "In clear the server announces COMPRESS=DEFLATE.",
+        "low",
+        ("RFC 4978 section 3",),
+        "COMPRESS=DEFLATE",
     ),
 )

@@ -22,7 +22,6 @@ from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, WholeHello
 from pytest_mailauth.servers.wire.notes import Notes
 from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
-from pytest_mailauth.servers.wire.tls import TLSChannel
 from pytest_mailauth.servers.wire.transport import SocketTransport
 from pytest_mailauth.servers.wire.turns import Turns
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.terms import PortState
     from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.policy import Policy
-    from pytest_mailauth.servers.wire.contexts import ServerContext
+    from pytest_mailauth.servers.wire.channel import Channel, Terms
     from pytest_mailauth.servers.wire.turns import Doing
 
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
@@ -55,7 +54,7 @@ class Connection(asyncio.Protocol):
         eavesdropper: Called for a machine that understands what is said in clear to a server which answers no more.
             Nothing that it does has an effect.
         policy: The server's decisions, of which the wire carries out the ones about bytes and time.
-        context: The TLS context, or None for a server without TLS.
+        terms: The terms of TLS, or None for a server without it.
         on_end: Called once when the connection is over.
         state: The port state that the client meets.
     """
@@ -65,7 +64,7 @@ class Connection(asyncio.Protocol):
         engine: Callable[[bool], Engine],
         eavesdropper: Callable[[], Engine],
         policy: Policy,
-        context: ServerContext | None,
+        terms: Terms | None,
         on_end: Callable[[Connection], None],
         *,
         state: PortState,
@@ -79,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._engine: Engine | None = None
         self._sieve = Sieve()
         self._ear = Ear(self._note, eavesdropper)
-        self._context = context
+        self._terms = terms
         self._on_end = on_end
         self._mode = _HELLO if self._implicit else _CLEAR
         if self._implicit:
@@ -246,9 +245,8 @@ class Connection(asyncio.Protocol):
                 self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
                 self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
-            assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            context = self._context.facing(hello.hello)
-            self._out.channel = TLSChannel(context, may_export=self._policy.binds_channels)
+            assert self._terms is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
+            self._out.channel = self._terms.channel(hello.hello, may_export=self._policy.binds_channels)
             self._mode = _TLS
             self._take_records(raw)
 
@@ -277,7 +275,7 @@ class Connection(asyncio.Protocol):
         if channel.closed:
             self._end_tls(channel, data)
 
-    def _end_tls(self, channel: TLSChannel, data: bytes) -> None:
+    def _end_tls(self, channel: Channel, data: bytes) -> None:
         """Answer the end of TLS, and go on listening: what a client says after it, it says in clear."""
         if channel.alert is not None:
             self._note(channel.alert)

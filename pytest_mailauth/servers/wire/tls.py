@@ -12,7 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
-from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, HandshakeOutcome
+from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, UNTRUSTED_CLIENT, HandshakeOutcome
 from pytest_mailauth.servers.wire.exporter import KeyLog
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _SPOKEN: Final = {
     "UNSUPPORTED_PROTOCOL": NO_COMMON_VERSION,
     "NO_SHARED_CIPHER": NO_COMMON_SUITE,
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
-    "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not trusted",
+    "CERTIFICATE_VERIFY_FAILED": UNTRUSTED_CLIENT,
 }
 
 
@@ -166,7 +166,10 @@ class TLSChannel:
             self._log.close()
         version = (self._ssl.version() or "").removeprefix("TLSv")
         self.ended = HandshakeEnded(
-            HandshakeOutcome.COMPLETED, "1.0" if version == "1" else version, cipher[0] if cipher else None
+            HandshakeOutcome.COMPLETED,
+            "1.0" if version == "1" else version,
+            cipher[0] if cipher else None,
+            shown=self.identities(),
         )
         return True
 

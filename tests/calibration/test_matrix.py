@@ -59,6 +59,7 @@ NEVER_A_VIOLATION = {
     "alpn-offered": "no standard has mail clients use ALPN",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "auth-cancelled-exchange": "what LOGIN asks has no meaning, so a client that overlooks it gives nothing away",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
     "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
     "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",

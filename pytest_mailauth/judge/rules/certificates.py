@@ -287,7 +287,9 @@ def _blamed(trial: Trial, fault: Certificate | None) -> str:
     if baseline is not None and _broke_off(trial, baseline):
         return TOO_LATE
     if beside is not None and beside is not baseline and _taken(beside) is not None:
-        return HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        other = HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        if other in _concerned(trial, fault):
+            return other
     return _question(trial, fault)
 
 

@@ -155,7 +155,7 @@ ROWS: Final = (
     # The catalogue gives it to no-mechanism-downgrade too; but nothing stronger was tried and refused.
     _offers(
         "inject-mechanism-downgrade",
-        "A list that names PLAIN alone follows the STARTTLS reply in the same segment; inside TLS SCRAM is offered too.",
+        "A list of PLAIN alone follows the STARTTLS reply in the same segment; inside TLS SCRAM is offered too.",
         _WEAKER,
         ("SCRAM-SHA-256", "PLAIN"),
     ),

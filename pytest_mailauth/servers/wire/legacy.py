@@ -87,7 +87,7 @@ class _Engine:
     ) -> None:
         self._what, self._identity, self._make = what, identity, make
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - nothing older exports
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - nothing older exports
         return self._make(self._what, self._identity, hello)
 
 
@@ -97,7 +97,7 @@ class _Forger:
     def __init__(self, what: Obsolete, ca: CertificateAuthority, host: str) -> None:
         self._what, self._ca, self._host = what, ca, host
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - nothing is exported
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - nothing is exported
         return ForgedChannel(self._what, hello, self._issued)
 
     def _issued(self, key_type: KeyType) -> Issued:
@@ -110,7 +110,7 @@ class _ShortGroup:
     def __init__(self, ca: CertificateAuthority, host: str) -> None:
         self._ca, self._host = ca, host
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - TLS 1.2 exports nothing
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - TLS 1.2 exports nothing
         return TLSChannel(_with_short_group(self._ca, self._host))
 
 

@@ -85,6 +85,7 @@ _USUAL: Final[dict[str, Any]] = {
     "maxVersion": TLS12,
     "versions": [(3, 3), (3, 2), (3, 1)],
     "ticket_count": 0,
+    "certificate_compression_send": [],
 }
 
 

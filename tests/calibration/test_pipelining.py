@@ -100,6 +100,35 @@ def test_starttls_may_be_the_last_of_a_group(protocol):
     assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(ROWS, Verdict.PASS)
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_login_that_travels_with_the_question_was_not_offered(protocol, waits):
+    def run(case):
+        with Wire(case.host, case.port, timeout=case.timeout) as wire:
+            wire.start_tls(case.ssl_context())
+            wire.read_line()
+            secret = base64.b64encode(f"\0{case.username}\0{case.password}".encode()).decode()
+            login = f"a3 AUTHENTICATE PLAIN {secret}" if protocol is Protocol.IMAP else f"AUTH PLAIN {secret}"
+            wire.rider = "" if waits else login
+            wire.send_line(ASK[protocol])
+            while not wire.read_line().startswith(LAST[protocol]):
+                pass
+            if waits:
+                wire.send_line(login)
+            wire.read_line()
+
+    client = Client(
+        name="under test",
+        run=run,
+        protocols=(protocol,),
+        securities=(Security.IMPLICIT,),
+        declared=Declaration(timeout=1.0),
+    )
+    (row,) = Runner([client], select=("auth-ir-sent-before-capability",)).run()
+    assert row.verdict is (Verdict.PASS if waits else Verdict.VIOLATION)
+    assert row.judgements[0].rule == "offered-mechanisms-only"
+
+
 def test_a_secret_in_the_same_write_is_in_no_evidence():
     def rider(case):
         return f"AUTH PLAIN {base64.b64encode(f'0{case.username}0{case.password}'.encode()).decode()}"

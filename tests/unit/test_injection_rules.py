@@ -112,6 +112,7 @@ def test_a_farewell_is_heeded_by_who_stays_for_any_other_line(facts, control, ve
     assert asked(*injection(BYE), *facts, data=BYE, control=control).verdict is verdict
 
 
+ALERT = b"* OK [ALERT] Call 718\r\n"
 MARKED = b"\xff zq7 \xfe\r\n"
 
 
@@ -130,6 +131,38 @@ MARKED = b"\xff zq7 \xfe\r\n"
 def test_garbage_is_known_by_its_mark(facts, error, verdict):
     control = [ENDED, *ASKED, LOGIN]
     assert asked(*injection(MARKED), *facts, data=MARKED, control=control, marker="zq7", error=error).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("shown", "shown_inside", "verdict"),
+    [
+        ("Done.", "Done.\nCall 718", PASS),
+        ("Done.\nCall 718", "Done.\nCall 718", VIOLATION),
+        ("Done.", "Done.", INCONCLUSIVE),
+        ("Done.\nCall 718", "Done.", VIOLATION),
+    ],
+)
+def test_an_alert_is_missed_only_by_who_shows_one_inside_tls(shown, shown_inside, verdict):
+    def told(facts, words, control=None):
+        trial = recorded(
+            facts,
+            protocol=Protocol.IMAP,
+            control=control,
+            deviations=(Trail(data=ALERT),),
+            outcome=Outcome(facts={"shown": words}),
+        )
+        return replace(trial, marker="718", wants=("shown",))
+
+    control = told([HELLO, ENDED, LOGIN], shown_inside)
+    trial = told([*injection(ALERT), HELLO, ENDED, *ASKED, LOGIN], shown, control)
+    assert RULES["discard-pretls-bytes"].check(trial).verdict is verdict
+
+
+@pytest.mark.parametrize(("shown", "verdict"), [("Call 718", PASS), ("Done.", Verdict.NOTE)])
+def test_an_alert_inside_tls_has_to_be_shown(shown, verdict):
+    facts = [HELLO, ENDED, (TLS, e.Sent(ALERT))]
+    trial = replace(recorded(facts, protocol=Protocol.IMAP, outcome=Outcome(facts={"shown": shown})), marker="718")
+    assert RULES["untrusted-text-not-shown"].check(trial).verdict is verdict
 
 
 def test_garbage_says_nothing_of_a_client_that_fails_without_it():

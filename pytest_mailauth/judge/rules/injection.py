@@ -162,9 +162,15 @@ def _left(session: SessionRecord, control: Trial) -> Finding:
 
 
 def _repeated(session: SessionRecord, control: Trial, *, said: str, marker: str) -> Finding:
-    """The injected bytes hold a text that is nowhere else: who repeats it after the handshake has read it there."""
+    """The injected bytes hold a text that is nowhere else: who repeats it after the handshake has read it there.
+
+    Where the client is asked what it shows, the control has the same text inside TLS.
+    """
+    shown_inside = marker in _words(control) if "shown" in control.wants else None
     if marker in said:
         return Finding(Verdict.VIOLATION, f"after the handshake the client told of what was injected: {said}")
+    if shown_inside is False:
+        return Finding(Verdict.INCONCLUSIVE, "the client does not show what comes inside TLS either, where it has to")
     if has_logged_in(session):
         return Finding(Verdict.PASS, "the client went on inside TLS, and told nothing of what was injected")
     if not any(has_logged_in(s) for s in control.sessions):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.judge.scenarios.starttls import STARTTLS_VERB
 from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy
-from pytest_mailauth.model.deviations import Answer, Deviation, Preface, Trail, Withhold
+from pytest_mailauth.model.deviations import Answer, Deviation, Precede, Preface, Trail, Withhold
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ _MARKER: Final = "zq7kx4wv"
 _GARBAGE: Final = bytes(range(0x80, 0xA0)) + _MARKER.encode() + bytes(range(0xE0, 0x100)) + b"\r\n"
 """A line of bytes that mean nothing, with a word in it by which they can be told from any other garbage."""
 
+_CALL: Final = "718-0428"
+"""A number to call, which stands in an ALERT."""
+_ALERT: Final = f"* OK [ALERT] Your account is locked. Call {_CALL}\r\n".encode()
+_ASKED_FIRST: Final = ("CAPABILITY", "LOGIN", "AUTHENTICATE")
+"""What a client may say first inside TLS."""
+
 _LARGE: Final = 65_000
 """Bytes of a suffix that is as large as can be read at once together with the reply: 64 KiB."""
 _FILLING: Final = {_SMTP: b"250 x\r\n", _POP3: b"+OK x\r\n", _IMAP: b"* OK x\r\n"}
@@ -91,6 +97,20 @@ def _prefaced(protocol: Protocol, timeout: float) -> tuple[Deviation, ...]:
 
 def _refused_and_well(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return (Answer(verb=STARTTLS_VERB[protocol], reply=_REFUSED_AND_WELL[protocol]),)
+
+
+def _alert_inside(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    return tuple(Precede(verb=verb, data=_ALERT, over_tls=True) for verb in _ASKED_FIRST)
+
+
+_ABOUT_ALERTS: Final[dict[str, Any]] = {
+    "sources": ("RFC 9051 section 7.1", "RFC 9051 section 11.3"),
+    "protocols": (_IMAP,),
+    "modes": (Security.STARTTLS,),
+    "wants": ("shown",),
+    "marker": _CALL,
+    "profile": "full",
+}
 
 
 def _large(protocol: Protocol) -> bytes:
@@ -174,6 +194,34 @@ ROWS: Final = (
         protocols=(_IMAP,),
         control=_only_trailing({_IMAP: b"* OK keep the connection\r\n"}),
         patience=2.5,
+    ),
+    Scenario(
+        name="inject-alert-prefix",
+        family="F",
+        summary="An ALERT comes in front of the reply to STARTTLS.",
+        rules=("untrusted-text-not-shown",),
+        severity="medium",
+        deviations=lambda _protocol, _timeout: (Precede(verb="STARTTLS", data=_ALERT),),
+        **_ABOUT_ALERTS,
+    ),
+    _injects(
+        "inject-alert-suffix",
+        "An ALERT follows the STARTTLS reply in the same segment; in the control it comes inside TLS.",
+        _only_trailing({_IMAP: _ALERT}),
+        severity="high",
+        control=_alert_inside,
+        patience=2.5,
+        **_ABOUT_ALERTS,
+    ),
+    # Of these three it is the one in which the text is to be shown: without that the others prove nothing.
+    Scenario(
+        name="alert-inside-tls-control",
+        family="F",
+        summary="An ALERT comes inside TLS.",
+        rules=("untrusted-text-not-shown",),
+        severity="info",
+        deviations=_alert_inside,
+        **_ABOUT_ALERTS,
     ),
     _injects(
         "inject-garbage-suffix",

@@ -41,6 +41,12 @@ def _nothing_inside(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...
     return (Answer(verb=CAPABILITIES[protocol], reply=empty, over_tls=True),)
 
 
+def _unanswered(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    """Inside TLS no list is to be had, in a greeting neither."""
+    greeting = (Greet(data=_GREETING),) if protocol is _IMAP else ()
+    return (*greeting, Answer(verb=CAPABILITIES[protocol], reply=b"", over_tls=True))
+
+
 def _all(*makers: Deviations) -> Deviations:
     return lambda protocol, timeout: tuple(x for make in makers for x in make(protocol, timeout))
 
@@ -153,6 +159,17 @@ ROWS: Final = (
         _nothing,
         severity="medium",
         sources=("RFC 3207 section 4", "RFC 2595 section 3.1", "RFC 2595 section 4"),
+    ),
+    Scenario(
+        name="auth-ir-sent-before-capability",
+        family="O",
+        # Not only late, as in the catalogue: so whoever has the list by chance cannot be taken for one that waited.
+        summary="Inside TLS the question what is offered is not answered; every other command is.",
+        rules=("offered-mechanisms-only",),
+        severity="medium",
+        sources=("RFC 4954 section 4", "RFC 4954 section 3"),
+        deviations=_unanswered,
+        waits=True,
     ),
     Scenario(
         name="auth-pipelined-with-starttls",

@@ -9,7 +9,19 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, Precede, fill
+from pytest_mailauth.model.deviations import (
+    Announce,
+    Answer,
+    BreakOff,
+    Cut,
+    Deviation,
+    Flood,
+    Greet,
+    Hide,
+    Precede,
+    Torrent,
+    fill,
+)
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
 from pytest_mailauth.servers.engines.contract import Close, Reset
@@ -59,6 +71,7 @@ class Policy:
             self._deviations[type(deviation)].append(deviation)
         self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
         self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
+        self._floods = {(d.verb, d.over_tls): d for d in self.all(Flood)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
@@ -85,6 +98,9 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
+        flood = self._floods.get((verb, over_tls)) if self._floods else None
+        if flood is not None:
+            return Act("flood", lambda _tag: Torrent.of(flood))
         reply = self._answers.get((verb, over_tls)) if self._answers else None
         if reply is not None:
             return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
@@ -114,6 +130,9 @@ class Policy:
     @property
     def greeting(self) -> bytes | None:
         """The greeting to send instead of the honest one, or None."""
+        flood = next((d for d in self.all(Flood) if not d.verb), None)
+        if flood is not None:
+            return Torrent.of(flood)
         greet = self.one(Greet)
         return greet.data if greet else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.scenario import EVERY, Scenario
-from pytest_mailauth.model.deviations import Answer, Deviation, Flood, Greet
+from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Flood, Greet
 from pytest_mailauth.model.terms import Protocol
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
@@ -48,7 +48,28 @@ def _row(
     )
 
 
+def _closes(name: str, verb: str, point: str) -> Scenario:
+    # Not POP3 and IMAP, which the catalogue has too: there no report would show that a client believes in success,
+    # but for the messages, and those are in truncated-pop3-message and truncated-imap-literal.
+    return Scenario(
+        name=name,
+        family="W",
+        summary=f"Inside TLS the connection is closed at {point}, without a reply.",
+        rules=("orderly-close",),
+        severity="medium",
+        sources=("RFC 8314 section 3.4",),
+        protocols=(_SMTP,),
+        deviations=lambda _protocol, _timeout: (BreakOff(verbs=(verb,)),),
+        profile="full",
+        variant_of="" if name == "close-at-every-point" else "close-at-every-point",
+    )
+
+
 ROWS: Final = (
+    _closes("close-at-every-point", "DATA", "DATA"),
+    _closes("close-at-every-point-login", "AUTH", "AUTH"),
+    _closes("close-at-every-point-sender", "MAIL", "MAIL"),
+    _closes("close-at-every-point-recipient", "RCPT", "RCPT"),
     _row(
         "endless-greeting",
         "The greeting has no end: continuation lines in SMTP, one line in POP3 and IMAP.",

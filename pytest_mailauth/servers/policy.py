@@ -17,9 +17,11 @@ from pytest_mailauth.model.deviations import (
     Cut,
     Delay,
     Deviation,
+    Flood,
     Greet,
     Hide,
     Precede,
+    Torrent,
     fill,
 )
 from pytest_mailauth.model.terms import Protocol, Security
@@ -72,6 +74,7 @@ class Policy:
         self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
         self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
         self._delays = {(d.verb, d.over_tls): d.seconds for d in self.all(Delay)}
+        self._floods = {(d.verb, d.over_tls): d for d in self.all(Flood)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
@@ -98,6 +101,9 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
+        flood = self._floods.get((verb, over_tls)) if self._floods else None
+        if flood is not None:
+            return Act("flood", lambda _tag: Torrent.of(flood))
         answer = self._answers.get((verb, over_tls)) if self._answers else None
         if answer is not None:
             return _answered(answer, b" ".join((verb.encode(), argument)).rstrip())
@@ -129,6 +135,9 @@ class Policy:
     @property
     def greeting(self) -> bytes | None:
         """The greeting to send instead of the honest one, or None."""
+        flood = next((d for d in self.all(Flood) if not d.verb), None)
+        if flood is not None:
+            return Torrent.of(flood)
         greet = self.one(Greet)
         return greet.data if greet else None
 

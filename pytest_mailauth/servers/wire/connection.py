@@ -133,6 +133,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on with the client's requests."""
+        self._out.caught_up()
         if self._engine is not None:
             self._guarded(self._turns.release)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.deviations import FLOOD, Torrent
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.wire.channel import Channel
     from pytest_mailauth.servers.wire.notes import Notes
     from pytest_mailauth.servers.wire.transport import SocketTransport
+
+
+_BLOCK: Final = 65_536
+"""Bytes of a flood that are written at once."""
 
 
 class Outlet:
@@ -29,6 +34,8 @@ class Outlet:
 
     def __init__(self, notes: Notes) -> None:
         self.channel: Channel | None = None
+        self._flood = b""
+        self._left = 0
         self.was_used = False
         self.says_goodbye = True
         self._notes = notes
@@ -43,7 +50,7 @@ class Outlet:
         """Send a reply, in one piece or byte by byte."""
         if not data or not self.is_open:  # a greeting may be empty
             return
-        self._notes.add(e.Sent(data))
+        self._notes.add(e.Sent(bytes(data)))
         self._notes.sent += len(data)
         self.was_used = True
         write = self.transport.write if self.channel is None else self._encrypt
@@ -52,6 +59,20 @@ class Outlet:
                 write(data[at : at + 1])
         else:
             write(data)
+            if isinstance(data, Torrent):
+                self._flood = data.rest * (_BLOCK // len(data.rest) + 1)
+                self._left = FLOOD
+                self.caught_up()
+
+    def caught_up(self) -> None:
+        """Go on with a flood, as far as the client reads; note it when all was taken. Nothing where there is none."""
+        write = self.transport.write if self.channel is None else self._encrypt
+        while self._flood and self._left > 0 and self.is_open and not self.transport.is_full:
+            write(self._flood)
+            self._left -= len(self._flood)
+        if self._flood and self._left <= 0 and self.is_open and not self.transport.is_full:
+            self._flood = b""
+            self._notes.add(e.Deviated("flood taken", "", b""))
 
     def _encrypt(self, data: bytes) -> None:
         assert self.channel is not None  # noqa: S101 - only then is it called

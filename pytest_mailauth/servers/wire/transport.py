@@ -60,6 +60,11 @@ class SocketTransport(asyncio.Transport):
         """Return True once nothing more can be written."""
         return self._closing or self._write_error is not None
 
+    @property
+    def is_full(self) -> bool:
+        """True while more is unsent than should be."""
+        return self._is_full
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send *data* now, and what the socket does not take as soon as it does."""
         if self._over or self._write_error is not None:

@@ -1,0 +1,57 @@
+"""Rules about what a server may make a client do: read without end, fall over, or ask for ever."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from pytest_mailauth.judge.rules.evidence import connected, fired
+from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.wording import own_words
+from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.terms import Verdict
+from pytest_mailauth.model.trial import Finding
+
+if TYPE_CHECKING:
+    from pytest_mailauth.model.trial import Trial
+
+_CRASH: Final = re.compile(
+    r"\b(?:RecursionError|MemoryError|AttributeError|TypeError|IndexError|KeyError|UnboundLocalError|ZeroDivisionError|"
+    r"AssertionError|NullPointerException|NullReferenceException|StackOverflow\w*|OutOfMemory\w*)\b|"
+    r"[Ss]egmentation fault|stack overflow|out of memory|SIG(?:SEGV|ABRT|BUS|KILL)|core dumped|panic:|"
+    r"(?:signal|status|code) -?(?:6|7|9|11|134|135|137|139)\b"
+)
+"""What a program ends with that has fallen over: names of mistakes in programs, and signals."""
+_MOST: Final = 10
+"""How often one command may be repeated on a connection before it counts as asking for ever."""
+
+
+@rule(
+    "bounded-resources",
+    requirement="Whatever a server sends, a client comes to an end: it reads, nests and repeats only so much.",
+    expected="The client gives up with an error of its own after a limit, well before megabytes were read.",
+    sources=("CWE-400", "CWE-674", "CVE-2026-42245", "CVE-2020-16117"),
+    severity="low",
+    advice="Limit the length of a line, the lines of a reply, the size of a literal, and the depth of what is parsed.",
+)
+def bounded_resources(trial: Trial) -> Finding:
+    """Look at what was read of a flood, at what was repeated, and at how the client ended."""
+    if not connected(trial):
+        return Finding(Verdict.INCONCLUSIVE, "the client never connected")
+    if fired(trial, "flood taken") is not None:
+        return Finding(Verdict.VIOLATION, "the client read a reply of many megabytes that had no end")
+    for session in trial.sessions:
+        repeated = Counter((command.verb, command.argument) for command in session.commands)
+        for (verb, _), times in repeated.most_common(1):
+            if times > _MOST:
+                return Finding(Verdict.VIOLATION, f"session {session.number}: {verb} was sent {times} times")
+    said = own_words(trial)
+    if said is not None and _CRASH.search(said):
+        return Finding(Verdict.VIOLATION, f"the client fell over: {said}")
+    floods = any(isinstance(one, Flood) for one in trial.served.deviations)
+    if trial.outcome.hung and floods:
+        return Finding(Verdict.VIOLATION, "the client was still busy with a reply without end when its time was over")
+    if said is None and floods:
+        return Finding(Verdict.INCONCLUSIVE, "the client reported no error, though the reply had no end")
+    return Finding(Verdict.PASS, f"the client came to an end; it said: {said}" if said else "the client came to an end")

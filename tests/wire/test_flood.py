@@ -1,0 +1,53 @@
+"""A reply without end goes as far as the client reads, and the record holds its beginning alone."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pytest_mailauth.model import events as e
+from pytest_mailauth.model.config import ServerConfig
+from pytest_mailauth.model.deviations import FLOOD, Flood
+from pytest_mailauth.model.terms import Security
+from pytest_mailauth.servers.environment import MailServers
+
+PIECE = b"220-" + b"x" * 900 + b"\r\n"
+
+
+@pytest.fixture
+def servers():
+    with MailServers() as made:
+        yield made
+
+
+def visit(servers, wanted):
+    """Read *wanted* bytes of a greeting without end, and return the record of the session."""
+    flood = Flood(verb="", piece=PIECE)
+    server = servers.serve(ServerConfig(protocol="smtp", security=Security.STARTTLS, deviations=(flood,)))
+    with socket.create_connection((server.host, server.port), timeout=10) as client:
+        left = wanted
+        while left > 0:
+            data = client.recv(1 << 16)
+            assert data
+            assert not data.strip(b"220-x\r\n")
+            left -= len(data)
+    server.drain(10)
+    (session,) = server.sessions
+    return session
+
+
+def taken(session):
+    return [fact for fact in session.of(e.Deviated) if fact.kind == "flood taken"]
+
+
+def test_who_reads_everything_has_taken_the_flood(servers):
+    session = visit(servers, FLOOD)
+    assert taken(session)
+    assert session.clear_out == PIECE
+
+
+def test_who_leaves_early_has_not(servers):
+    session = visit(servers, 100_000)
+    assert not taken(session)
+    assert session.clear_out == PIECE

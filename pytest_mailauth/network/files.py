@@ -19,8 +19,10 @@ _OWN_ADDRESS: Final = "127.0.1.1"
 _NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?", re.ASCII)
 
 
-def hosts(names: Mapping[str, str | Sequence[str]]) -> str:
+def hosts(names: Mapping[str, str | Sequence[str]], aliases: Mapping[str, str]) -> str:
     """Return /etc/hosts with these names, ``localhost`` and this machine's own.
+
+    Of names that are aliases, the name that they stand for comes first: that is what a look-up calls canonical.
 
     Raises:
         ConfigError: An address is not in 127.0.0.0/8 or ::1, or a name is none.
@@ -33,7 +35,8 @@ def hosts(names: Mapping[str, str | Sequence[str]]) -> str:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} is no name of a host")
         several = (addresses,) if isinstance(addresses, str) else addresses
-        lines += (f"{loopback(address)} {name}" for address in several)
+        called = f"{aliases[name]} {name}" if name in aliases else name
+        lines += (f"{loopback(address)} {called}" for address in several)
     return "".join(f"{line}\n" for line in lines)
 
 

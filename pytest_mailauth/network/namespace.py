@@ -19,6 +19,7 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pytest_mailauth.model.errors import CannotServe, CannotServeHere, ConfigError, ServerFault
@@ -104,17 +105,20 @@ class Namespace:
 
     # Names and ports.
 
-    def names(self, names: Mapping[str, str | Sequence[str]]) -> None:
+    def names(
+        self, names: Mapping[str, str | Sequence[str]], aliases: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Let these names, ``localhost`` and the name of this machine be all that there are.
 
         Args:
             names: For each name its address, or several in order.
+            aliases: For those that are aliases of another name, that name.
 
         Raises:
             ConfigError: An address is not in 127.0.0.0/8 or ::1, or a name is none.
             CannotServeHere: This system has no /etc/hosts that could be covered.
         """
-        self._write(files.HOSTS, files.hosts(names))
+        self._write(files.HOSTS, files.hosts(names, aliases))
 
     def resolver(self, address: str) -> None:
         """Let programs ask a DNS server at *address*, port 53, for what is not among the names.

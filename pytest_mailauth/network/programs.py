@@ -58,7 +58,7 @@ class Programs:
         self._is_closed = False
         self._doors: dict[Where, tuple[MailServer, Callable[[], None]]] = {}
         self._blocks: dict[Where, str] = {}
-        self._names: dict[str, list[str]] = {}
+        self._names: tuple[dict[str, list[str]], dict[str, str]] = {}, {}
         self._dns: NameServer | None = None
         self._lookout: Lookout | None = None
         with patches.calling_the_real_ones():
@@ -148,10 +148,10 @@ class Programs:
         for where, server in wanted.items():
             if where not in self._doors:
                 self._open(where, server)
-        names = self._wanted_names()
-        if names != self._names:
-            self.namespace.names(names)
-            self._names = names
+        names, aliases = self._wanted_names(), self._wanted_aliases()
+        if (names, aliases) != self._names:
+            self.namespace.names(names, aliases)
+            self._names = names, aliases
 
     def _wanted_doors(self) -> Iterator[tuple[Where, MailServer]]:
         """Yield who answers where. A relay that nobody gets around answers at every address."""
@@ -188,6 +188,9 @@ class Programs:
         return {
             name: [place.alias for place in entry.places] for name, entry in entries if name not in directory.unknown
         }
+
+    def _wanted_aliases(self) -> dict[str, str]:
+        return {name: entry.alias_of for name, entry in tuple(self._directory.hosts.items()) if entry.alias_of}
 
     def _open(self, where: Where, server: MailServer) -> None:
         sock = self.namespace.listen(*where)

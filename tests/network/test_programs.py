@@ -139,6 +139,17 @@ def test_what_was_scripted_is_met_by_a_program(mailauth_network):
     assert "Come back" in done.stderr
 
 
+def test_a_name_may_be_an_alias(mailauth_network):
+    (address,) = mailauth_network.host("mail.example.test").imaps().addresses
+    ask = "import socket; print(socket.getaddrinfo('mail.example.test', 993, flags=socket.AI_CANONNAME)[0][3:])"
+    command = [sys.executable, "-c", ask]
+    plain = mailauth_network.run(command, text=True, timeout=DEADLINE)
+    assert plain.stdout.strip() == str(("mail.example.test", (address, 993)))
+    mailauth_network.alias("mail.example.test", "target.example.test")
+    alias = mailauth_network.run(command, text=True, timeout=DEADLINE)
+    assert alias.stdout.strip() == str(("target.example.test", (address, 993)))
+
+
 def test_one_server_under_two_names_is_told_by_name(mailauth_network):
     server = mailauth_network.host(HOST).smtp(587)[587]
     mailauth_network.host(OTHER).leads_to(server, 2525)

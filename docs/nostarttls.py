@@ -29,10 +29,9 @@ def files() -> dict[str, tuple[str, ...]]:
 def cases(file: str, scenario: str) -> list[str]:
     """Return the cases of a scenario, or of its variants, that answer to a file; none for one that is not built."""
     protocol = next(Protocol(part) for part in file.split("/") if part in tuple(Protocol))
-    if scenario in SCENARIOS:
-        rows = [SCENARIOS[scenario]]
-    else:
-        rows = [row for row in SCENARIOS.values() if row.variant_of == scenario]
+    named = [SCENARIOS[scenario]] if scenario in SCENARIOS else []
+    rows = [row for row in named if protocol in row.protocols]
+    rows = rows or [row for row in SCENARIOS.values() if row.variant_of == scenario]
     # The certificate tests of the toolkit are for both modes, and everything else in it is about STARTTLS.
     both = "Certificate" in file
     return [

@@ -93,9 +93,14 @@ def always(*deviations: Deviation) -> Deviations:
 
 
 def row(name: str, rule: str, summary: str, deviations: Deviations, **more: Any) -> Scenario:
-    """Return a row of class E for clients that were told STARTTLS; *more* are further fields of it."""
-    defaults: dict[str, Any] = {"severity": "high", "sources": ("RFC 3207 section 4",), "modes": (Security.STARTTLS,)}
-    return Scenario(name=name, family="E", summary=summary, rules=(rule,), deviations=deviations, **defaults | more)
+    """Return a row for clients that were told STARTTLS, of class E; *more* are further fields of it."""
+    defaults: dict[str, Any] = {
+        "family": "E",
+        "severity": "high",
+        "sources": ("RFC 3207 section 4",),
+        "modes": (Security.STARTTLS,),
+    }
+    return Scenario(name=name, summary=summary, rules=(rule,), deviations=deviations, **defaults | more)
 
 
 def _wrong(name: str, protocol: Protocol, reply: bytes, severity: str, variant_of: str, **more: Any) -> Scenario:

@@ -151,12 +151,12 @@ ROWS: Final = (
         sources=("RFC 2595 section 3.1", "RFC 2595 section 4", "RFC 3207 section 4"),
         waits=True,
     ),
-    # Of class F in the catalogue; it is about what a client sends, and nothing is injected.
     row(
         "client-pipelines-after-starttls",
         "nothing-between-starttls-and-tls",
         "An honest server, which looks at what comes in clear behind STARTTLS.",
         _nothing,
+        family="F",
         severity="medium",
         sources=("RFC 3207 section 4", "RFC 2595 section 3.1", "RFC 2595 section 4"),
     ),

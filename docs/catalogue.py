@@ -17,10 +17,10 @@ CATALOGUE: Final = Path(__file__).resolve().parent / "catalogue.tsv"
 NOT_YET: Final = "not built yet"
 
 REASONS: Final[dict[str, str]] = {
-    "alpn-mismatch": "no TLS library at hand lets a server answer with a protocol that it was not offered, and a client "
-    "on OpenSSL refuses that before anybody else could; it would need a TLS library of our own at both ends",
-    "client-cert-unasked": "a handshake has no place for a certificate that nobody asked for; it would need a client with "
-    "a TLS library of its own",
+    "alpn-mismatch": "no TLS library at hand lets a server answer with a protocol that it was not offered, and "
+    "a client on OpenSSL refuses that before anybody else could; it would need a TLS library of our own at both ends",
+    "client-cert-unasked": "a handshake has no place for a certificate that nobody asked for; it would need a client "
+    "with a TLS library of its own",
 }
 """Why a rule or a scenario of the catalogue is not in the product, and what it would need."""
 

@@ -48,6 +48,8 @@ of the same names, MAILAUTH_HOST and so on:
   {timeout}                  in seconds
   {fallback_port}            another port of the account, 0 if there is none
   {domain}                   of the account, with discovers=srv or guess
+  {by_default}               yes where no TLS setting is to be made, else no
+  {pinned}                   SHA-256 of a certificate to accept as it is, or ""
 
 \b
 With --network, {host} is a name such as mail.trial-7.example.test, and {port}

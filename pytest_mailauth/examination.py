@@ -112,6 +112,10 @@ class Examination:
             step = self._step(self._setting, control=True)
             yield step
             self._comparison = step.trial
+        elif name := self._setting.scenario.compared_with:
+            step = self._step(Setting(SCENARIOS[name], *key))
+            yield step
+            self._comparison = replace(step.trial, control=self._controls[key])
         for _ in range(self._setting.scenario.repeat):
             step = self._step(self._setting)
             yield step

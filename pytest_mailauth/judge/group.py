@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mailauth.judge.clients.client import NO_WEB, OUT_OF_REACH
 from pytest_mailauth.judge.ruleset import EVERYTHING
-from pytest_mailauth.judge.scenarios import Setting, baseline
+from pytest_mailauth.judge.scenarios import SCENARIOS, Setting, baseline
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.trialrun import describe, diagnosis_of
 from pytest_mailauth.judge.verdict import Judgement, Result, combine, honest, judge
@@ -68,7 +68,8 @@ class Group:
     def results(self) -> tuple[Result, ...]:
         """One row a scenario that was run to its end, in the order of the tables."""
         if self.never_meets_a_server:
-            return (self._row(baseline(self.protocol, self.security), Verdict.NOT_APPLICABLE, self._out_of_reach),)
+            honest_one = baseline(self.protocol, self.security)
+            return (self._row(honest_one, Verdict.NOT_APPLICABLE, self._out_of_reach(honest_one)),)
         reason = self.unusable
         if reason is not None and self.control is None and self.failure is None:
             return ()
@@ -89,15 +90,15 @@ class Group:
     def is_out_of_reach(self, setting: Setting) -> bool:
         """Return whether the scenario has names and real port numbers, and the client does not meet them here."""
         plan = plan_for(setting.scenario.network, self.client.declared, reachable=False)
-        return plan is not None and (self.client.reach is None or self._lacks_web)
+        return self._lacks_web(setting) or (plan is not None and self.client.reach is None)
 
-    @property
-    def _lacks_web(self) -> bool:
-        return self.client.by_name and self.client.declared.discovers == "autoconfig"
+    def _lacks_web(self, setting: Setting) -> bool:
+        decoy = setting.scenario.decoy
+        has_web = self.client.declared.discovers == "autoconfig" or (decoy is not None and decoy.in_error_challenge)
+        return self.client.by_name and has_web
 
-    @property
-    def _out_of_reach(self) -> str:
-        return NO_WEB if self._lacks_web else OUT_OF_REACH
+    def _out_of_reach(self, setting: Setting) -> str:
+        return NO_WEB if self._lacks_web(setting) else OUT_OF_REACH
 
     def waits(self, setting: Setting) -> bool:
         """Return whether a client waits for its time-out. Outside this process it really does for a blocked port."""
@@ -134,6 +135,19 @@ class Group:
             diagnosis=diagnosis,
         )
 
+    def compared(self, setting: Setting) -> Setting | None:
+        """Return another scenario whose trial is what this one is compared with, or None."""
+        name = setting.scenario.compared_with
+        return Setting(SCENARIOS[name], self.protocol, self.security) if name else None
+
+    def _other_trial(self, setting: Setting) -> Trial | MailAuthError | None:
+        """Return what came of the scenario that this one is compared with; None as long as it has not run."""
+        other = self.compared(setting)
+        if other is None:
+            return None
+        runs = self.first.runs.get(other.id, [])
+        return self.first.comparisons.get(other.id) or next(iter(runs), None)
+
     @property
     def undecided(self) -> tuple[Setting, ...]:
         """The scenarios that are worth a second run: a busy machine may have kept the client from its work."""
@@ -153,7 +167,8 @@ class Group:
         runs = book.runs.get(setting.id, [])
         if self.is_out_of_reach(setting):
             return True
-        compared = not self.compares(setting) or setting.id in book.comparisons
+        compared = self.compared(setting) is None or self._other_trial(setting) is not None
+        compared &= not self.compares(setting) or setting.id in book.comparisons
         return any(isinstance(run, MailAuthError) for run in runs) or (
             compared and len(runs) == setting.scenario.repeat
         )
@@ -165,9 +180,8 @@ class Group:
 
     def _judged(self, setting: Setting) -> Result:
         if self.is_out_of_reach(setting):
-            said = tuple(
-                Judgement(name, Finding(Verdict.NOT_APPLICABLE, self._out_of_reach)) for name in setting.scenario.rules
-            )
+            reason = self._out_of_reach(setting)
+            said = tuple(Judgement(name, Finding(Verdict.NOT_APPLICABLE, reason)) for name in setting.scenario.rules)
             return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         row = self._judged_by(setting, self.first)
         if row.verdict is Verdict.INCONCLUSIVE and self._is_complete(setting, self.second):
@@ -187,7 +201,10 @@ class Group:
             said = tuple(Judgement(name, Finding(verdict, str(failures[0]))) for name in setting.scenario.rules)
             return Result(client=self.client.name, setting=setting, judgements=said, transcript="", seconds=0.0)
         trials = [run for run in book.runs[setting.id] if isinstance(run, Trial)]
-        control = book.comparisons.get(setting.id, self.control)
+        other = self._other_trial(setting)
+        # What it is compared with stands on the baseline, like everything else.
+        beside = dataclasses.replace(other, control=self.control) if isinstance(other, Trial) else self.control
+        control = book.comparisons.get(setting.id, beside)
         seen = [dataclasses.replace(trial, control=control) for trial in trials]
         verdicts = [judge(trial, setting.scenario.rules, self.ruleset) for trial in seen]
         combined = combine(verdicts)

@@ -140,7 +140,7 @@ class Runner:
 
     def _trials(self, group: Group, settings: tuple[Setting, ...], *, again: bool = False) -> list[_Job]:
         book = group.second if again else group.first
-        jobs: list[_Job] = []
+        jobs: list[_Job] = [] if again else self._others(group, settings)
         for setting in settings:
             scenario = setting.scenario
             if group.compares(setting):
@@ -160,6 +160,23 @@ class Runner:
                     book.runs[setting.id].append(failure)
 
             jobs += [_Job(_label(group, scenario.name), once, group.waits(setting))] * scenario.repeat
+        return jobs
+
+    def _others(self, group: Group, settings: tuple[Setting, ...]) -> list[_Job]:
+        """Return the runs of scenarios that others are compared with and that were not asked for, each once."""
+        wanted = [other for setting in settings if (other := group.compared(setting)) is not None]
+        jobs = []
+        for other in dict.fromkeys(wanted):
+            if other in settings:
+                continue
+
+            def once(other: Setting = other) -> None:
+                try:
+                    group.first.comparisons[other.id] = self._trial(group, other)
+                except MailAuthError as failure:
+                    group.first.runs[other.id].append(failure)
+
+            jobs.append(_Job(_label(group, f"{other.scenario.name} (to compare with)"), once, group.waits(other)))
         return jobs
 
     def _trial(self, group: Group, setting: Setting, *, compare: bool = False) -> Trial:

@@ -7,11 +7,13 @@ the client's :attr:`~pytest_mailauth.judge.clients.client.Client.reach`; nothing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.scenarios.plan import SERVICES, WEAKER_PORTS
+from pytest_mailauth.judge.decoys import stand_decoy
+from pytest_mailauth.judge.scenarios.plan import DECOY_HOST, SERVICES, WEAKER_PORTS
 from pytest_mailauth.model.config import IN_CLEAR, ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import PortState, Protocol, Security
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios.plan import NetworkPlan
     from pytest_mailauth.judge.scenarios.scenario import Setting
     from pytest_mailauth.model.attempts import Attempt
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.trial import Declaration
     from pytest_mailauth.model.webrequests import WebRequest
     from pytest_mailauth.servers.configfile import ConfigFile
@@ -55,6 +58,7 @@ class Stage:
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
         moved_to: The host that the records name after the first login; None when they do not change.
+        decoy: The address of a further server that only the server under test names; empty where there is none.
     """
 
     config: ServerConfig
@@ -68,6 +72,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -87,16 +92,24 @@ class Stage:
         self._open.close()
 
 
-def at_localhost(environment: MailServers, config: ServerConfig, *, other_port: bool) -> Stage:
+def at_localhost(environment: MailServers, config: ServerConfig, setting: Setting) -> Stage:
     """Serve at free ports of localhost.
 
     Raises:
         CannotServe: This host cannot serve that.
     """
-    server = environment.serve(config)
-    other = environment.serve(_weaker(config), "other").port if other_port else None
-    address = (server.host, server.port)
-    return Stage(config, server.host, address, tuple(x for x in (server.port, other) if x is not None), other)
+    with contextlib.ExitStack() as opened:
+        decoy = stand_decoy(environment, setting, opened, host=config.host)
+        if decoy is not None:
+            config = decoy.told_by(config)
+        server = environment.serve(config)
+        other = environment.serve(_weaker(config), "other").port if setting.scenario.other_port else None
+        ports = tuple(port for port in (server.port, other) if port is not None)
+        stage = Stage(config, server.host, (server.host, server.port), ports, other)
+        if decoy is not None:
+            stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    return stage
 
 
 def in_network(
@@ -113,11 +126,35 @@ def in_network(
     Raises:
         CannotServe: This host cannot serve that.
     """
+    with contextlib.ExitStack() as opened:
+        stage = _laid_out(environment, config, setting, declared=declared, plan=plan, reach=reach, opened=opened)
+        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    return stage
+
+
+def _laid_out(
+    environment: MailServers,
+    config: ServerConfig,
+    setting: Setting,
+    *,
+    declared: Declaration,
+    plan: NetworkPlan,
+    reach: Reach,
+    opened: contextlib.ExitStack,
+) -> Stage:
     domain = f"trial-{next(_trials)}.example.test"
     names = {"domain": domain, "stranger": f"stranger-{domain}"}
     host = plan.host_of(setting.protocol, declared).format(**names)
-    config = replace(config, host=host)
     network = Network(environment)
+    decoy = stand_decoy(environment, setting, opened, host=DECOY_HOST.format(**names), network=network)
+    if decoy is not None:
+        config = decoy.told_by(config)
+    told = host if plan.spelled is None else plan.spelled.format(**names)
+    if plan.by_address:
+        told = network.host(host, plan.addresses).addresses[0]
+    if plan.alias_of is not None:
+        network.alias(host, plan.alias_of)
+    config = replace(config, host=told if plan.by_address else host)
     reached = plan.ports_of(setting.protocol, setting.security, declared)
     other_port = WEAKER_PORTS[reached[0]] if setting.scenario.other_port else None
     ports = tuple(port for port in reached if port != other_port)
@@ -141,23 +178,23 @@ def in_network(
     if declared.discovers == "srv":
         _publish(network, setting, domain, plan, host=host, port=ports[0])
     account_ports = ports if other_port is None else (*ports, other_port)
-    stage = Stage(config, host, ("localhost", server.port), account_ports, other_port, network, domain)
+    stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
+    if decoy is not None:
+        stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
-    with contextlib.ExitStack() as opened:
-        if declared.discovers == "autoconfig":
-            web = _web_servers(stage, plan.config_file, setting, declared.auth, environment=environment)
-            for web_server, port in web:
-                opened.callback(web_server.close)
-                network.host(web_server.host).leads_elsewhere(port, web_server.port)
-                stage.web_servers += (web_server,)
-        stage.enter = opened.enter_context(reach(network))
-        opened.callback(network.close)  # a DNS server, where it has one
-        if declared.discovers == "srv":
-            # A program asks the one that its system names.
-            stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
-        stage._open = opened.pop_all()  # noqa: SLF001 - made here
+    if declared.discovers == "autoconfig":
+        web = _web_servers(stage, plan.config_file, setting, declared.auth, environment=environment)
+        for web_server, port in web:
+            opened.callback(web_server.close)
+            network.host(web_server.host).leads_elsewhere(port, web_server.port)
+            stage.web_servers += (web_server,)
+    stage.enter = opened.enter_context(reach(network))
+    opened.callback(network.close)  # a DNS server, where it has one
+    if declared.discovers == "srv":
+        # A program asks the one that its system names.
+        stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
     return stage
 
 
@@ -215,6 +252,11 @@ def _publish(network: Network, setting: Setting, domain: str, plan: NetworkPlan,
     network.srv(f"{SERVICES[setting.protocol, setting.security]}.{domain}", host, port)
     if plan.denies_implicit:
         network.srv(f"{SERVICES[setting.protocol, Security.IMPLICIT]}.{domain}", ".", 0)
+
+
+def fingerprint(environment: MailServers, config: ServerConfig, kind: Certificate) -> str:
+    """Return the SHA-256 fingerprint of a certificate that a server with these settings would show."""
+    return hashlib.sha256(server_context(config.tls, kind, environment.ca, config.host).leaf).hexdigest()
 
 
 def _weaker(config: ServerConfig) -> ServerConfig:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
 from pytest_mailauth.judge.scenarios.plan import plan_for
-from pytest_mailauth.judge.stage import at_localhost, in_network
+from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.reports import WORK
+from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.mailstore import INBOX
 from pytest_mailauth.servers.wire.supply import Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_mailauth.judge.clients.client import Client, Reach
     from pytest_mailauth.judge.scenarios import Setting
@@ -82,12 +83,13 @@ class TrialRun:
             environment.store.mailboxes(environment.account)[INBOX].add(message)
         self.limit = declared.timeout * setting.scenario.patience + SLACK + 2 * slowdown
         config = setting.scenario.config(setting.protocol, setting.security, declared.timeout, control=control)
-        if declared.auth == "oauth":
+        # A scenario that is about tokens says by itself what is taken beside them.
+        if declared.auth == "oauth" and not (setting.scenario.auth and "auth" in setting.scenario.settings):
             config = replace(config, auth=config.auth.for_tokens())
         plan = plan_for(setting.scenario.network, declared, reachable=reach is not None, by_name=by_name)
         try:
             self._stage = stage = (
-                at_localhost(environment, config, other_port=setting.scenario.other_port)
+                at_localhost(environment, config, setting)
                 if plan is None or reach is None
                 else in_network(environment, config, setting, declared=declared, plan=plan, reach=reach)
             )
@@ -112,13 +114,20 @@ class TrialRun:
             supply=self._supply if setting.scenario.supplied else None,
             enter=stage.enter,
             wants=setting.scenario.wants,
-            work={name: told for name, told in setting.scenario.tells.items() if name in WORK},
+            work=self._work(setting.scenario.tells),
         )
         plain = {name: told for name, told in setting.scenario.tells.items() if name not in WORK}
         case = replace(case, **told, **plain) if plain else case
         earlier = setting.scenario.earlier
         self.case = case if earlier is None else replace(case, **told, before=self._earlier(case, earlier, told))
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
+
+    def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a client is told of its work. Of an accepted certificate, it is told the hash."""
+        work = {name: told for name, told in tells.items() if name in WORK}
+        if isinstance(kind := work.get("pinned"), Certificate):
+            work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
+        return work
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
@@ -132,9 +141,15 @@ class TrialRun:
             verify=terms.verify,
             username=account.username,
             password=account.password,
-            token=account.token,
+            token=Account.fresh().token if terms.other_token else account.token,
             facts={},
+            work=dict(case.work) | (self._work({"pinned": terms.pinned}) if terms.pinned else {}),
         )
+
+    @property
+    def _told_of_work(self) -> tuple[str, ...]:
+        """What there was to read of the work, in either transfer."""
+        return tuple({**self.case.work, **(self.case.before.work if self.case.before else {})})
 
     def cut_from_loop(self) -> None:
         """Cut the client off: it has outlasted its limit. Call it on the loop."""
@@ -203,9 +218,10 @@ class TrialRun:
             requests=self._stage.requests,
             moved_to=self._stage.moved_to,
             tells=self._setting.scenario.tells,
-            unheard=tuple(name for name in self.case.work if name not in self.case.heard),
+            unheard=tuple(name for name in self._told_of_work if name not in self.case.heard),
             wants=self._setting.scenario.wants,
             marker=self._setting.scenario.marker,
+            decoy=self._stage.decoy,
         )
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.reports import REPORTS, WORK
-from pytest_mailauth.model.terms import Protocol, Security, Verdict, worst
+from pytest_mailauth.model.reports import INSIDE, REPORTS, WORK
+from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
-NET: Final = ("no-cleartext-credentials", "no-operation-before-required-tls", "no-identity-in-clear")
+NET: Final = (
+    "no-cleartext-credentials",
+    "no-operation-before-required-tls",
+    "no-identity-in-clear",
+    "token-only-over-verified-tls",
+)
 """Rules that are asked in every scenario when its own rules found no violation: no leak passes unseen because the
-scenario was about something else. A leak is reported once, under the rule that explains it best."""
+scenario was about something else. A leak is reported once, under the rule that explains it best. The last one is for
+clients that may send passwords in clear: tokens they may not (RFC 7628 section 3)."""
 
 
 QUOTABLE: Final = 8
@@ -117,7 +123,8 @@ def _unless_untold(finding: Finding, trial: Trial) -> Finding:
     if trial.unheard:
         does = ", ".join(WORK[name] for name in trial.unheard)
         return Finding(Verdict.NOT_APPLICABLE, f"this scenario is for a client that {does}; this one never read it")
-    missing = [name for name in trial.wants if name not in trial.outcome.facts]
+    inside = any(trial.logged_in(layer) for layer in Layer)
+    missing = [name for name in trial.wants if name not in trial.outcome.facts and (inside or name not in INSIDE)]
     if missing:
         hints = "; ".join(REPORTS[name] for name in missing)
         return Finding(Verdict.NOT_APPLICABLE, f"only the client knows what is judged here, and did not report {hints}")

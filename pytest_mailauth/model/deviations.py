@@ -1,13 +1,19 @@
 """The closed set of ways in which a server may misbehave on purpose. Each is data; none knows a scenario.
 
 Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered), ``{next}`` (the tag after it) and, in an
-answer, ``{line}`` (the command being answered, as it came and without its tag).
+answer, ``{line}`` (the command being answered, as it came and without its tag). ``{decoy}`` is the address of a further
+server of a trial, ``host:port``, and ``{decoy host}`` its name: :func:`pointed` puts them in before there is a server.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
 
@@ -40,6 +46,15 @@ class Answer:
 
     verb: str
     reply: bytes
+    over_tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precede:
+    """Let these bytes come in front of the honest reply to a command, which is carried out."""
+
+    verb: str
+    data: bytes
     over_tls: bool = False
 
 
@@ -172,11 +187,19 @@ class RefuseHello:
     alert: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """Show another certificate to whoever connects once a client has logged in."""
+
+    certificate: Certificate
+
+
 Deviation = (
     Greet
     | Hide
     | Announce
     | Answer
+    | Precede
     | Trail
     | StayClear
     | Withhold
@@ -189,6 +212,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | Swap
 )
 
 
@@ -200,6 +224,26 @@ def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:
     if b"{" not in template:
         return template
     return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag)).replace(b"{line}", line)
+
+
+def pointed(deviations: tuple[Deviation, ...], host: str, port: int) -> tuple[Deviation, ...]:
+    """Return *deviations* with ``{decoy}`` and ``{decoy host}`` replaced, in bytes and in capability lines."""
+    texts = {"{decoy}": f"{host}:{port}", "{decoy host}": host}
+    return tuple(
+        replace(one, **{item.name: _pointed(getattr(one, item.name), texts) for item in fields(one)})
+        for one in deviations
+    )
+
+
+def _pointed(value: Any, texts: Mapping[str, str]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_pointed(item, texts) for item in value)
+    for template, text in texts.items():
+        if isinstance(value, bytes):
+            value = value.replace(template.encode(), text.encode())
+        elif isinstance(value, str):
+            value = value.replace(template, text)
+    return value
 
 
 def _next(tag: bytes) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.events import Entry
     from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.terms import Certificate
     from pytest_mailauth.model.webrequests import WebRequest
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -28,6 +29,8 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "mode": ("stated", "from-port"),
     "port": ("given", "chosen"),
     "discovers": ("no", "srv", "guess", "autoconfig"),
+    "mechanism_downgrade": ("yes", "no"),
+    "channel_binding": ("no", "yes"),
 }
 
 
@@ -52,6 +55,12 @@ class Declaration:
         discovers: How the client finds its server when it is told a mail domain alone: ``"no"`` (default), ``"srv"``
             (SRV records, RFC 6186, RFC 8314 section 5.1), ``"guess"`` (usual host names and ports) or
             ``"autoconfig"`` (the file ``config-v1.1.xml`` of the domain's web server).
+        mechanism_downgrade: Whether the client may turn to a weaker mechanism inside TLS when a stronger one was
+            refused: ``"yes"`` (default; RFC 4954 section 4) or ``"no"``. In clear it never may.
+        channel_binding: Whether the client binds SCRAM to its TLS connection (RFC 5802 section 6): ``"no"`` (default)
+            or ``"yes"``.
+        auth_retries: How often the client may present a secret once more with the mechanism with which it was refused.
+            Default 1: a caller that connects again, and no more, since providers lock accounts after a handful.
 
     Raises:
         ConfigError: A value is not known, or a client that finds its server by itself is given a port or a mode.
@@ -67,6 +76,9 @@ class Declaration:
     mode: str = "stated"
     port: str = "given"
     discovers: str = "no"
+    mechanism_downgrade: str = "yes"
+    channel_binding: str = "no"
+    auth_retries: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -77,6 +89,8 @@ class Declaration:
                 )
         if not 0 < self.timeout <= 600:
             raise ConfigError(f"declaration timeout={self.timeout!r} must be seconds between 0 and 600")
+        if isinstance(self.auth_retries, bool) or not isinstance(self.auth_retries, int) or self.auth_retries < 0:
+            raise ConfigError(f"declaration auth_retries={self.auth_retries!r} must be a whole number, 0 or more")
         if self.discovers != "no" and (self.mode, self.port) != ("from-port", "chosen"):
             raise ConfigError(
                 f"declaration discovers={self.discovers!r} is for a client that is told neither port nor mode; "
@@ -116,6 +130,11 @@ def _parsed(key: str, text: str) -> Any:
             return float(text)
         except ValueError:
             raise ConfigError(f"declaration timeout={text!r} must be a number of seconds") from None
+    if key == "auth_retries":
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"declaration auth_retries={text!r} must be a whole number, 0 or more") from None
     if key == "allow_insecure_auth":
         if text not in ("yes", "no"):
             raise ConfigError(f"declaration allow_insecure_auth={text!r} must be 'yes' or 'no'")
@@ -131,13 +150,17 @@ class Earlier:
         security: Its security, or None for the one under test.
         verify: Whether the server's certificate is checked in it: ``"full"`` or ``"none"``.
         other_account: Whether it is another account's.
+        other_token: Whether it is made with another bearer token of the same account.
         records_change: Whether the records of the domain name another server once it has logged in.
+        pinned: The certificate that its user has accepted, though it does not verify; None for none.
     """
 
     security: Security | None = None
     verify: str = "full"
     other_account: bool = False
+    other_token: bool = False
     records_change: bool = False
+    pinned: Certificate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +211,8 @@ class Trial:
         unheard: Those of them that the client never read.
         wants: What the client has to report to be judged.
         marker: A text that only the hostile part of the server says; empty when there is none.
+        decoy: The address of a further server that only the server under test names, ``host:port``; empty when there is
+            none.
     """
 
     protocol: Protocol
@@ -211,6 +236,7 @@ class Trial:
     unheard: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     marker: str = ""
+    decoy: str = ""
 
     @property
     def requires_tls(self) -> bool:

@@ -65,6 +65,8 @@ class Entry:
 
     name: str
     places: tuple[Place, ...]
+    alias_of: str | None = None
+    """The name that this one is an alias of, as the DNS says (CNAME); it has the same addresses."""
 
 
 class Directory:

@@ -91,9 +91,14 @@ def answer(directory: Directory, query: bytes, *, limit: int | None, missed: Mis
     found = tuple(_found(directory, name))
     if kind == "A" and not any(type_ in ("A", "AAAA") for type_, _ in found):
         missed(name)  # who asks for AAAA has asked, or asks next, for this one
+    entry = directory.hosts.get(name)
+    owner = asked.q.qname
+    if entry is not None and entry.alias_of and found:
+        reply.add_answer(dnslib.RR(owner, dnslib.QTYPE.CNAME, rdata=dnslib.CNAME(entry.alias_of), ttl=_TTL))
+        owner = entry.alias_of  # whose addresses follow (RFC 1034 section 4.3.2)
     for type_, data in found:
         if kind in (type_, "ANY"):
-            reply.add_answer(dnslib.RR(asked.q.qname, getattr(dnslib.QTYPE, type_), rdata=data, ttl=_TTL))
+            reply.add_answer(dnslib.RR(owner, getattr(dnslib.QTYPE, type_), rdata=data, ttl=_TTL))
     if not reply.rr and not _exists(directory, name):
         reply.header.rcode = dnslib.RCODE.NXDOMAIN
     packed = reply.pack()

@@ -115,7 +115,7 @@ def getaddrinfo(  # noqa: PLR0917 - the arguments of socket.getaddrinfo
     numeric = flags & ~(socket.AI_CANONNAME | socket.AI_ADDRCONFIG) | socket.AI_NUMERICHOST
     answers = [answer for place in places for answer in real(place.address, port, family, type, proto, numeric)]
     if flags & socket.AI_CANONNAME and answers:
-        answers[0] = (*answers[0][:3], entry.name, answers[0][4])
+        answers[0] = (*answers[0][:3], entry.alias_of or entry.name, answers[0][4])
     return answers
 
 
@@ -132,7 +132,8 @@ def gethostbyname_ex(real: Real, host: Any) -> Any:
     entry = found(host)
     if entry is None:
         return real(stand_in(host))
-    return entry.name, [], [place.address for place in places_for(entry, socket.AF_INET)]
+    aliases = [entry.name] if entry.alias_of else []
+    return entry.alias_of or entry.name, aliases, [place.address for place in places_for(entry, socket.AF_INET)]
 
 
 def _name_of(host: Any) -> str | None:
@@ -150,8 +151,9 @@ def gethostbyaddr(real: Real, host: Any) -> Any:  # noqa: ARG001 - the real one 
     """In place of ``socket.gethostbyaddr``, which clients use to find out what to call themselves in EHLO."""
     if literal(host) is None:
         entry = found(host)
-        addresses = [_HERE] if entry is None else [place.address for place in entry.places]
-        return host, [], addresses
+        if entry is None:
+            return host, [], [_HERE]
+        return entry.alias_of or host, [], [place.address for place in entry.places]
     name = _name_of(host)
     if name is None:
         raise socket.herror(1, "Unknown host")

@@ -146,6 +146,16 @@ class Network(RunsPrograms):
         self.changed()
         return self
 
+    def alias(self, name: str, target: str) -> Self:
+        """Let a look-up say that a host is an alias of another name (CNAME). It keeps its own addresses and servers.
+
+        Raises:
+            ConfigError: One of the two is no host name.
+        """
+        self._directory.entry(name).alias_of = host_name(target, "target")
+        self.changed()
+        return self
+
     def mx(self, domain: str, exchange: str, preference: int = 10) -> Self:
         """Say who takes the mail of a domain. The exchange ``"."`` says that nobody does (RFC 7505)."""
         return self._record(domain, MX(number(preference, "preference"), host_name(exchange, "exchange")))

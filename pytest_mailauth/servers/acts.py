@@ -29,6 +29,7 @@ class Act(NamedTuple):
         wait: Seconds before the reply.
         drip: Seconds between two bytes of the reply; 0 sends it in one piece.
         end: How the connection ends behind the reply, or None.
+        precedes: Whether the honest reply follows what is said.
     """
 
     kind: str
@@ -36,11 +37,12 @@ class Act(NamedTuple):
     wait: float = 0.0
     drip: float = 0.0
     end: Close | Reset | None = None
+    precedes: bool = False
 
     @property
     def carries_out(self) -> bool:
         """True when the command is carried out all the same, and its honest reply follows."""
-        return self.said is None and self.end is None
+        return (self.said is None or self.precedes) and self.end is None
 
     @property
     def ends(self) -> bool:

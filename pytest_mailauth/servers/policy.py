@@ -9,7 +9,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, fill
+from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, Precede, fill
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
 from pytest_mailauth.servers.engines.contract import Close, Reset
@@ -58,6 +58,7 @@ class Policy:
         for deviation in deviations:
             self._deviations[type(deviation)].append(deviation)
         self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
+        self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
@@ -87,6 +88,9 @@ class Policy:
         reply = self._answers.get((verb, over_tls)) if self._answers else None
         if reply is not None:
             return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        before = self._preceding.get((verb, over_tls)) if self._preceding else None
+        if before is not None:
+            return Act("precede", partial(fill, before), precedes=True)
         if self._broken_off:
             two_words = f"{verb} {argument.partition(b' ')[0].decode('ascii', 'replace').upper()}"
             broken = self._broken_off.get((verb, over_tls)) or self._broken_off.get((two_words, over_tls))

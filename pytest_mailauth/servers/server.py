@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
+from pytest_mailauth.model.deviations import Swap
 from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.record import SessionRecord
@@ -97,12 +98,15 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         policy = Policy(config, shared.store.accounts, self._script, monotonic)
         if config.host == self.config.host:
             policy.remember(own)
-        context = None
+        context = swapped = None
         if config.security is not Security.NONE:
             certificate = Certificate(config.certificate)
             context = server_context(config.tls, certificate, shared.ca, config.host)
             if config.tls != TLSPolicy() or certificate is not Certificate.VALID:
                 probe(context, config.tls)
+            swap = policy.one(Swap)
+            if swap is not None:
+                swapped = server_context(config.tls, swap.certificate, shared.ca, config.host)
         make_engine = engine_of(self.protocol)
 
         def engine(over_tls: bool) -> Engine:  # noqa: FBT001 - the contract's one argument
@@ -113,7 +117,8 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
             return make_engine(Policy(config, accounts), MailStore(accounts), over_tls=False)
 
         def connection(on_end: Callable[[Connection], None]) -> Connection:
-            return Connection(engine, eavesdropper, policy, context, on_end, state=state)
+            shown = swapped if swapped is not None and self.has_logged_in() else context
+            return Connection(engine, eavesdropper, policy, shown, on_end, state=state)
 
         return connection
 

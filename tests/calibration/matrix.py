@@ -59,6 +59,11 @@ _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habit
 """Honest clients that differ from the first in one habit."""
 
 
+_TOKEN: Final = Habits(holds_token=True)
+_HABITS: Final = {"none": WITHOUT_CREDENTIALS, "oauth": _TOKEN}
+"""The habits that go with what a client is declared to log in with."""
+
+
 def can_be_run(row: Row) -> bool:
     """Return whether everything is installed that a faulty client takes."""
     return HAS_DNS or row.declares.get("discovers") != "srv"
@@ -80,7 +85,12 @@ def clients_of(protocol: Protocol) -> list[Client]:
         )
     )
     clients.append(
-        Client(name="honest with a token", run=make_client(protocol), protocols=(protocol,), declared=WITH_TOKEN)
+        Client(
+            name="honest with a token",
+            run=make_client(protocol, habits=_TOKEN),
+            protocols=(protocol,),
+            declared=WITH_TOKEN,
+        )
     )
     clients.append(
         Client(
@@ -102,7 +112,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults, WITHOUT_CREDENTIALS if row.declares.get("auth") == "none" else None),
+            run=make_client(protocol, row.faults, _HABITS.get(row.declares.get("auth", ""))),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),

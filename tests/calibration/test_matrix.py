@@ -58,6 +58,14 @@ NEVER_A_VIOLATION = {
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
+    "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
+    "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",
+    "cert-wildcard-ok": "refusing a certificate gives nothing away",
+    "cert-ip-san-ok": "refusing a certificate gives nothing away",
+    "cert-case-and-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-final-dot": "refusing a certificate gives nothing away",
+    "cert-case-and-a-label": "refusing a certificate gives nothing away",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""

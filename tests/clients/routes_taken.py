@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.faulty import outgoing
-
 from pytest_mailauth.model.terms import Security
 
 IMPLICIT, STARTTLS, NONE = Security
@@ -57,28 +55,27 @@ IN_A_NETWORK: Final = (
 )
 """What these do wrong takes names or several ports; ``tests/calibration`` shows it."""
 
-WITH_WORK: Final = (*outgoing.ROWS,)
-"""What these do wrong takes a whole server, or work that a scenario sets; ``tests/calibration`` shows it."""
-WITH_MECHANISMS: Final = ("mail-without-login",)
-"""What these do wrong takes a server that goes through an exchange; ``tests/calibration`` shows it."""
-
-BY_TLS: Final = (
-    "accepts-null-suites",
-    "cbc-without-encrypt-then-mac",
-    "lacks-mandatory-suite",
-    "lacks-recommended-suite",
-    "takes-cut-for-end",
-    "retries-with-older-tls",
+ABOUT_CERTIFICATES: Final = (
+    "anybody-is-an-authority",
+    "ignores-critical-extensions",
+    "verifies-when-told",
+    "wildcard-spans-labels",
+    "wildcard-for-no-label",
+    "wildcard-in-label",
+    "address-as-name",
+    "host-of-uri",
+    "name-of-service",
+    "name-until-nul",
+    "names-to-the-letter",
+    "name-of-sibling",
+    "name-of-alias",
+    "name-of-mail-domain",
+    "exception-for-host",
+    "exception-for-every-account",
+    "trusts-known-host",
 )
-"""What these do wrong takes a server that is wrong in its TLS, which ``tests/calibration`` has."""
+"""What these overlook takes names, certificates of many kinds, or an exception that a user has made."""
 
-ELSEWHERE: Final = frozenset(
-    name
-    for name in (
-        *(one for modes in BY_PORT.values() for one in modes),
-        *(*BY_CHOICE, *CUSTOM, *IN_A_NETWORK, *WITH_MECHANISMS, *WITH_WORK, *BY_TLS),
-    )
-    if name
-)
-"""Faulty clients that only show where a network is, or a whole server, or TLS of a certain kind: they have no situation
-of one that recites."""
+_FOUND: Final = (*(one for modes in BY_PORT.values() for one in modes), *BY_CHOICE, *CUSTOM)
+ELSEWHERE: Final = frozenset(name for name in (*_FOUND, *IN_A_NETWORK, *ABOUT_CERTIFICATES) if name)
+"""Faulty clients that have no situation of one server here: ``tests/calibration`` shows them."""

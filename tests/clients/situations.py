@@ -307,7 +307,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=STRIPPED,
         refuses_quit=True,
     ),
-    "login-refused": Situation(shows={"tells-password": "told"}, security=IMPLICIT, refuses_login=True),
+    "login-refused": Situation(
+        shows={"tells-password": "told", "tries-all-mechanisms": "outcome"}, security=IMPLICIT, refuses_login=True
+    ),
     "another-service": Situation(
         shows={"takes-any-service": "credential-tls"}, security=IMPLICIT, greeting=b"HTTP/1.1 400 Bad Request\r\n"
     ),

@@ -39,7 +39,13 @@ def python(code: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code, *arguments)
 
 
-def make_case(*, other_port: int | None = None, username: str = "alice", domain: str | None = "example.test") -> Case:
+def make_case(
+    *,
+    other_port: int | None = None,
+    username: str = "alice",
+    domain: str | None = "example.test",
+    work: dict[str, object] | None = None,
+) -> Case:
     return Case(
         protocol=Protocol.SMTP,
         security=Security.IMPLICIT,
@@ -51,6 +57,7 @@ def make_case(*, other_port: int | None = None, username: str = "alice", domain:
         cafile="ca.pem",
         other_port=other_port,
         domain=domain,
+        work=work or {},
     )
 
 
@@ -78,6 +85,8 @@ EXPECTED = {
     "timeout": "2",
     "token": TOKEN,
     "domain": "example.test",
+    "by_default": "no",
+    "pinned": "",
 }
 
 
@@ -129,6 +138,16 @@ def test_another_port_is_kept_from_programs_that_do_not_ask(tmp_path):
     case = make_case(other_port=4587)
     assert "MAILAUTH_FALLBACK_PORT" not in told(tmp_path, case=case)[1]
     assert not case.asked_for_fallback
+
+
+@pytest.mark.parametrize(("name", "told_it", "value"), [("by_default", True, "yes"), ("pinned", "c0ffee", "c0ffee")])
+def test_what_only_some_programs_can_do_is_told_to_those_that_say_so(tmp_path, name, told_it, value):
+    case = make_case(work={name: told_it})
+    assert f"MAILAUTH_{name.upper()}" not in told(tmp_path, case=case)[1]
+    assert case.heard == set()
+    arguments, environment = told(tmp_path, f"{{{name}}}", case=case)
+    assert (arguments, environment[f"MAILAUTH_{name.upper()}"]) == ([value], value)
+    assert case.heard == {name}
 
 
 def test_another_port_is_told_to_programs_that_declare_it(tmp_path):

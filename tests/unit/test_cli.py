@@ -62,7 +62,7 @@ def test_a_client_that_obeys():
 def test_a_client_that_breaks_a_rule():
     result = run("check", *DEFAULT, *EXPIRED)
     assert result.exit_code == 1, result.output
-    assert "✗ VIOLATION verify-before-credentials" in result.stdout
+    assert "✗ VIOLATION verify-chain" in result.stdout
     assert result.stdout.endswith("Exit status 1: a rule was broken.\n")
 
 
@@ -168,13 +168,14 @@ def test_json_is_complete_and_says_what_was_found(tmp_path):
     assert set(diagnosis) == {"name", "cause", "evidence", "advice", "sources"}
     assert diagnosis["name"] == "certificate-not-verified"
     assert told["smtp-implicit-tls12-only"]["diagnosis"] == []
-    (rule,) = row.pop("rules")
+    rule, other = row.pop("rules")
     assert "expired" in rule.pop("evidence")
     assert rule == {
-        "rule": "verify-before-credentials",
+        "rule": "verify-chain",
         "verdict": "VIOLATION",
-        "requirement": RULES["verify-before-credentials"].requirement,
+        "requirement": RULES["verify-chain"].requirement,
     }
+    assert (other["rule"], other["verdict"]) == ("verify-before-credentials", "NOT-APPLICABLE")
     assert row == {
         "client": "smtplib:default",
         "protocol": "smtp",

@@ -81,9 +81,11 @@ class Case:
         before: A transfer to make first, on other terms, or None. Read :attr:`earlier`.
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
-            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`.
+            :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`,
+            :attr:`pinned`, :attr:`by_default`.
         heard: What of it the client has read.
-        wants: What the client is asked to report, see :meth:`report`; nothing in most scenarios.
+        wants: What the scenario asks the client to :meth:`report`, keys of
+            :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
     """
 
     protocol: Protocol
@@ -209,6 +211,30 @@ class Case:
         """The subject of the message, as a caller would pass it in; None to write one of your own."""
         told: str | None = self._told("subject")
         return told
+
+    @property
+    def fresh_token(self) -> Secret | None:
+        """Another bearer token, as a refresh would give; None where there is none. Read it when yours is refused."""
+        told: Secret | None = self._told("fresh_token")
+        return told
+
+    @property
+    def pinned(self) -> str | None:
+        """The certificate that the user has accepted for this account although it does not verify; None in most.
+
+        It is the SHA-256 fingerprint of the certificate in DER, in hexadecimal. Whatever else the server shows has to
+        verify as ever (RFC 8314 section 5.4).
+        """
+        told: str | None = self._told("pinned")
+        return told
+
+    @property
+    def by_default(self) -> bool:
+        """Whether to leave every TLS setting to the library, the authority in :attr:`cafile` included.
+
+        True in the scenario about the library's own default. A client that is always called so reads it, too.
+        """
+        return bool(self._told("by_default"))
 
     @property
     def url(self) -> str:

@@ -25,11 +25,8 @@ OUT_OF_REACH = (
 )
 """What is said of a scenario with a network to a client that has no way to reach one."""
 
-NO_WEB = (
-    "this client runs outside this process, and the web servers with the configuration file of its domain are reached "
-    "by Python clients inside it alone"
-)
-"""What is said to a program that is declared to read the file, everywhere."""
+NO_WEB = "this client runs outside this process, and only Python clients inside it reach the web servers of a trial"
+"""What is said to a program where there are some: everywhere, when it is declared to read its domain's file."""
 
 
 @contextlib.contextmanager

@@ -70,10 +70,14 @@ PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
     "fallback_port": lambda case: str(case.fallback_port or NO_PORT),
     "timeout": lambda case: f"{case.timeout:g}",
     "domain": lambda case: case.domain or "",
+    "by_default": lambda case: "yes" if case.by_default else "no",
+    "pinned": lambda case: case.pinned or "",
 }
 """What may stand in braces in an argument."""
 
 _FALLBACK: Final = "fallback_port"
+_HEEDED: Final = frozenset({_FALLBACK, "by_default", "pinned"})
+"""Words that say of a program which uses them that it can do what they are about; without one it is not told."""
 # What people write first, because other programs call it so.
 _OTHER_NAMES: Final = {
     "user": "username",
@@ -145,7 +149,7 @@ class Program:
     def __init__(self, argv: Sequence[str], *, may_switch: bool = False) -> None:
         self._argv = tuple(argv)
         used = _used(self._argv)
-        self._tells_fallback = may_switch or _FALLBACK in used
+        self._heeds = (used & _HEEDED) | ({_FALLBACK} if may_switch else set())
         if not _BRACED.search(self._argv[0]) and shutil.which(self._argv[0]) is None:
             raise ClientUnusable(f"there is no program {self._argv[0]!r} that could be run")
         self._lock = threading.Lock()
@@ -208,6 +212,8 @@ class Program:
         if any(find(secret, printed) for secret, _label in hidden):
             case.note_disclosure(printed)
         said = _last_lines(printed, hidden)
+        if "shown" in case.wants:
+            case.report(shown=_shown(printed, hidden))
         if status or was_stopped:
             ended = "still running at its time limit, and stopped" if was_stopped else _status(status)
             raise ClientFailedError(f"{ended}{f': {said}' if said else ''}")
@@ -234,7 +240,7 @@ class Program:
             policy.unlink(missing_ok=True)
 
     def _values(self, case: Case) -> dict[str, str]:
-        names = [name for name in PLACEHOLDERS if name != _FALLBACK or self._tells_fallback]
+        names = [name for name in PLACEHOLDERS if name not in _HEEDED or name in self._heeds]
         kept_back = {*case.untold, "url"} if case.untold else set()
         kept_back |= set() if case.domain else {"domain"}
         return {name: PLACEHOLDERS[name](case) for name in names if name not in kept_back}
@@ -326,6 +332,12 @@ def _last_lines(printed: bytes, hidden: tuple[tuple[str, str], ...]) -> str:
     lines = [" ".join(line.split()) for line in re.split(r"[\r\n]+", text)]
     told = [line[:LINE_LIMIT] for line in lines if line][-LAST_LINES:]
     return "".join(c if c.isprintable() else "?" for c in " / ".join(told))
+
+
+def _shown(printed: bytes, hidden: tuple[tuple[str, str], ...]) -> str:
+    """Return everything that a program printed, as it was: a user sees it so. Secrets are hidden."""
+    text = redact(printed.decode("utf-8", "replace"), hidden)
+    return text[LONGEST_FORM:] if len(printed) == OUTPUT_LIMIT else text
 
 
 def _status(status: int) -> str:

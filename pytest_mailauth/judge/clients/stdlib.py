@@ -78,7 +78,14 @@ _CALLS: Final = {
     "poplib": (Protocol.POP3, _poplib),
     "imaplib": (Protocol.IMAP, _imaplib),
 }
-_CONTEXTS: Final[dict[str, Context]] = {"default": lambda _case: None, "verifying": lambda case: case.ssl_context()}
+
+
+def _unset(case: Case) -> None:
+    """Leave the context to the library, as this style always does, and say so."""
+    _ = case.by_default
+
+
+_CONTEXTS: Final[dict[str, Context]] = {"default": _unset, "verifying": lambda case: case.ssl_context()}
 
 
 def _client(name: str, style: str) -> Client:

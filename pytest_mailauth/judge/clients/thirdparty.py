@@ -1,7 +1,8 @@
 """Mail clients that this package does not install: each is offered when it is found, and imported when it is run.
 
 Libraries that verify by default are given the run's certificate authority in the way they ask for it, since no test
-authority stands in the system's store; everything else stays as they choose it.
+authority stands in the system's store; everything else stays as they choose it. Where a scenario is about their own
+default, they are not given that either.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ def _imapclient(case: Case, context: Any) -> None:
 
 
 def _imapclient_default(case: Case) -> None:
+    if case.by_default:
+        _imapclient(case, None)
+        return
     # What the library itself makes when it is given no context.
     context = ssl.create_default_context()
     context.load_verify_locations(case.cafile)
@@ -72,10 +76,12 @@ def _imapclient_default(case: Case) -> None:
 
 
 _CURL: Final = (
-    *("curl", "--silent", "--show-error", "--user", "{username}:{password}", "--cacert", "{cafile}"),
+    *("curl", "--silent", "--show-error", "--user", "{username}:{password}"),
     # The first limit is the time-out of connecting, TLS and login together, the second that of silence afterwards.
     *("--connect-timeout", "{timeout}", "--speed-limit", "1", "--speed-time", "2"),
 )
+_CURL_TRUST: Final = {False: ("--cacert", "{cafile}"), True: ()}
+"""What it is told of certificates, by whether it is left to itself."""
 _CURL_TASK: Final = {
     Protocol.SMTP: (
         *("--url", "{url}", "--mail-from", "{sender}", "--mail-rcpt", "{recipient}"),
@@ -89,25 +95,30 @@ _CURL_TASK: Final = {
 def _curl() -> tuple[Client, ...]:
     """curl, told to require TLS. It always verifies."""
     programs = {
-        (protocol, security): Program((*_CURL, *required, *task))
+        (protocol, security, by_default): Program((*_CURL, *trust, *required, *task))
         for protocol, task in _CURL_TASK.items()
         for security in Security
+        for by_default, trust in _CURL_TRUST.items()
         for required in ((("--ssl-reqd",) if security is Security.STARTTLS else ()),)
     }
+
+    def program(case: Case) -> Program:
+        return programs[case.protocol, case.security, case.by_default]
+
     return (
         Client(
             name="curl",
-            run=lambda case: programs[case.protocol, case.security].run(case),
+            run=lambda case: program(case).run(case),
             protocols=tuple(_CURL_TASK),
-            relaxed=lambda case: programs[case.protocol, case.security].run_relaxed(case),
-            stop=lambda case: programs[case.protocol, case.security].stop(case),
+            relaxed=lambda case: program(case).run_relaxed(case),
+            stop=lambda case: program(case).stop(case),
             reach=None,
         ),
     )
 
 
 _AIOSMTPLIB: Final[dict[str, Callable[[Case], None]]] = {
-    "default": lambda case: _aiosmtplib(case, {"cert_bundle": case.cafile}),
+    "default": lambda case: _aiosmtplib(case, {} if case.by_default else {"cert_bundle": case.cafile}),
     "verifying": lambda case: _aiosmtplib(case, {"tls_context": case.ssl_context()}),
 }
 _IMAPCLIENT: Final[dict[str, Callable[[Case], None]]] = {

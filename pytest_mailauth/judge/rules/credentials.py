@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.rules.evidence import connected, handshakes, leak, operations, spoken, unreadable_login
+from pytest_mailauth.judge.rules.evidence import connected, leak, spoken, unreadable_login
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.terms import (
-    NO_COMMON_SUITE,
-    NO_COMMON_VERSION,
-    Certificate,
-    HandshakeOutcome,
     Layer,
     Protocol,
     Security,
@@ -88,63 +84,6 @@ def _announces_logindisabled(trial: Trial, layer: Layer) -> bool:
     takes = {"always": (Layer.CLEAR, Layer.TLS), "tls": (Layer.TLS,)}.get(trial.served.auth.password_commands, ())
     hides = any(isinstance(d, Hide) and "LOGINDISABLED" in d.names for d in trial.served.deviations)
     return trial.protocol is Protocol.IMAP and layer not in takes and not hides
-
-
-_ADVISORY: Final[dict[Certificate, str]] = {
-    Certificate.INCOMPLETE_CHAIN: "an honest client may fetch or remember the missing intermediate",
-    Certificate.NO_SAN: "RFC 7817 allows the CN, RFC 9525 forbids it",
-    Certificate.WEAK_KEY: "RFC 9325 section 4.5 binds the server; for the client it is advice",
-    Certificate.SHA1: "RFC 9325 section 4.5 binds the server; for the client it is advice",
-}
-"""Faults that an honest client may accept, each with the reason: accepting them is a NOTE."""
-
-_REFUSALS: Final = {
-    HandshakeOutcome.CLIENT_ALERT: "refused with the alert {alert}",
-    HandshakeOutcome.CLIENT_LEFT_DURING: "left during the handshake",
-    HandshakeOutcome.CLIENT_LEFT_AFTER: "left after the handshake without sending anything",
-}
-
-
-@rule(
-    "verify-before-credentials",
-    requirement="A password goes only to a server whose certificate chain and host name were verified.",
-    expected="The client breaks off the handshake with an alert, or leaves right after it, without logging in.",
-    sources=("S9", "RFC 8314 section 5.3", "RFC 7817 section 3", "RFC 4954 section 14"),
-    severity="critical",
-    advice="Use a verifying TLS context with the host name (in Python: ssl.create_default_context()).",
-)
-def verify_before_credentials(trial: Trial) -> Finding:
-    """Look for the password or an operation inside TLS after a certificate with a fault, or after none."""
-    fault = trial.served.shown_certificate
-    tried = handshakes(trial)
-    is_anonymous = trial.served.tls.is_anonymous
-    if fault is Certificate.VALID and not is_anonymous:
-        return Finding(Verdict.NOT_APPLICABLE, "the certificate has no fault")
-    name = "no certificate" if is_anonymous else str(fault)
-    if not tried:
-        return Finding(Verdict.INCONCLUSIVE, "the client never began a TLS handshake, so it never saw the certificate")
-    found = leak(trial, Layer.TLS)
-    done = operations(trial, Layer.TLS)
-    if found is not None or done:
-        evidence = found.evidence if found else f"the client went on inside TLS with {spoken(done)}"
-        verdict = found.verdict if found else Verdict.VIOLATION
-        if verdict is Verdict.VIOLATION and trial.declared.verify == "none":
-            return Finding(Verdict.NOTE, f"{name}: {evidence}; the client was declared not to verify")
-        if verdict is Verdict.VIOLATION and fault in _ADVISORY and not is_anonymous:
-            return Finding(Verdict.NOTE, f"{name}: {evidence}; {_ADVISORY[fault]}")
-        shown = "no certificate was shown" if is_anonymous else f"the certificate was {fault}"
-        return Finding(verdict, f"{shown}, and {evidence}")
-    facts = tried[-1].tls
-    if facts is not None and facts.outcome in _REFUSALS:
-        return Finding(Verdict.PASS, f"{name}: {_REFUSALS[facts.outcome].format(alert=facts.alert)}")
-    if facts is not None and facts.outcome is HandshakeOutcome.COMPLETED and tried[-1].closed:
-        said = ", ".join(tried[-1].verbs(Layer.TLS))
-        return Finding(Verdict.PASS, f"{name}: said only {said} inside TLS, and left")
-    if is_anonymous and facts is not None and facts.reason in (NO_COMMON_SUITE, NO_COMMON_VERSION):
-        # TLS 1.3 has no such suites, so a client of that version alone is as safe.
-        return Finding(Verdict.PASS, f"{name}: {facts.reason}")
-    why = facts.reason if facts else "it had not ended"
-    return Finding(Verdict.INCONCLUSIVE, f"{name}: the handshake failed for another reason ({why})")
 
 
 @rule(

@@ -31,7 +31,9 @@ def authenticate_before_submission(trial: Trial) -> Finding:
         return Finding(Verdict.NOT_APPLICABLE, "the client was declared to have no credentials")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
-    early = [mail for session in trial.sessions if (mail := _mail_without_login(session)) is not None]
+    # Where TLS is required, a client in clear is in no place to log in: what it does there is another rule's.
+    layers = (Layer.TLS,) if trial.requires_tls else tuple(Layer)
+    early = [mail for session in trial.sessions if (mail := _mail_without_login(session, layers)) is not None]
     if early:
         return Finding(Verdict.VIOLATION, f"nobody had logged in, and the client went on with {spoken(early)}")
     layer = Layer.CLEAR if trial.security is Security.NONE else Layer.TLS
@@ -42,11 +44,11 @@ def authenticate_before_submission(trial: Trial) -> Finding:
     return Finding(Verdict.PASS, "the client could not log in, and sent no MAIL")
 
 
-def _mail_without_login(session: SessionRecord) -> e.Command | None:
+def _mail_without_login(session: SessionRecord, layers: tuple[Layer, ...]) -> e.Command | None:
     """Return the first MAIL of a session if no login had been accepted by then, or None."""
     for entry in session.entries:
         if isinstance(entry.fact, e.Authentication) and entry.fact.accepted:
             return None
-        if isinstance(entry.fact, e.Command) and entry.fact.verb == "MAIL":
+        if isinstance(entry.fact, e.Command) and entry.fact.verb == "MAIL" and entry.layer in layers:
             return entry.fact
     return None

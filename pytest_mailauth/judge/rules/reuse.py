@@ -68,4 +68,6 @@ def _terms(earlier: Earlier) -> str:
     """Return in what the earlier transfer differed, as in ``"in clear"``."""
     if earlier.other_account:
         return "of another account"
+    if earlier.other_token:
+        return "with another token"
     return "in clear" if earlier.security is Security.NONE else "without certificate checks"

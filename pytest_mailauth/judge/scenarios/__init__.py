@@ -11,14 +11,19 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    names,
     outgoing,
     parameters,
     passwords,
     portnumbers,
     ports,
+    referrals,
+    spoofing,
     starttls,
     strangers,
     stripping,
+    tampering,
+    tokens,
     versions,
 )
 from pytest_mailauth.judge.scenarios.scenario import Scenario, Setting
@@ -38,13 +43,18 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         starttls,
         versions,
         certificates,
+        names,
         connections,
         outgoing,
+        tokens,
         stripping,
         greetings,
         passwords,
         parameters,
         closing,
+        tampering,
+        referrals,
+        spoofing,
     )
     for row in table.ROWS
 }

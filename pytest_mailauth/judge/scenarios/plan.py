@@ -58,6 +58,28 @@ class Beside:
     at: str | None = None
 
 
+DECOY_HOST: Final = "decoy.{stranger}"
+"""The name of a decoy where there are names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoy:
+    """A further server that nobody names but the server under test: ``{decoy}`` in its deviations.
+
+    Its sessions are called ``"decoy"`` in the record.
+
+    Attributes:
+        security: Its mode.
+        settings: Its other settings, see :class:`~pytest_mailauth.model.config.ServerConfig`.
+        in_error_challenge: Whether it is a web server in place of all that, and the error challenge of a refused token
+            names it for ``openid-configuration`` (RFC 7628 section 3.2.2). Then every token is refused.
+    """
+
+    security: Security = Security.NONE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    in_error_challenge: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
     """The network of a scenario.
@@ -75,6 +97,9 @@ class NetworkPlan:
             client has logged in there; None when they stay as they are.
         config_file: How the domain serves the file that a client reads which is declared ``discovers="autoconfig"``.
         is_optional: Whether a free port of localhost will do for clients that do not meet real port numbers.
+        by_address: Whether the client is told the address of the server in place of its name.
+        spelled: How the client is told the name, where that is not how it stands in certificates.
+        alias_of: The name that the name of the server is an alias of, as the DNS says; None when it is none.
     """
 
     ports: Mapping[tuple[Protocol, Security], tuple[int, ...]] = field(default_factory=dict)
@@ -87,6 +112,9 @@ class NetworkPlan:
     moves_to: str | None = None
     config_file: ConfigFile = field(default_factory=ConfigFile)
     is_optional: bool = False
+    by_address: bool = False
+    spelled: str | None = None
+    alias_of: str | None = None
 
     def host_of(self, protocol: Protocol, declared: Declaration) -> str:
         """Return the name of the server under test."""

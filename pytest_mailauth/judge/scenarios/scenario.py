@@ -13,7 +13,7 @@ from pytest_mailauth.model.terms import Protocol, Security
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_mailauth.judge.scenarios.plan import NetworkPlan
+    from pytest_mailauth.judge.scenarios.plan import Decoy, NetworkPlan
     from pytest_mailauth.model.trial import Declaration, Earlier
 
 EVERY = tuple(Protocol)
@@ -55,6 +55,7 @@ class Scenario:
         server_security: The server's mode when it is not the client's, or that for each of the client's.
         deviations: Makes the deviations.
         control: Makes the deviations of a run to compare with, when the baseline is not enough.
+        compared_with: The scenario whose trial is what to compare with; empty for the control or the baseline.
         host_may_decide: Whether this host may refuse in the client's place: a client that can be is run once more
             with the host's TLS policy relaxed.
         other_port: Whether the account has a second, weaker port.
@@ -65,6 +66,7 @@ class Scenario:
         patience: The limit of a run in multiples of the client's time-out.
         network: Names, real port numbers and what else there is beside the server; None for a server on a free port
             of localhost, unless the client is declared to need more.
+        decoy: A further server that only the server under test names; None for none.
         stands_alone: Whether a violation shows by itself, also when the control fails because of it.
         tells: Fields of the client's case that this scenario sets: those of :data:`~pytest_mailauth.model.reports.WORK`
             (a client that never reads them is not judged), ``sender``, ``recipient``, ``username``, ``password``.
@@ -90,6 +92,7 @@ class Scenario:
     server_security: Security | Mapping[Security, Security] | None = None
     deviations: Deviations = _none
     control: Deviations | None = None
+    compared_with: str = ""
     host_may_decide: bool = False
     other_port: bool = False
     supplied: bool = False
@@ -98,6 +101,7 @@ class Scenario:
     waits: bool = False
     patience: float = 2.5
     network: NetworkPlan | None = None
+    decoy: Decoy | None = None
     stands_alone: bool = False
     tells: Mapping[str, Any] = field(default_factory=dict)
     wants: tuple[str, ...] = ()
@@ -121,6 +125,8 @@ class Scenario:
             and mode in self.modes
             and all(getattr(declared, name) == value for name, value in self.only_for.items())
             # Who takes a connection from somebody else, or keeps one, was told where it goes.
+            # Two transfers are told apart by their logins.
+            and not (declared.auth == "none" and self.earlier)
             and not (declared.untold and (self.supplied or (self.earlier and not self.earlier.records_change)))
         )
 

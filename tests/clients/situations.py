@@ -105,7 +105,9 @@ INVITING: Final = Offer(tls=True, mechanisms=BOTH, password_command=True)
 STRIPPED: Final = Offer(mechanisms=BOTH, password_command=True)
 SECURED: Final = Offer(mechanisms=BOTH, password_command=True)
 
-EARLY: Final = {"operation-before-starttls": "operation-clear", "names-user-before-tls": "outcome"}
+EARLY: Final = {"operation-before-starttls": "operation-clear", "id-before-tls": "outcome"}
+INVITED: Final = EARLY | {"user-before-stls": "outcome"}
+"""Who gives a name where USER is offered shows it there."""
 LATE: Final = {"name-from-greeting": "outcome"}
 """It refuses the certificate too, and later."""
 OLDER: Final = {"retries-with-older-tls": "outcome"}
@@ -198,7 +200,8 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows=EARLY | {"ignores-starttls-reply": "outcome"}, protocols=(IMAP,), reply="refusal"
     ),
     "login-offered-with-starttls": Situation(
-        shows=EARLY | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "credential-clear"), clear=INVITING
+        shows=INVITED | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "credential-clear"),
+        clear=INVITING,
     ),
     "starttls-not-offered": Situation(
         shows=dict.fromkeys(("clear-when-starttls-missing", "stays-in-clear"), "credential-clear"), clear=STRIPPED
@@ -219,13 +222,13 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=Offer(exists=False),
     ),
     "starttls-refused": Situation(
-        shows=EARLY
+        shows=INVITED
         | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="refusal",
     ),
     "starttls-lookalike": Situation(
-        shows=EARLY
+        shows=INVITED
         | dict.fromkeys(("ignores-starttls-reply", "password-before-starttls", "stays-in-clear"), "credential-clear"),
         clear=INVITING,
         reply="lookalike",
@@ -234,7 +237,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows=EARLY, extra={SMTP: b"220 go\r\n", POP3: b"+OK go\r\n", IMAP: b"A002 OK go\r\n"}
     ),
     "starttls-then-clear": Situation(
-        shows=EARLY
+        shows=INVITED
         | dict.fromkeys(
             (
                 "clear-after-failed-handshake",
@@ -326,7 +329,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
     ),
     "starttls-inside-tls": Situation(shows={"starttls-inside-tls": "outcome"}, security=IMPLICIT, inside=INVITING),
     "cut-at-work": Situation(
-        shows=EARLY
+        shows=INVITED
         | dict.fromkeys(("password-before-starttls", "reconnects-in-clear", "stays-in-clear"), "credential-clear")
         # What no connection is left for when it was cut.
         | {"blames-password": "blame"},

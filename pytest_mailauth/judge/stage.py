@@ -179,9 +179,7 @@ def _laid_out(
     stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
-    if setting.scenario.earlier is not None and setting.scenario.earlier.other_host:
-        stage.elsewhere = f"elsewhere.{domain}"
-        network.host(stage.elsewhere).leads_to(server, ports[0])
+    stage.elsewhere = _second_name(network, server, setting, domain, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
@@ -245,6 +243,15 @@ def _web_servers(
                 certificate=file.certificate,
             )
             yield server, port
+
+
+def _second_name(network: Network, server: MailServer, setting: Setting, domain: str, port: int) -> str | None:
+    """Lead another name to the server, where the second of two transfers goes to one; return it."""
+    if setting.scenario.earlier is None or not setting.scenario.earlier.other_host:
+        return None
+    name = f"elsewhere.{domain}"
+    network.host(name).leads_to(server, port)
+    return name
 
 
 def _move_after_login(

@@ -228,6 +228,11 @@ class BreakOff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllowEarlyData:
+    """Give session tickets that allow early data (RFC 8446 section 4.2.10). It takes a server that gives tickets."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefuseHello:
     """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
 
@@ -270,6 +275,7 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | AllowEarlyData
     | Swap
     | Negotiate
 )

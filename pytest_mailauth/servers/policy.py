@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_mailauth.model.deviations import (
+    AllowEarlyData,
     Announce,
     Answer,
     BreakOff,
@@ -183,6 +184,11 @@ class Policy:
     def binds_channels(self) -> bool:
         """True when a mechanism is accepted that binds to the TLS connection (RFC 5802 section 6)."""
         return any(name.endswith("-PLUS") for name in self.config.auth.mechanisms)
+
+    @property
+    def of_tls(self) -> dict[str, bool]:
+        """What TLS has to know beyond its context."""
+        return {"may_export": self.binds_channels, "early_data": self.one(AllowEarlyData) is not None}
 
     def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
         """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""

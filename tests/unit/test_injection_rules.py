@@ -10,6 +10,7 @@ from recorded_trials import CLEAR, PASSWORD, TLS, recorded
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import Secret
+from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.deviations import Preface, Trail, Withhold
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Security, Verdict
@@ -151,6 +152,31 @@ def test_where_tls_begins_at_once_silence_is_waiting_for_the_greeting(facts, con
     deviations = (Preface(data=b"* OK hi\r\n"), Withhold(patience=1.0))
     finding = asked(*prefaced, *facts, control=control, security=Security.IMPLICIT, deviations=deviations)
     assert finding.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("seen", "usual", "verdict"),
+    [
+        (b"SCRAM-SHA-256", b"SCRAM-SHA-256", PASS),
+        (b"PLAIN", b"SCRAM-SHA-256", VIOLATION),
+        (b"PLAIN", b"PLAIN", Verdict.NOT_APPLICABLE),
+        (b"CRAM-MD5", b"CRAM-MD5", Verdict.NOT_APPLICABLE),
+    ],
+)
+def test_the_weaker_mechanism_is_chosen_by_who_was_told_of_no_other(seen, usual, verdict):
+    def talk(mechanism):
+        return [HELLO, ENDED, (TLS, e.Command("AUTHENTICATE", mechanism, "AUTHENTICATE"))]
+
+    trial = recorded(
+        [*injection(), *talk(seen)],
+        protocol=Protocol.IMAP,
+        control=recorded(talk(usual), protocol=Protocol.IMAP),
+        deviations=(Trail(data=SMALL),),
+        auth=AuthPolicy(mechanisms=("SCRAM-SHA-256", "PLAIN")),
+    )
+    finding = RULES["discard-pretls-bytes"].check(trial)
+    assert finding.verdict is verdict
+    assert verdict is not VIOLATION or "beside something better" in finding.evidence
 
 
 def test_without_a_control_only_who_crossed_cannot_be_judged():

@@ -97,15 +97,9 @@ def verify_chain(trial: Trial) -> Finding:
     advice="Tell the TLS library the host name that the user gave you (in Python: server_hostname), to be checked.",
 )
 def verify_hostname(trial: Trial) -> Finding:
-    """Look for a password or an operation behind a certificate for another host, shown or remembered."""
+    """Look for a password or an operation behind a certificate for another host."""
     if trial.earlier is not None and trial.earlier.other_host:
-        last = replace(trial, sessions=trial.sessions[-1:])
-        if trial.control is not None and _broke_off(last, trial.control):
-            return Finding(
-                Verdict.NOT_APPLICABLE,
-                f"the client logged in and then broke off: it checks too late, as {TOO_LATE} tells",
-            )
-        return taken_elsewhere(trial)
+        return taken_elsewhere(trial, too_late=False)
     return _judged(HOST, trial)
 
 
@@ -142,6 +136,8 @@ def strict_name_matching(trial: Trial) -> Finding:
 )
 def verify_before_credentials(trial: Trial) -> Finding:
     """Look for a client that left after its login because of the certificate, or that verifies on request alone."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        return taken_elsewhere(trial, too_late=True)
     return _judged(TOO_LATE, trial)
 
 
@@ -291,7 +287,9 @@ def _blamed(trial: Trial, fault: Certificate | None) -> str:
     if baseline is not None and _broke_off(trial, baseline):
         return TOO_LATE
     if beside is not None and beside is not baseline and _taken(beside) is not None:
-        return HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        other = HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        if other in _concerned(trial, fault):
+            return other
     return _question(trial, fault)
 
 

@@ -66,7 +66,9 @@ def _comparison(trial: Trial) -> Callable[[SessionRecord, Trial], Finding]:
         return partial(_ahead, is_greeted=trial.security is Security.IMPLICIT)
     if trial.marker:
         return partial(_repeated, said=_words(trial), marker=trial.marker)
-    return _left if any(b"* BYE" in data for data in trails) else _chose
+    if any(b"* BYE" in data for data in trails):
+        return _left
+    return partial(_chose, offered=frozenset(name.encode() for name in trial.served.auth.mechanisms))
 
 
 def _left_in_one_piece(session: SessionRecord) -> bool:
@@ -127,18 +129,22 @@ def _ahead(session: SessionRecord, control: Trial, *, is_greeted: bool) -> Findi
     return Finding(Verdict.INCONCLUSIVE, evidence)
 
 
-def _chose(session: SessionRecord, control: Trial) -> Finding:
-    """The injected bytes name PLAIN, which the server does not offer: choosing it shows that they were used."""
+def _chose(session: SessionRecord, control: Trial, *, offered: frozenset[bytes]) -> Finding:
+    """The injected bytes name PLAIN alone: choosing it, where the list inside TLS leads elsewhere, shows their use.
+
+    There it is not offered, or beside something better. A client that has nothing better chooses PLAIN anyway.
+    """
     usual = {mechanism(c) for s in control.sessions for c in s.of(e.Command, Layer.TLS)} - {b""}
     seen = {mechanism(c) for c in session.of(e.Command, Layer.TLS)}
     if b"PLAIN" in seen - usual and any(s.verbs(Layer.TLS) for s in control.sessions):
+        was = "offered beside something better" if b"PLAIN" in offered else "not offered"
         return Finding(
             Verdict.VIOLATION,
-            "PLAIN was not offered inside TLS; the client used it, and it stood in the injected bytes",
+            f"PLAIN was {was} inside TLS; the client used it, and it stood in the injected bytes",
         )
     if not usual:
         return Finding(Verdict.NOT_APPLICABLE, "this client does not choose among announced mechanisms")
-    if usual != {b"LOGIN"}:
+    if b"PLAIN" in usual or not usual <= offered:
         return Finding(Verdict.NOT_APPLICABLE, "this client uses a mechanism of its own choice, offered or not")
     return Finding(Verdict.PASS, "the client kept to what was offered inside TLS, or gave up")
 

@@ -42,6 +42,13 @@ _FRAGMENT: Final = {
 _UNTAGGED: Final = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"
 """A whole line that belongs to no command, so that no tag has to be guessed; it names the same mechanism."""
 
+_WEAKER: Final = {
+    _SMTP: b"250-localhost\r\n250 AUTH PLAIN\r\n",
+    _POP3: b"+OK\r\nSASL PLAIN\r\n.\r\n",
+    _IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{next} OK done\r\n",
+}
+"""A whole answer that names the weaker one of two mechanisms."""
+
 _MARKER: Final = "zq7kx4wv"
 _GARBAGE: Final = bytes(range(0x80, 0xA0)) + _MARKER.encode() + bytes(range(0xE0, 0x100)) + b"\r\n"
 """A line of bytes that mean nothing, with a word in it by which they can be told from any other garbage."""
@@ -111,15 +118,15 @@ def _injects(name: str, summary: str, deviations: Deviations, **more: Any) -> Sc
     )
 
 
-def _offers(name: str, summary: str, data: dict[Protocol, bytes]) -> Scenario:
-    """*data* offers PLAIN in clear; inside TLS the server offers LOGIN alone, and every reply is sent."""
+def _offers(name: str, summary: str, data: dict[Protocol, bytes], mechanisms: tuple[str, ...] = ("LOGIN",)) -> Scenario:
+    """*data* offers PLAIN in clear; inside TLS the server offers *mechanisms*, and every reply is sent."""
     return _injects(
         name,
         summary,
         _only_trailing(data),
         severity="high",
         protocols=tuple(data),
-        settings={"auth": AuthPolicy(mechanisms=("LOGIN",))},
+        settings={"auth": AuthPolicy(mechanisms=mechanisms)},
         control=lambda _protocol, _timeout: (),
         patience=2.5,
     )
@@ -144,6 +151,13 @@ ROWS: Final = (
         "Answers to a whole login follow the STARTTLS reply in the same segment; inside TLS every reply is held back.",
         _trailing(_LOGIN),
         sources=("RFC 3207 section 4.2", "RFC 9051 section 6.2.1"),
+    ),
+    # The catalogue gives it to no-mechanism-downgrade too; but nothing stronger was tried and refused.
+    _offers(
+        "inject-mechanism-downgrade",
+        "A list of PLAIN alone follows the STARTTLS reply in the same segment; inside TLS SCRAM is offered too.",
+        _WEAKER,
+        ("SCRAM-SHA-256", "PLAIN"),
     ),
     _offers("inject-partial-line", "A line without its end follows the STARTTLS reply in the same segment.", _FRAGMENT),
     # For clients whose tags cannot be foreseen: the answers of inject-after-starttls-ok-imap never fit them.

@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
                 self._mode = _CLEAR
                 return
             assert self._terms is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            self._out.channel = self._terms.channel(hello.hello, may_export=self._policy.binds_channels)
+            self._out.channel = self._terms.channel(hello.hello, **self._policy.of_tls)
             self._mode = _TLS
             self._take_records(raw)
 

@@ -73,9 +73,9 @@ class ServerContext(ssl.SSLContext):
     with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> TLSChannel:
-        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for *may_export*."""
-        return TLSChannel(self.facing(hello), may_export=may_export)
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> TLSChannel:
+        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for the rest."""
+        return TLSChannel(self.facing(hello), may_export=may_export, early_data=early_data)
 
     def facing(self, hello: ClientHello) -> ServerContext:
         """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.

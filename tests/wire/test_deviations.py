@@ -16,6 +16,7 @@ from pytest_mailauth.model.deviations import (
     Cut,
     Greet,
     Hide,
+    Precede,
     RefuseHello,
     Slow,
     StayClear,
@@ -47,6 +48,19 @@ def test_trail_is_noted_and_tls_starts_all_the_same(serve):
     assert (fact.kind, fact.verb) == ("injected", "STARTTLS")
     assert session.clear_out.endswith(fact.data)
     assert session.tls.outcome is HandshakeOutcome.COMPLETED
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_what_precedes_a_reply_is_said_on_its_layer_and_the_command_is_carried_out(serve, over_tls):
+    protocol = serve().protocol
+    quit_verb = {"imap": "LOGOUT"}.get(protocol, "QUIT")
+    server = serve(deviations=(Precede(verb=quit_verb, data=b"{tag} early\r\n", over_tls=over_tls),))
+    with secure(server) if over_tls else Wire(server).greet() as wire:
+        wire.send(wire.speech.quit)
+        first, rest = wire.line(), wire.rest()
+    assert first == (b"a4" if protocol == "imap" else b"*") + b" early\r\n"
+    assert {"smtp": b"221 ", "pop3": b"+OK ", "imap": b"a4 OK "}[protocol] in rest
+    assert deviated(only(server)) == ["precede"]
 
 
 def test_stay_clear_answers_the_hello_in_clear_and_goes_on(serve):

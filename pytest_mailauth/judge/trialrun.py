@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
+from pytest_mailauth.judge.overheard import Ear
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
 from pytest_mailauth.model.canary import Account, redact
@@ -97,7 +98,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -132,6 +134,9 @@ class TrialRun:
             work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
 
+    def _first_host(self, terms: Earlier) -> dict[str, str]:
+        return {"host": self._stage.host} if terms.other_host else {}
+
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
         account = self.environment.account
@@ -140,7 +145,7 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told | ({"security": terms.security} if terms.security else {}) | self._first_host(terms),
             verify=terms.verify,
             username=account.username,
             password=account.password,
@@ -163,13 +168,16 @@ class TrialRun:
         """Cut the client off, from any other thread."""
         self.environment.loop.call(self.cut_from_loop)
 
-    def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
+    def finish(
+        self, error: BaseException | None, *, hung: bool, may_switch: bool = False, ear: Ear | None = None
+    ) -> Trial:
         """Close everything and return what was observed.
 
         Args:
             error: What the client raised, or None.
             hung: Whether the client had to be cut off.
             may_switch: Whether the client was declared to know another port.
+            ear: What was overheard of a client of this process.
 
         Raises:
             ServerFault: A fake server failed inside.
@@ -192,8 +200,9 @@ class TrialRun:
         raised = None if error is None else f"{type(error).__name__}: {error}"
         said = None if raised is None else redact(raised, hidden)
         facts = {**self.case.facts, **(self.case.before.facts if self.case.before else {})}
-        printed = facts.pop(PRINTED, "")
-        words = {"raised": raised or "", "printed": printed, "reported": "\n".join(_texts(facts))}
+        printed = facts.pop(PRINTED, "") + "".join(ear.printed if ear else ())
+        logged = "\n".join(ear.logged if ear else ())
+        words = {"raised": raised or "", "printed": printed, "logged": logged, "reported": "\n".join(_texts(facts))}
         leaky = {how: text for how, text in words.items() if redact(text, hidden) != text}
         own = {how: text for how, text in leaky.items() if _holds_more(text, sessions, hidden)}
         return Trial(
@@ -305,8 +314,10 @@ def run_trial(
     way: dict[str, Any] = {"reach": client.reach, "by_name": client.by_name}
     run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, **way)
     ended: list[BaseException | None] = []
+    ears: list[Ear] = []
 
     def call() -> None:
+        ears.append(Ear())
         try:
             (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
@@ -324,7 +335,11 @@ def run_trial(
         if client.stop is not None:
             client.stop(run.case)
         thread.join(GRACE)
-    return run.finish(ended[0] if ended else None, hung=hung, may_switch=client.may_switch)
+    for ear in ears:  # here and not in the thread, which may never end
+        ear.close()
+    return run.finish(
+        ended[0] if ended else None, hung=hung, may_switch=client.may_switch, ear=ears[0] if ears else None
+    )
 
 
 def diagnosis_of(trial: Trial) -> tuple[Diagnosis, ...]:

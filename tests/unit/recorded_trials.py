@@ -10,7 +10,7 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.deviations import Cut, Trail, Withhold
+from pytest_mailauth.model.deviations import Announce, Cut, GreetAgain, Trail, Withhold
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, PortState, Protocol, Security
@@ -74,8 +74,10 @@ facts = st.one_of(
     st.builds(e.Malformed, text),
     st.builds(
         e.Deviated,
-        st.sampled_from(("injected", "answer", "stays in clear", "cut")),
-        st.sampled_from(("STARTTLS", "STLS", "EHLO", "MAIL")),
+        st.sampled_from(
+            ("injected", "injected late", "answer", "hung up", "reworded", "greeted again", "stays in clear", "cut")
+        ),
+        st.sampled_from(("STARTTLS", "STLS", "EHLO", "CAPA", "MAIL", "")),
         octets,
     ),
     st.builds(e.HelloSeen, st.builds(ClientHello, text)),
@@ -172,7 +174,15 @@ def trials(draw):
         "certificate": Certificate.VALID if security is Security.NONE else draw(st.sampled_from(Certificate)),
         "deviations": draw(
             st.sampled_from(
-                ((), (Trail(data=b"x"),), (Trail(data=b"x"), Withhold(patience=1.0)), (Cut(verbs=("MAIL",)),))
+                (
+                    (),
+                    (Trail(data=b"x"),),
+                    (Trail(data=b"* BYE"),),
+                    (Trail(data=b"x"), Withhold(patience=1.0)),
+                    (Cut(verbs=("MAIL",)),),
+                    (GreetAgain(data=b"x"), Withhold(patience=1.0)),
+                    (Announce(lines=("AUTH PLAIN",)),),
+                )
             )
         ),
     }

@@ -228,7 +228,9 @@ def test_the_password_may_be_one_that_the_scenario_tells():
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"), [(b"*\r\n", PASS), (b"", PASS), (b"YWxpY2U=\r\n", PASS), (ENCODED, NOTE)]
+    ("reply", "verdict"),
+    [(b"*\r\n", PASS), (b"", PASS), (b"YWxpY2U=\r\n", PASS), (ENCODED, NOTE)],
+    ids=["cancel", "empty", "name", "password"],
 )
 def test_a_challenge_that_nobody_can_decode(reply, verdict):
     facts = [*said("AUTH", b"LOGIN"), (TLS, e.Deviated("challenge", "LOGIN", b"***")), *sent(b"334 ***\r\n")]

@@ -134,9 +134,6 @@ class TrialRun:
             work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
 
-    def _first_host(self, terms: Earlier) -> dict[str, str]:
-        return {"host": self._stage.host} if terms.other_host else {}
-
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""
         account = self.environment.account
@@ -145,7 +142,9 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}) | self._first_host(terms),
+            **told
+            | ({"security": terms.security} if terms.security else {})
+            | ({"host": self._stage.host} if terms.other_host else {}),
             verify=terms.verify,
             username=account.username,
             password=account.password,

@@ -277,11 +277,7 @@ def test_nonsense_in_the_handshake_is_an_end_and_no_crash(ca, identity, what, an
 
 
 def test_without_the_package_nothing_is_served(ca, monkeypatch):
-    for name in ("legacy_engine", "legacy_package"):
-        monkeypatch.delitem(sys.modules, f"pytest_mailauth.servers.wire.{name}")
-        monkeypatch.delattr(f"pytest_mailauth.servers.wire.{name}")
     monkeypatch.setitem(sys.modules, "tlslite", None)
-    monkeypatch.setitem(sys.modules, "tlslite.api", None)
     with pytest.raises(CannotServe, match=r'pip install "pytest-mailauth\[legacy\]"'):
         legacy.legacy_terms(Obsolete.RC4, ca, "localhost")
     legacy.legacy_terms(Obsolete.EXPORT, ca, "localhost")  # that takes none

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.comparison import in_common, methods, named, steps
-from pytest_mailauth.judge.rules.evidence import spoken
+from pytest_mailauth.judge.rules.evidence import fired, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Announce, Withhold
@@ -118,6 +118,8 @@ def _verbs(text: bytes) -> str:
 def discard_pretls_state(trial: Trial) -> Finding:
     """Compare the client with itself on a server that told it nothing of the kind in clear."""
     inside = [s for s in trial.sessions if s.over_tls]
+    if not inside and fired(trial, "answer", CAPABILITIES[trial.protocol]) is not None:
+        return Finding(Verdict.PASS, "in clear the server answered more than it was asked, and the client gave up")
     if not inside:
         return Finding(Verdict.INCONCLUSIVE, "the client never came inside TLS")
     if trial.control is None:

@@ -118,7 +118,7 @@ def _named(trial: Trial, layer: Layer) -> bool:
 
 def _never_named(trial: Trial) -> Finding:
     """Say what is proved by a client that never got to a referral: all, where it had to leave before."""
-    early = trial.security is Security.STARTTLS and trial.requires_tls
+    early = trial.security is Security.STARTTLS
     if early and any(session.clear_out.startswith(b"* PREAUTH") for session in trial.sessions):
         return Finding(Verdict.PASS, "the greeting was PREAUTH before TLS, and the client left before it was referred")
     if any(session.tls_out.startswith(b"* PREAUTH") for session in trial.sessions) and not operations(trial, Layer.TLS):

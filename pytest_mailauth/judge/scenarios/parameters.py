@@ -103,7 +103,7 @@ ROWS: Final = (
         variant_of="sni-sent",
     ),
     # The catalogue has alpn-mismatch beside it, a server that answers with a name it was not offered. The ssl module
-    # lets no server do that: it would take another TLS library.
+    # lets no server do that, and newer OpenSSL no client accept it: it would take another TLS library at both ends.
     Scenario(
         name="alpn-offered",
         family="L",

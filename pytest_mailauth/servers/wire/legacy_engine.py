@@ -52,6 +52,8 @@ SUITES: Final = {
     0x0039: "DHE-RSA-AES256-SHA",
     0xC02F: "ECDHE-RSA-AES128-GCM-SHA256",
     0x009C: "AES128-GCM-SHA256",
+    0xC030: "ECDHE-RSA-AES256-GCM-SHA384",
+    0x009D: "AES256-GCM-SHA384",
 }
 """What is served, in OpenSSL's spelling (openssl-ciphers(1) of OpenSSL 1.0.2)."""
 
@@ -72,7 +74,7 @@ _SERVED: Final[dict[Obsolete, dict[str, Any]]] = {
     Obsolete.NO_RENEGOTIATION_INFO: {
         "minVersion": TLS12,
         "versions": [TLS12],
-        "cipherNames": ["aes128gcm"],
+        "cipherNames": ["aes128gcm", "aes256gcm"],
         "macNames": ["aead"],
         "keyExchangeNames": ["ecdhe_rsa", "rsa"],
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.rules.evidence import CANARY, fired
+from pytest_mailauth.judge.rules.evidence import CANARY
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import own_words
 from pytest_mailauth.model import events as e
@@ -38,8 +38,6 @@ def secrets_not_logged(trial: Trial) -> Finding:
     outcome = trial.outcome
     if outcome.disclosed:
         return Finding(Verdict.VIOLATION, f"what the client {' and '.join(outcome.disclosed)} held its own secret")
-    if fired(trial, "prompts") is not None and own_words(trial):
-        return Finding(Verdict.PASS, "the password was asked for first, and what the client said does not hold it")
     secrets = [secret for secret in trial.account.secrets.values() if len(secret) >= CANARY]
     misplaced = next((said for session in trial.sessions if (said := _misplaced(session, secrets))), None)
     if misplaced is not None:

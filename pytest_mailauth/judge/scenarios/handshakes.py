@@ -160,7 +160,7 @@ ROWS: Final = (
     _wrong("starttls-lookalike-pop3-okay", _POP3, b"+OKAY\r\n", "low", _LOOKALIKE),
     _wrong("starttls-lookalike-pop3-plus", _POP3, b"+\r\n", "low", _LOOKALIKE),
     _wrong("starttls-lookalike-pop3-bare", _POP3, b"ok\r\n", "low", _LOOKALIKE),
-    # The catalogue gives these four to starttls-required-is-required and bounded-resources. STARTTLS was offered and
+    # The catalogue gives these to starttls-required-is-required and bounded-resources. STARTTLS was offered and
     # agreed to in all of them: a client that goes on without the TLS that it was promised breaks one rule.
     row(
         "starttls-ok-then-close",
@@ -191,14 +191,16 @@ ROWS: Final = (
         settings={"auth": IN_CLEAR},
         waits=True,
     ),
-    row(
-        "starttls-handshake-alert",
-        "tls-really-started",
-        "STARTTLS is answered with success, and the ClientHello with the fatal alert internal_error.",
-        always(StayClear(data=_INTERNAL_ERROR)),
+    Scenario(
+        name="starttls-handshake-alert",
+        family="E",
+        summary="STARTTLS is answered with success, and the ClientHello with the fatal alert internal_error.",
+        rules=("tls-really-started", "no-version-fallback"),
         severity="critical",
-        sources=("RFC 3207 section 4.1",),
+        sources=("RFC 3207 section 4.1", "RFC 9325 section 3.1.3"),
+        modes=(Security.STARTTLS,),
         settings={"auth": IN_CLEAR},
+        deviations=always(StayClear(data=_INTERNAL_ERROR)),
     ),
     _reply_of(
         "starttls-early-tagged-ok",

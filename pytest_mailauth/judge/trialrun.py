@@ -98,7 +98,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -141,7 +142,9 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told
+            | ({"security": terms.security} if terms.security else {})
+            | ({"host": self._stage.host} if terms.other_host else {}),
             verify=terms.verify,
             username=account.username,
             password=account.password,

@@ -103,6 +103,12 @@ class Deviated(NamedTuple):
         return f"Deviated({self.kind!r}, {self.verb!r}, <{len(self.data)} bytes>)"
 
 
+class LeftUnread(NamedTuple):
+    """So many bytes lay unread in the client's system when its ClientHello began to arrive."""
+
+    octets: int
+
+
 class HelloSeen(NamedTuple):
     """A complete ClientHello arrived."""
 
@@ -156,6 +162,7 @@ Fact = (
     | Stored
     | Malformed
     | Deviated
+    | LeftUnread
     | HelloSeen
     | HandshakeEnded
     | AlertReceived

@@ -56,8 +56,10 @@ NEVER_A_VIOLATION = {
     "preauth-implicit-tls": "the greeting may be PREAUTH inside TLS; a login that is refused there harms nobody",
     "preauth-wrong-identity": "no standard says how a client learns as whom it is logged in",
     "implicit-preferred-when-both": "STARTTLS that is required is as safe (S14, RFC 8314 section 3.3)",
+    "alpn-offered": "no standard has mail clients use ALPN",
     "cipher-static-rsa": "RFC 9325 section 4.1 says SHOULD NOT",
     "cipher-cbc-only": "RFC 9325 section 4.2 says SHOULD NOT",
+    "auth-cancelled-exchange": "what LOGIN asks has no meaning, so a client that overlooks it gives nothing away",
     "auth-legacy-equals-form": "the old form is no standard's; a client may take it or leave it",
     "auth-plain-challenge-text": "RFC 4616 section 2 knows no such text; a client may overlook it or give up",
     "cert-mail-domain-name": "RFC 7817 section 3 lets a client look for the domain of the mail address",
@@ -67,6 +69,9 @@ NEVER_A_VIOLATION = {
     "cert-case-and-final-dot": "refusing a certificate gives nothing away",
     "cert-case-and-a-label": "refusing a certificate gives nothing away",
     "cipher-3des": "RFC 9325 section 4.1 says SHOULD NOT",
+    "starttls-wrong-success-code-unfinished": "who starts TLS on half a reply is lenient, and gives nothing away",
+    "starttls-wrong-success-code-then-tls": "who starts TLS on another success code is lenient, and is inside TLS then",
+    "ehlo-not-repeated": "RFC 3207 section 4.2 says SHOULD",
     "cert-cn-only": "RFC 7817 section 3 allows the common name, RFC 9525 section 2 forbids it",
 }
 """Scenarios in which a client that does what it should not earns a NOTE at most, each with the reason."""

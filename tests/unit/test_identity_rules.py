@@ -7,7 +7,7 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import TLSPolicy
 from pytest_mailauth.model.hello import ClientHello
-from pytest_mailauth.model.terms import UNTRUSTED_CLIENT, HandshakeOutcome, Verdict
+from pytest_mailauth.model.terms import UNTRUSTED_CLIENT, HandshakeOutcome, Protocol, Verdict
 
 SNI = RULES["send-sni"].check
 CERT = RULES["client-cert-restraint"].check
@@ -59,3 +59,21 @@ def test_a_certificate_of_another_account_is_not_shown(facts, verdict):
 def test_who_is_not_asked_shows_nothing():
     assert CERT(recorded(session())).verdict is Verdict.NOT_APPLICABLE
     assert CERT(recorded(**ASKED)).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("offers", "verdict"),
+    [
+        ([("imap",)], Verdict.PASS),
+        ([("imap",), ("imap",)], Verdict.PASS),
+        ([()], Verdict.NOTE),
+        ([("imap",), ()], Verdict.NOTE),
+        ([("imap", "h2")], Verdict.NOTE),
+        ([], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_the_protocol_in_a_hello_is_the_one_that_is_spoken(offers, verdict):
+    sessions = [
+        [(CLEAR, e.HelloSeen(ClientHello("1.2", alpn=offer))), (CLEAR, e.Closed("client", "close"))] for offer in offers
+    ]
+    assert RULES["enforce-alpn"].check(recorded(*sessions, protocol=Protocol.IMAP)).verdict is verdict

@@ -8,7 +8,7 @@ from recorded_trials import CLEAR, TLS, recorded
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.verdict import judge
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Outcome
 

@@ -227,3 +227,21 @@ def test_the_names_in_a_client_certificate_are_recorded(mailauth, mailauth_ca, v
         wire.send(wire.speech.quit)
         wire.rest()
     assert only(server).tls.shown == (("carol@example.test",) if shows else ())
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_can_be_resumed_where_that_is_allowed(serve, security, version):
+    server = serve(security=security, tls=TLSPolicy(max_version=version, resumption=True))
+    context = server.ssl_context()
+    sessions = []
+    for kept in (None, 0):
+        with before_tls(server) as wire:
+            wire.socket = context.wrap_socket(
+                wire.socket, server_hostname="localhost", session=sessions[0] if kept == 0 else None
+            )
+            wire.send(wire.speech.quit)
+            wire.rest()
+            assert wire.socket.session_reused is (kept == 0)
+            sessions.append(wire.socket.session)
+    server.drain(5)
+    assert [session.tls.outcome for session in server.sessions] == [HandshakeOutcome.COMPLETED] * 2

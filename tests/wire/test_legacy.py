@@ -7,6 +7,7 @@ import sys
 import pytest
 from wire_client import before_tls, only
 
+from pytest_mailauth import ClientViolation, assert_tls
 from pytest_mailauth.model.deviations import Negotiate
 from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.events import AlertReceived, Closed, Failed
@@ -232,7 +233,10 @@ def test_the_end_of_a_session_is_noticed(identity, what):
     next(client.closeAsync(), None)
     assert channel.feed(pipe.outgoing.read() + b"in clear") == b""
     assert (channel.closed, channel.broken, channel.unread()) == (True, False, b"in clear")
+    channel.take()
+    channel.send(b"221 too late")
     channel.close()
+    assert channel.take() == b""
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_nonsense_in_the_handshake_is_an_end_and_no_crash(ca, identity, what, an
     next(TLSConnection(pipe).handshakeClientCert(settings=settings_for(what), async_=True))
     said = pipe.outgoing.read()
     channel = LegacyChannel(what, identity, hello_in(said))
-    channel.feed(said + answer)
+    channel.feed(said + answer + b"QUIT\r\n")
     assert channel.ended.outcome is HandshakeOutcome.SERVER_REFUSED
     assert channel.closed
 
@@ -273,11 +277,7 @@ def test_nonsense_in_the_handshake_is_an_end_and_no_crash(ca, identity, what, an
 
 
 def test_without_the_package_nothing_is_served(ca, monkeypatch):
-    for name in ("legacy_engine", "legacy_package"):
-        monkeypatch.delitem(sys.modules, f"pytest_mailauth.servers.wire.{name}")
-        monkeypatch.delattr(f"pytest_mailauth.servers.wire.{name}")
     monkeypatch.setitem(sys.modules, "tlslite", None)
-    monkeypatch.setitem(sys.modules, "tlslite.api", None)
     with pytest.raises(CannotServe, match=r'pip install "pytest-mailauth\[legacy\]"'):
         legacy.legacy_terms(Obsolete.RC4, ca, "localhost")
     legacy.legacy_terms(Obsolete.EXPORT, ca, "localhost")  # that takes none
@@ -325,3 +325,19 @@ def test_a_secret_behind_the_answer_to_a_forged_flight_is_kept(negotiating, ca):
     session = only(server)
     assert session.tls.reason == WENT_ON
     assert server.account.password.encode() in session.clear_in
+
+
+def test_ssl_3_is_called_so(mailauth, identity):
+    server = mailauth.smtp(deviations=(Negotiate(what=Obsolete.SSL3),), security="implicit")
+    with before_tls(server) as wire:
+        client = TLSConnection(wire.socket)
+        client.handshakeClientCert(settings=settings_for(Obsolete.SSL3))
+        client.write(b"QUIT\r\n")
+        assert client.read(min=3).startswith(b"220")
+        client.close()
+    session = only(server)
+    assert (session.tls.version, session.tls.cipher) == ("SSL 3.0", "AES256-SHA")
+    assert "======== SSL 3.0, AES256-SHA" in session.transcript()
+    assert session.quit_sent
+    with pytest.raises(ClientViolation, match=r"used SSL 3\.0"):
+        assert_tls(server)

@@ -1,4 +1,4 @@
-"""Rules about who is named in a handshake: the server by its client, and the client by a certificate of its own."""
+"""Rules about who is named in a handshake: the server and the protocol by the client, and who the client is."""
 
 from __future__ import annotations
 
@@ -75,3 +75,25 @@ def client_cert_restraint(trial: Trial) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, "no handshake finished, so nothing shows what the client would have shown")
     shown = any(one.shown for one in facts)
     return Finding(Verdict.PASS, f"asked for a certificate, the client showed {'its own' if shown else 'none'}")
+
+
+@rule(
+    "enforce-alpn",
+    requirement="The client names its protocol in the handshake, so that no server of another one can answer it.",
+    expected="The ClientHello has the ALPN name of the protocol, imap or pop3.",
+    sources=("RFC 9325 section 3.8",),
+    severity="low",
+    advice="Offer the ALPN name of the protocol (in Python: set_alpn_protocols); leave if another comes back.",
+)
+def enforce_alpn(trial: Trial) -> Finding:
+    """Look for the name in each hello. TLS libraries have to know ALPN; no standard has mail clients use it yet."""
+    name = str(trial.protocol)
+    hellos = [facts.client_hello for s in handshakes(trial) if (facts := s.tls) is not None and facts.client_hello]
+    if not hellos:
+        return Finding(Verdict.INCONCLUSIVE, "no complete ClientHello came")
+    others = sorted({one for hello in hellos for one in hello.alpn} - {name})
+    if others:
+        return Finding(Verdict.NOTE, f"the ClientHello offers to speak {', '.join(others)}, on a port for {name}")
+    if not all(hello.alpn for hello in hellos):
+        return Finding(Verdict.NOTE, f"the ClientHello does not say that the client speaks {name}")
+    return Finding(Verdict.PASS, f"the ClientHello says that the client speaks {name}")

@@ -93,14 +93,14 @@ _REASONS: Final = (
     _Reason(re.compile(r"538|530 5\.7\.0 Must|NO \[PRIVACYREQUIRED\]"), "the server wanted TLS first", names_tls),
     _Reason(re.compile(r"5|-ERR|NO|BAD"), "the server refused the login", names_wrong_login),
 )
-"""RFC 4954 section 6 and RFC 3207 section 4, RFC 3206 section 4, RFC 5530 section 3. The first that fits counts."""
+"""RFC 4954 section 6, RFC 3207 section 4, RFC 3206 sections 4 and 5, RFC 5530 section 3. The first that fits counts."""
 
 
 @rule(
     "auth-failure-is-not-network-failure",
     requirement="A refused login, one that cannot be checked now, missing TLS and a broken network are told apart.",
     expected="The client reports what the server's reply means: wrong credentials, try again later, or TLS needed.",
-    sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3", "RFC 3206 section 4"),
+    sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3", "RFC 3206 section 4", "RFC 3206 section 5"),
     severity="medium",
     advice="Read the reply's code before wording the error, and ask for a new password only when it was refused.",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import ABOUT_CERTIFICATES, handshakes, spoke, went_on
 from pytest_mailauth.model.deviations import Negotiate
+from pytest_mailauth.model.hello import in_words
 from pytest_mailauth.model.obsolete import WENT_ON, Obsolete
 from pytest_mailauth.model.suites import RC4, TRIPLE_DES, offered_weakness
 from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, HandshakeOutcome, Verdict
@@ -56,7 +57,7 @@ def forgery(trial: Trial) -> str | None:
     for session in handshakes(trial):
         facts = session.tls
         if facts is not None and facts.reason == WENT_ON:
-            return f"the server chose TLS {facts.version} ({facts.cipher}), and {WENT_ON}"
+            return f"the server chose {in_words(facts.version)} ({facts.cipher}), and {WENT_ON}"
     return None
 
 

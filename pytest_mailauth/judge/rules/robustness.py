@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules.evidence import connected, fired
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import own_words
-from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Finding
 

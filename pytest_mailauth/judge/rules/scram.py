@@ -175,7 +175,7 @@ def _flags(trial: Trial) -> Iterator[tuple[str, str]]:
     "scram-sane-iterations",
     requirement="With SCRAM the client refuses an iteration count that is absurdly low or high.",
     expected="The client cancels the exchange at once.",
-    sources=("RFC 7677 section 4", "CVE-2026-42256"),
+    sources=("RFC 7677 section 3", "CVE-2026-42256"),
     severity="medium",
     advice="Refuse fewer than 4096 iterations, and more than take a fraction of a second.",
 )

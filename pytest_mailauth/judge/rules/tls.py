@@ -9,7 +9,7 @@ from pytest_mailauth.judge.rules.negotiated import downgraded, negotiated, refus
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import TLSPolicy
-from pytest_mailauth.model.hello import rank
+from pytest_mailauth.model.hello import in_words, rank
 from pytest_mailauth.model.obsolete import Obsolete
 from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
@@ -106,7 +106,7 @@ def _listed(trial: Trial, version: str) -> Finding:
     listed = {one for hello in hellos for one in hello.versions}
     old = sorted((one for one in listed if 0 <= rank(one) < rank(FLOOR)), key=rank)
     if old:
-        evidence = f"the ClientHello says that the client takes {', '.join(map(_named, old))}"
+        evidence = f"the ClientHello says that the client takes {', '.join(map(in_words, old))}"
         if all(rank(one) >= rank(trial.declared.min_tls) for one in old):
             return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
         return Finding(Verdict.VIOLATION, evidence)
@@ -115,10 +115,6 @@ def _listed(trial: Trial, version: str) -> Finding:
         unsaid = "" if all(hello.versions for hello in hellos) else "; its ClientHello does not say what else it takes"
         return Finding(Verdict.NOTE, f"{logged_in} over TLS {version}{unsaid}")
     return Finding(Verdict.PASS, f"logged in over TLS {version}, and lists nothing older than TLS {FLOOR}")
-
-
-def _named(version: str) -> str:
-    return version if version.startswith("SSL") else f"TLS {version}"
 
 
 def _used(trial: Trial) -> tuple[str, str] | None:
@@ -196,7 +192,7 @@ def no_version_fallback(trial: Trial) -> Finding:
     if rank(lowest) >= rank(first):
         times = f"{len(hellos)} times" if len(hellos) > 1 else "once"
         return Finding(Verdict.PASS, f"asked for TLS {first} {times}, and for nothing older")
-    evidence = f"the handshake for {_named(first)} failed, and the client asked for {_named(lowest)}"
+    evidence = f"the handshake for {in_words(first)} failed, and the client asked for {in_words(lowest)}"
     if rank(lowest) < rank(FLOOR):
         return Finding(Verdict.VIOLATION, evidence)
     return Finding(Verdict.NOTE, f"{evidence}, which RFC 8446 appendix D.1 does not recommend", should=True)

@@ -83,7 +83,7 @@ def oauth_when_required(trial: Trial) -> Finding:
     advice="Refuse token mechanisms where TLS is not active, also where TLS is optional.",
 )
 def token_only_over_verified_tls(trial: Trial) -> Finding:
-    """Look for the token in clear. What certificates it may cross under is verify-before-credentials' matter."""
+    """Look for the token in clear. What certificates it may cross under is a matter of the rules about those."""
     if trial.declared.auth != "oauth":
         return Finding(Verdict.NOT_APPLICABLE, "the client was declared to log in with a password")
     token = trial.account.token

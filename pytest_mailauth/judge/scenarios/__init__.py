@@ -11,6 +11,8 @@ from pytest_mailauth.judge.scenarios import (
     connections,
     discovery,
     greetings,
+    handshakes,
+    injection,
     legacy,
     names,
     outgoing,
@@ -18,6 +20,7 @@ from pytest_mailauth.judge.scenarios import (
     passwords,
     portnumbers,
     ports,
+    pretls,
     referrals,
     relay,
     robustness,
@@ -65,6 +68,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         referrals,
         spoofing,
         legacy,
+        handshakes,
+        pretls,
+        injection,
     )
     for row in table.ROWS
 }

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE
+from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, REAL_PORTS
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.config import TLSPolicy
-from pytest_mailauth.model.terms import Certificate
+from pytest_mailauth.model.deviations import AllowEarlyData
+from pytest_mailauth.model.terms import Certificate, Protocol
+from pytest_mailauth.model.trial import Earlier
+
+_HOST_RULES: Final = ("verify-hostname", "verify-before-credentials")
 
 
 def _only(
@@ -98,15 +102,51 @@ ROWS: Final = (
         profile="full",
         variant_of="sni-sent",
     ),
+    # The catalogue has alpn-mismatch beside it, a server that answers with a name it was not offered. The ssl module
+    # lets no server do that, and newer OpenSSL no client accept it: it would take another TLS library at both ends.
+    Scenario(
+        name="alpn-offered",
+        family="L",
+        summary="An honest server; the name of the protocol in the ClientHello (ALPN) is looked at.",
+        rules=("enforce-alpn",),
+        severity="info",
+        sources=("RFC 9325 section 3.8",),
+        protocols=(Protocol.POP3, Protocol.IMAP),  # there is no name for submission
+        profile="full",
+    ),
     Scenario(
         name="sni-ack-wrong-cert",
         family="L",
         summary="The server says that it knows the name it was asked for, and shows a certificate for another one.",
-        # The catalogue has verify-hostname, which is part of this one.
-        rules=("verify-before-credentials",),
+        rules=_HOST_RULES,
         severity="critical",
         sources=("RFC 9325 section 3.7", "RFC 7817 section 3"),
         settings={"certificate": Certificate.WRONG_HOST, "tls": TLSPolicy(acknowledges_name=True)},
+        profile="full",
+    ),
+    Scenario(
+        name="session-resumption-other-name",
+        family="L",
+        summary="Sessions can be resumed; the client is told to make a transfer first, and the next to another name of "
+        "the server, for which it has no certificate.",
+        rules=_HOST_RULES,
+        severity="medium",
+        sources=("RFC 8446 section 4.6.1",),
+        settings={"tls": TLSPolicy(resumption=True)},
+        earlier=Earlier(other_host=True),
+        network=REAL_PORTS,
+        profile="full",
+    ),
+    Scenario(
+        name="early-data-offered",
+        family="L",
+        summary="Session tickets allow early data; the client is told to make the same transfer twice.",
+        rules=("no-early-data",),
+        severity="medium",
+        sources=("RFC 9325 section 3.10", "RFC 8446 appendix E.5"),
+        settings={"tls": TLSPolicy(resumption=True)},
+        deviations=lambda _protocol, _timeout: (AllowEarlyData(),),
+        earlier=Earlier(),
         profile="full",
     ),
     # The catalogue has client-cert-unasked beside it: no library shows a certificate that was not asked for, since a

@@ -79,7 +79,7 @@ def _refused(name: str, summary: str, reject: Refusal, severity: str, *rules: st
         summary=summary,
         rules=rules,
         severity=severity,
-        sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3", "RFC 3206 section 4"),
+        sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3", "RFC 3206 section 4", "RFC 3206 section 5"),
         settings={"auth": AuthPolicy(reject=reject)},
     )
 
@@ -101,7 +101,7 @@ ROWS: Final = (
         name="auth-refused-until-tls-in-clear",
         family="O",
         auth="password",
-        # Not POP3: it has no code for that, and [AUTH] tells a client that its credentials are wrong (RFC 3206).
+        # Not POP3: it has no code for that, and [AUTH] says that the credentials are wrong (RFC 3206 section 5).
         summary="The same, for a client that is told to use no TLS: what does it say?",
         rules=(_DIAGNOSED,),
         severity="medium",
@@ -312,6 +312,6 @@ ROWS: Final = (
         lambda _protocol, _timeout: (Hide(names=("LITERAL+",)),),
         rules=("offered-mechanisms-only",),
         severity="low",
-        sources=("RFC 7888 section 4",),
+        sources=("RFC 7888 section 3",),
     ),
 )

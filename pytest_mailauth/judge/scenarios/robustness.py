@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.scenario import EVERY, Scenario
-from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Flood, Greet
+from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Greet
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Protocol
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP

@@ -13,6 +13,7 @@ from pytest_mailauth.judge.scenarios.scenario import BOTH, Scenario
 from pytest_mailauth.judge.scenarios.starttls import stripped
 from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Precede
+from pytest_mailauth.model.exchanges import CAPABILITIES
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -123,6 +124,28 @@ def _announces(name: str, summary: str, severity: str, sources: tuple[str, ...],
     )
 
 
+def _answers_twice(name: str, summary: str, protocol: Protocol, answer: bytes, further: bytes) -> Scenario:
+    """What nobody asked for names a mechanism that is not offered inside TLS, where there is LOGIN alone."""
+
+    def made(*replies: bytes) -> Deviations:
+        return lambda of, _timeout: (Answer(verb=CAPABILITIES[of], reply=b"".join(replies)),)
+
+    return Scenario(
+        name=name,
+        family="H",
+        summary=summary,
+        rules=("discard-pretls-state",),
+        severity="medium",
+        sources=("RFC 3207 section 4.2", "RFC 2595 section 4"),
+        protocols=(protocol,),
+        modes=(Security.STARTTLS,),
+        settings={"auth": AuthPolicy(mechanisms=("LOGIN",), password_commands="never")},
+        deviations=made(answer, further),
+        control=made(answer),
+        profile="full",
+    )
+
+
 ROWS: Final = (
     _tampers("tamper-list", "a LIST response", '* LIST () "/" BoxMARK\r\n', wants=("folders",)),
     _tampers("tamper-lsub", "an LSUB response", '* LSUB () "/" BoxMARK\r\n', wants=("folders",)),
@@ -202,5 +225,19 @@ ROWS: Final = (
         "low",
         ("RFC 4978 section 3",),
         "COMPRESS=DEFLATE",
+    ),
+    _answers_twice(
+        "tamper-pop3-multiline",
+        "In clear CAPA is answered, and behind that come a scan listing, and a second list that names PLAIN.",
+        Protocol.POP3,
+        b"+OK\r\nSTLS\r\n.\r\n",
+        b"+OK 1 messages\r\n1 120\r\n.\r\n+OK\r\nSASL PLAIN\r\n.\r\n",
+    ),
+    _answers_twice(
+        "tamper-smtp-extra-replies",
+        "In clear EHLO is answered twice, and the second answer names PLAIN.",
+        Protocol.SMTP,
+        b"250-localhost\r\n250 STARTTLS\r\n",
+        b"250-localhost\r\n250 AUTH PLAIN\r\n",
     ),
 )

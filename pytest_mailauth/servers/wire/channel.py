@@ -54,5 +54,5 @@ class Channel(Protocol):
 class Terms(Protocol):
     """What is served: makes the server's end for each client."""
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:
         """Return the server's end for the client that sent *hello*."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,12 +66,10 @@ def legacy_terms(what: Obsolete, ca: CertificateAuthority, host: str) -> Terms:
     if what is Obsolete.DHE_1024:
         ca.once(("legacy proof", what), lambda: prove_short_group(_with_short_group(ca, host)))
         return _ShortGroup(ca, host)
-    try:
-        from pytest_mailauth.servers.wire import legacy_engine  # noqa: PLC0415 - 150 ms, and an extra
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("tlslite", "ecdsa"):
-            raise
-        raise CannotServe(MISSING) from error
+    # Not by trying: an import that fails in one thread is half done in the others.
+    if find_spec("tlslite") is None:
+        raise CannotServe(MISSING)
+    from pytest_mailauth.servers.wire import legacy_engine  # noqa: PLC0415 - 150 ms, and an extra
 
     def read() -> Identity:
         return legacy_engine.Identity(ca.issue(Certificate.VALID, host=host, key_type="rsa"))
@@ -88,7 +87,7 @@ class _Engine:
     ) -> None:
         self._what, self._identity, self._make = what, identity, make
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - nothing older exports
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - nothing older exports
         return self._make(self._what, self._identity, hello)
 
 
@@ -98,7 +97,7 @@ class _Forger:
     def __init__(self, what: Obsolete, ca: CertificateAuthority, host: str) -> None:
         self._what, self._ca, self._host = what, ca, host
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - nothing is exported
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - nothing is exported
         return ForgedChannel(self._what, hello, self._issued)
 
     def _issued(self, key_type: KeyType) -> Issued:
@@ -111,7 +110,7 @@ class _ShortGroup:
     def __init__(self, ca: CertificateAuthority, host: str) -> None:
         self._ca, self._host = ca, host
 
-    def channel(self, hello: ClientHello, *, may_export: bool = False) -> Channel:  # noqa: ARG002 - TLS 1.2 exports nothing
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> Channel:  # noqa: ARG002 - TLS 1.2 exports nothing
         return TLSChannel(_with_short_group(self._ca, self._host))
 
 

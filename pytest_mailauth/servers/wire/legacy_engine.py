@@ -52,6 +52,8 @@ SUITES: Final = {
     0x0039: "DHE-RSA-AES256-SHA",
     0xC02F: "ECDHE-RSA-AES128-GCM-SHA256",
     0x009C: "AES128-GCM-SHA256",
+    0xC030: "ECDHE-RSA-AES256-GCM-SHA384",
+    0x009D: "AES256-GCM-SHA384",
 }
 """What is served, in OpenSSL's spelling (openssl-ciphers(1) of OpenSSL 1.0.2)."""
 
@@ -72,7 +74,7 @@ _SERVED: Final[dict[Obsolete, dict[str, Any]]] = {
     Obsolete.NO_RENEGOTIATION_INFO: {
         "minVersion": TLS12,
         "versions": [TLS12],
-        "cipherNames": ["aes128gcm"],
+        "cipherNames": ["aes128gcm", "aes256gcm"],
         "macNames": ["aead"],
         "keyExchangeNames": ["ecdhe_rsa", "rsa"],
     },
@@ -86,11 +88,21 @@ _USUAL: Final[dict[str, Any]] = {
 }
 
 
-def settings_for(what: Obsolete) -> HandshakeSettings:
-    """Return what is negotiated, by either side."""
+_STATIC_RSA: Final = {
+    Obsolete.SSL3: {0x002F, 0x0035},
+    Obsolete.RC4: {0x0004, 0x0005},
+    Obsolete.TRIPLE_DES: {0x000A},
+}
+"""Suites that need no signature over the key exchange, which a client may dislike for what it is made with."""
+
+
+def settings_for(what: Obsolete, hello: ClientHello | None = None) -> HandshakeSettings:
+    """Return what is negotiated, by either side; with a client that said *hello* by static RSA if it has that."""
     settings = HandshakeSettings()
     for name, value in {**_USUAL, **_SERVED[what]}.items():
         setattr(settings, name, value)
+    if hello is not None and not _STATIC_RSA.get(what, set()).isdisjoint(hello.ciphers):
+        settings.keyExchangeNames = ["rsa"]
     return settings
 
 
@@ -160,7 +172,7 @@ class LegacyChannel:
         if what is Obsolete.NO_RENEGOTIATION_INFO:
             self._tls.leaves_out = SECURE_RENEGOTIATION
         self._shaking = self._tls.handshakeServerAsync(
-            certChain=identity.chain, privateKey=identity.key, settings=settings_for(what)
+            certChain=identity.chain, privateKey=identity.key, settings=settings_for(what, hello)
         )
         self.established = False
         self.ended: HandshakeEnded | None = None
@@ -274,7 +286,12 @@ class LegacyChannel:
         return rest
 
     def send(self, data: bytes) -> None:
-        """Encrypt *data*; it is part of the next :meth:`take`."""
+        """Encrypt *data*; it is part of the next :meth:`take`.
+
+        After the client's close_notify nothing is sent any more (RFC 5246 section 7.2.1); tlslite-ng has answered it.
+        """
+        if self._tls.closed:
+            return
         for _ in self._tls.writeAsync(data):
             pass
 

@@ -28,7 +28,8 @@ def test_a_flood_that_was_taken_is_a_violation_whatever_is_said():
     assert judged(taken, outcome=GAVE_UP, **ENDLESS) is VIOLATION
     assert judged(outcome=GAVE_UP, **ENDLESS) is PASS
     assert judged(**ENDLESS) is INCONCLUSIVE
-    assert judged(outcome=Outcome(hung=True), **ENDLESS) is VIOLATION
+    assert judged(outcome=Outcome(hung=True), **ENDLESS) is INCONCLUSIVE
+    assert judged(taken, outcome=Outcome(hung=True), **ENDLESS) is VIOLATION
     assert RULES[RULE].check(recorded()).verdict is INCONCLUSIVE
 
 

@@ -77,6 +77,7 @@ ROWS: Final = (
         sources=("CWE-400",),
         deviations=lambda protocol, _timeout: (_GREETINGS[protocol],),
         waits=True,
+        patience=5,
     ),
     _row(
         "endless-capability",
@@ -84,6 +85,7 @@ ROWS: Final = (
         sources=("CWE-400",),
         deviations=lambda protocol, _timeout: (_LISTS[protocol],),
         waits=True,
+        patience=5,
     ),
     _row(
         "huge-literal",
@@ -94,6 +96,7 @@ ROWS: Final = (
             Flood(verb="SELECT", head=b'* LIST () "/" {4294967295}\r\n', piece=_FILLER),
         ),
         waits=True,
+        patience=5,
     ),
     _row(
         "deep-nesting",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.reports import INSIDE, REPORTS, WORK
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding

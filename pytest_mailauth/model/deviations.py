@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mailauth.model.floods import Flood
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -251,44 +253,6 @@ class Negotiate:
     """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
 
     what: Obsolete
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flood:
-    """Answer a command with a beginning and then the same piece over and over, as far as the client reads, and no end.
-
-    Attributes:
-        verb: The command; empty for the greeting.
-        head: What comes first.
-        piece: What is repeated, until :data:`FLOOD` bytes were sent; then nothing more comes.
-        over_tls: On which layer the command is answered so; the greeting on any.
-    """
-
-    verb: str
-    head: bytes = b""
-    piece: bytes
-    over_tls: bool = True
-
-
-FLOOD: Final = 16 * 1024 * 1024
-"""Bytes of a flood: more than the buffers of a loopback connection hold, so that who takes them all has read them."""
-
-
-class Torrent(bytes):
-    """The bytes of a flood, of which only the first ones are kept: they are the beginning and one piece.
-
-    Attributes:
-        rest: The piece, which follows again and again.
-    """
-
-    rest: bytes
-
-    @classmethod
-    def of(cls, flood: Flood) -> Torrent:
-        """Return what *flood* sends."""
-        made = cls(flood.head + flood.piece)
-        made.rest = flood.piece
-        return made
 
 
 Deviation = (

@@ -17,13 +17,12 @@ from pytest_mailauth.model.deviations import (
     Cut,
     Delay,
     Deviation,
-    Flood,
     Greet,
     Hide,
     Precede,
-    Torrent,
     fill,
 )
+from pytest_mailauth.model.floods import Flood, Torrent
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
 from pytest_mailauth.servers.engines.contract import Close, Reset
@@ -73,8 +72,8 @@ class Policy:
             self._deviations[type(deviation)].append(deviation)
         self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
         self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
-        self._delays = {(d.verb, d.over_tls): d.seconds for d in self.all(Delay)}
         self._floods = {(d.verb, d.over_tls): d for d in self.all(Flood)}
+        self._delays = {(d.verb, d.over_tls): d.seconds for d in self.all(Delay)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}

@@ -8,7 +8,7 @@ from recorded_trials import CLEAR, TLS, recorded
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.verdict import judge
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Outcome
 
@@ -28,7 +28,8 @@ def test_a_flood_that_was_taken_is_a_violation_whatever_is_said():
     assert judged(taken, outcome=GAVE_UP, **ENDLESS) is VIOLATION
     assert judged(outcome=GAVE_UP, **ENDLESS) is PASS
     assert judged(**ENDLESS) is INCONCLUSIVE
-    assert judged(outcome=Outcome(hung=True), **ENDLESS) is VIOLATION
+    assert judged(outcome=Outcome(hung=True), **ENDLESS) is INCONCLUSIVE
+    assert judged(taken, outcome=Outcome(hung=True), **ENDLESS) is VIOLATION
     assert RULES[RULE].check(recorded()).verdict is INCONCLUSIVE
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import ServerConfig
-from pytest_mailauth.model.deviations import FLOOD, Flood
+from pytest_mailauth.model.floods import FLOOD, Flood
 from pytest_mailauth.model.terms import Security
 from pytest_mailauth.servers.environment import MailServers
 

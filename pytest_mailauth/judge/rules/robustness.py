@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules.evidence import connected, fired
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import own_words
-from pytest_mailauth.model.deviations import Flood
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -51,7 +51,8 @@ def bounded_resources(trial: Trial) -> Finding:
         return Finding(Verdict.VIOLATION, f"the client fell over: {said}")
     floods = any(isinstance(one, Flood) for one in trial.served.deviations)
     if trial.outcome.hung and floods:
-        return Finding(Verdict.VIOLATION, "the client was still busy with a reply without end when its time was over")
+        # It may have been a busy machine: what counts is how much was read.
+        return Finding(Verdict.INCONCLUSIVE, "the client was still reading a reply without end when its time was over")
     if said is None and floods:
         return Finding(Verdict.INCONCLUSIVE, "the client reported no error, though the reply had no end")
     return Finding(Verdict.PASS, f"the client came to an end; it said: {said}" if said else "the client came to an end")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.scenario import EVERY, Scenario
-from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Flood, Greet
+from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Greet
+from pytest_mailauth.model.floods import Flood
 from pytest_mailauth.model.terms import Protocol
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
@@ -76,6 +77,7 @@ ROWS: Final = (
         sources=("CWE-400",),
         deviations=lambda protocol, _timeout: (_GREETINGS[protocol],),
         waits=True,
+        patience=5,
     ),
     _row(
         "endless-capability",
@@ -83,6 +85,7 @@ ROWS: Final = (
         sources=("CWE-400",),
         deviations=lambda protocol, _timeout: (_LISTS[protocol],),
         waits=True,
+        patience=5,
     ),
     _row(
         "huge-literal",
@@ -93,6 +96,7 @@ ROWS: Final = (
             Flood(verb="SELECT", head=b'* LIST () "/" {4294967295}\r\n', piece=_FILLER),
         ),
         waits=True,
+        patience=5,
     ),
     _row(
         "deep-nesting",

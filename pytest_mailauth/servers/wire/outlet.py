@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import FLOOD, Torrent
+from pytest_mailauth.model.floods import FLOOD, Torrent
 
 if TYPE_CHECKING:
     from pytest_mailauth.servers.wire.channel import Channel

@@ -11,6 +11,7 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.rules.evidence import leak
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.errors import ClientViolation, ConfigError, ServerFault
+from pytest_mailauth.model.hello import in_words, rank
 from pytest_mailauth.model.portstates import UNSEEN
 from pytest_mailauth.model.terms import SOUND, TLS_VERSIONS, Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration, Finding, Outcome, Trial
@@ -151,11 +152,11 @@ def _tls_failure(server: MailServer, session: SessionRecord, min_version: str) -
         ended = (facts.alert or facts.reason or facts.outcome) if facts is not None else "it goes on"
         unclear = Finding(Verdict.INCONCLUSIVE, f"{name}: the TLS handshake did not finish ({ended})")
         return explain_failure("tls12-or-newer", unclear, server.transcript(), endings(server))
-    elif version < min(min_version, "1.2"):
-        old = Finding(Verdict.VIOLATION, f"{name} used TLS {version}, not {min_version}")
+    elif rank(version) < rank(min(min_version, "1.2")):
+        old = Finding(Verdict.VIOLATION, f"{name} used {in_words(version)}, not {min_version}")
         return explain_failure("tls12-or-newer", old, server.transcript(), endings(server))
-    elif version < min_version:  # which no rule forbids
-        actual, step = f"{name} used TLS {version}", f"Set the minimum TLS version to {min_version}."
+    elif rank(version) < rank(min_version):  # which no rule forbids
+        actual, step = f"{name} used {in_words(version)}", f"Set the minimum TLS version to {min_version}."
     else:
         return None
     expected = f"Every client that connects is inside TLS {min_version} or newer."

@@ -59,7 +59,9 @@ own meets nothing else, and every scenario about names and ports is run.
 \b
 What can be declared, the default first:
   starttls=required|opportunistic  verify=full|none     min_tls=1.2|1.0|1.1|1.3
-  allow_insecure_auth=no|yes       auth=password|oauth|none  fallback=none|other-port
+  allow_insecure_auth=no|yes       auth=password|oauth|none
+  fallback=none|other-port         mechanism_downgrade=yes|no
+  channel_binding=no|yes           auth_retries=1 (after a refusal)
   timeout=2 (seconds)              mode=stated|from-port  port=given|chosen
   discovers=no|srv|guess|autoconfig
 

@@ -57,6 +57,7 @@ class Stage:
         nameserver: Address and port of the DNS server that knows the network; None when it has none.
         enter: The way for a program to the names and ports; None when it needs none.
         web_servers: Who gives out the configuration file of the domain; empty where nobody is to read it.
+        elsewhere: Another name of the server, for which it has no certificate; None where there is none.
         moved_to: The host that the records name after the first login; None when they do not change.
         decoy: The address of a further server that only the server under test names; empty where there is none.
     """
@@ -72,6 +73,7 @@ class Stage:
     enter: Enter | None = None
     web_servers: tuple[WebServer, ...] = ()
     moved_to: str | None = None
+    elsewhere: str | None = None
     decoy: str = ""
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -168,11 +170,7 @@ def _laid_out(
             network.block(host, port, how=state)
     if other_port is not None:
         network.host(host).leads_to(environment.serve(replace(_weaker(config), host=host), "other"), other_port)
-    for one in plan.beside.get(setting.protocol, ()):
-        name = host if one.host is None else one.host.format(**names)
-        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
-        where = network.host(name).at(one.at) if one.at else network.host(name)
-        where.leads_to(environment.serve(made, one.listener), one.port)
+    _stand_beside(network, environment, plan, setting, host=host, names=names)
     for port, how in plan.blocked.items():
         network.block(host, port, how=how)
     if declared.discovers == "srv":
@@ -181,6 +179,7 @@ def _laid_out(
     stage = Stage(config, told, ("localhost", server.port), account_ports, other_port, network, domain)
     if decoy is not None:
         stage.decoy, stage.web_servers = decoy.address, decoy.web_servers
+    stage.elsewhere = _second_name(network, server, setting, domain, ports[0])
     if declared.discovers == "srv" and plan.moves_to is not None:
         stage.moved_to = plan.moves_to.format(**names)
         _move_after_login(network, server, setting, domain, to=stage.moved_to, port=ports[0])
@@ -196,6 +195,23 @@ def _laid_out(
         # A program asks the one that its system names.
         stage.nameserver = network.dns() if stage.enter is None else network.dns_inside()
     return stage
+
+
+def _stand_beside(
+    network: Network,
+    environment: MailServers,
+    plan: NetworkPlan,
+    setting: Setting,
+    *,
+    host: str,
+    names: dict[str, str],
+) -> None:
+    """Serve what stands beside the server under test."""
+    for one in plan.beside.get(setting.protocol, ()):
+        name = host if one.host is None else one.host.format(**names)
+        made = ServerConfig(protocol=setting.protocol, security=one.security, host=name, **one.settings)
+        where = network.host(name).at(one.at) if one.at else network.host(name)
+        where.leads_to(environment.serve(made, one.listener), one.port)
 
 
 def _web_servers(
@@ -227,6 +243,15 @@ def _web_servers(
                 certificate=file.certificate,
             )
             yield server, port
+
+
+def _second_name(network: Network, server: MailServer, setting: Setting, domain: str, port: int) -> str | None:
+    """Lead another name to the server, where the second of two transfers goes to one; return it."""
+    if setting.scenario.earlier is None or not setting.scenario.earlier.other_host:
+        return None
+    name = f"elsewhere.{domain}"
+    network.host(name).leads_to(server, port)
+    return name
 
 
 def _move_after_login(

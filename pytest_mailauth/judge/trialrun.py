@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
+from pytest_mailauth.judge.overheard import Ear
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
 from pytest_mailauth.model.canary import Account, redact
@@ -97,7 +98,8 @@ class TrialRun:
             environment.close()
             raise
         self._supply = Supply(stage.address, declared.timeout)
-        known: dict[str, Any] = {"security": setting.security, "host": stage.host, "port": stage.ports[0]}
+        host = stage.elsewhere or stage.host
+        known: dict[str, Any] = {"security": setting.security, "host": host, "port": stage.ports[0]}
         told = known | dict.fromkeys(declared.untold)
         case = Case(
             protocol=setting.protocol,
@@ -123,10 +125,13 @@ class TrialRun:
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a client is told of its work. Of an accepted certificate, it is told the hash."""
+        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
         work = {name: told for name, told in tells.items() if name in WORK}
         if isinstance(kind := work.get("pinned"), Certificate):
             work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
+        if "client_certificates" in work:
+            file = self.environment.ca.client_file
+            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
         return work
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
@@ -137,7 +142,9 @@ class TrialRun:
             self.environment.store.accounts.append(account)
         return replace(
             case,
-            **told | ({"security": terms.security} if terms.security else {}),
+            **told
+            | ({"security": terms.security} if terms.security else {})
+            | ({"host": self._stage.host} if terms.other_host else {}),
             verify=terms.verify,
             username=account.username,
             password=account.password,
@@ -160,13 +167,16 @@ class TrialRun:
         """Cut the client off, from any other thread."""
         self.environment.loop.call(self.cut_from_loop)
 
-    def finish(self, error: BaseException | None, *, hung: bool, may_switch: bool = False) -> Trial:
+    def finish(
+        self, error: BaseException | None, *, hung: bool, may_switch: bool = False, ear: Ear | None = None
+    ) -> Trial:
         """Close everything and return what was observed.
 
         Args:
             error: What the client raised, or None.
             hung: Whether the client had to be cut off.
             may_switch: Whether the client was declared to know another port.
+            ear: What was overheard of a client of this process.
 
         Raises:
             ServerFault: A fake server failed inside.
@@ -189,8 +199,9 @@ class TrialRun:
         raised = None if error is None else f"{type(error).__name__}: {error}"
         said = None if raised is None else redact(raised, hidden)
         facts = {**self.case.facts, **(self.case.before.facts if self.case.before else {})}
-        printed = facts.pop(PRINTED, "")
-        words = {"raised": raised or "", "printed": printed, "reported": "\n".join(_texts(facts))}
+        printed = facts.pop(PRINTED, "") + "".join(ear.printed if ear else ())
+        logged = "\n".join(ear.logged if ear else ())
+        words = {"raised": raised or "", "printed": printed, "logged": logged, "reported": "\n".join(_texts(facts))}
         leaky = {how: text for how, text in words.items() if redact(text, hidden) != text}
         own = {how: text for how, text in leaky.items() if _holds_more(text, sessions, hidden)}
         return Trial(
@@ -302,8 +313,10 @@ def run_trial(
     way: dict[str, Any] = {"reach": client.reach, "by_name": client.by_name}
     run = TrialRun(servers, client.declared, setting, control=control, slowdown=slowdown, **way)
     ended: list[BaseException | None] = []
+    ears: list[Ear] = []
 
     def call() -> None:
+        ears.append(Ear())
         try:
             (client.relaxed if relaxed and client.relaxed else client.run)(run.case)
         except BaseException as error:  # noqa: BLE001 - whatever the client raises is its outcome
@@ -321,7 +334,11 @@ def run_trial(
         if client.stop is not None:
             client.stop(run.case)
         thread.join(GRACE)
-    return run.finish(ended[0] if ended else None, hung=hung, may_switch=client.may_switch)
+    for ear in ears:  # here and not in the thread, which may never end
+        ear.close()
+    return run.finish(
+        ended[0] if ended else None, hung=hung, may_switch=client.may_switch, ear=ears[0] if ears else None
+    )
 
 
 def diagnosis_of(trial: Trial) -> tuple[Diagnosis, ...]:

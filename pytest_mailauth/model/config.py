@@ -85,6 +85,10 @@ class TLSPolicy:
             is named has to be one that can be served, and no keyword may be misspelt. The suites of TLS 1.3 can't be
             chosen and are served besides: ``max_version="1.2"`` leaves them out.
         client_certificate: ``"none"``, ``"optional"`` or ``"required"``.
+        acknowledges_name: Whether a client that names its server (SNI) is told that it was understood (RFC 6066
+            section 3). Default False: nothing depends on it here, since a server has one certificate.
+        resumption: Whether a client may resume a session, with a ticket. Default False: who resumes never looks at the
+            certificate.
 
     Raises:
         ConfigError: A version is unknown, the minimum is newer than the maximum, or the ciphers are for none of them.
@@ -98,6 +102,8 @@ class TLSPolicy:
     max_version: str | None = None
     ciphers: str | None = None
     client_certificate: ClientCertificate | str = ClientCertificate.NONE
+    acknowledges_name: bool = False
+    resumption: bool = False
 
     def __post_init__(self) -> None:
         # A lone old maximum means "only old": the default floor of 1.2 would make the policy empty.
@@ -115,6 +121,7 @@ class TLSPolicy:
                 f"ciphers={self.ciphers!r} is for TLS 1.2 and older, and min_version is {self.min_version!r}; "
                 "leave one of them out"
             )
+        check_switches(self, "acknowledges_name", "resumption")
         kind = choose(ClientCertificate, self.client_certificate, "client_certificate")
         object.__setattr__(self, "client_certificate", kind)
 

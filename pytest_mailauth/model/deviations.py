@@ -1,8 +1,9 @@
 """The closed set of ways in which a server may misbehave on purpose. Each is data; none knows a scenario.
 
-Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered), ``{next}`` (the tag after it) and, in an
-answer, ``{line}`` (the command being answered, as it came and without its tag). ``{decoy}`` is the address of a further
-server of a trial, ``host:port``, and ``{decoy host}`` its name: :func:`pointed` puts them in before there is a server.
+Byte templates may hold ``{tag}`` (the tag of the IMAP command being answered), ``{next}`` (the tag after it),
+``{next2}`` to ``{next4}`` (those after that) and, in an answer, ``{line}`` (the command being answered, as it came and
+without its tag). ``{decoy}`` is the address of a further server of a trial, ``host:port``, and ``{decoy host}`` its
+name: :func:`pointed` puts them in before there is a server.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_mailauth.model.obsolete import Obsolete
     from pytest_mailauth.model.terms import Certificate
 
 _DIGITS: Final = b"0123456789"
+_NEXT: Final = (b"{next}", b"{next2}", b"{next3}", b"{next4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +45,34 @@ class Announce:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Answer a command with these bytes and do not carry it out."""
+    """Answer a command with these bytes and do not carry it out; without any, do not answer at all.
+
+    After *pause* seconds the bytes of *rest* follow, and what the client sends meanwhile waits. With *end* ``"close"``
+    or ``"reset"`` the connection ends behind that.
+    """
 
     verb: str
     reply: bytes
     over_tls: bool = False
+    rest: bytes = b""
+    pause: float = 0.0
+    end: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delay:
+    """Carry a command out, and let its reply wait for so many seconds; what the client sends meanwhile waits too."""
+
+    verb: str
+    seconds: float
+    over_tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agree:
+    """Start TLS with these bytes in place of the honest STARTTLS success reply."""
+
+    reply: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +86,35 @@ class Precede:
 
 @dataclass(frozen=True, kw_only=True)
 class Trail:
-    """Let these bytes follow the STARTTLS success reply in the same segment, before the handshake."""
+    """Let these bytes follow the STARTTLS success reply in the same segment, before the handshake.
+
+    With *later* they leave in a segment of their own, so many seconds after it; the ClientHello waits for that.
+    """
+
+    data: bytes
+    later: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preface:
+    """Say these bytes in clear as soon as a client has connected, where TLS begins at once."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreetAgain:
+    """Greet with these bytes inside TLS once more, where TLS began with STARTTLS."""
 
     data: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class StayClear:
-    """Give the STARTTLS success reply, answer the ClientHello with these cleartext bytes, and go on in clear."""
+    """Give the STARTTLS success reply, answer the ClientHello with these cleartext bytes, and go on in clear.
+
+    Without any bytes the ClientHello is not answered.
+    """
 
     data: bytes
 
@@ -181,6 +228,11 @@ class BreakOff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllowEarlyData:
+    """Give session tickets that allow early data (RFC 8446 section 4.2.10). It takes a server that gives tickets."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefuseHello:
     """Answer every ClientHello with a fatal alert, given by its code point (RFC 8446 section 6)."""
 
@@ -194,13 +246,24 @@ class Swap:
     certificate: Certificate
 
 
+@dataclass(frozen=True, kw_only=True)
+class Negotiate:
+    """Negotiate TLS with this and with nothing in its place. Versions and ciphers of the settings do not count then."""
+
+    what: Obsolete
+
+
 Deviation = (
     Greet
     | Hide
     | Announce
     | Answer
+    | Delay
+    | Agree
     | Precede
     | Trail
+    | Preface
+    | GreetAgain
     | StayClear
     | Withhold
     | Slow
@@ -212,18 +275,24 @@ Deviation = (
     | MisplaySCRAM
     | BreakOff
     | RefuseHello
+    | AllowEarlyData
     | Swap
+    | Negotiate
 )
 
 
 def fill(template: bytes, tag: bytes = b"*", line: bytes = b"") -> bytes:
-    """Return *template* with ``{tag}``, ``{next}`` and ``{line}`` replaced.
+    """Return *template* with ``{tag}``, ``{next}`` and so on and ``{line}`` replaced.
 
     *next* counts up the number at the end of *tag*. What a client sent is put in last, and not looked at again.
     """
     if b"{" not in template:
         return template
-    return template.replace(b"{tag}", tag).replace(b"{next}", _next(tag)).replace(b"{line}", line)
+    filled, following = template.replace(b"{tag}", tag), tag
+    for name in _NEXT:
+        following = _next(following)
+        filled = filled.replace(name, following)
+    return filled.replace(b"{line}", line)
 
 
 def pointed(deviations: tuple[Deviation, ...], host: str, port: int) -> tuple[Deviation, ...]:

@@ -14,6 +14,7 @@ from pytest_mailauth.model.causes.connection import CONNECTION, LATE
 from pytest_mailauth.model.causes.handshake import HANDSHAKE
 from pytest_mailauth.model.causes.network import OBSTACLES
 from pytest_mailauth.model.causes.replies import REPLIES
+from pytest_mailauth.model.hello import in_words
 from pytest_mailauth.model.terms import Certificate, PortState
 from pytest_mailauth.model.transcript import encodable
 
@@ -168,7 +169,7 @@ def _unknown(
 def _account(session: SessionRecord) -> str:
     """Return what a session came to, in a few words."""
     facts = session.tls
-    parts = [f"was inside TLS {facts.version}" if session.over_tls and facts is not None else "was in clear"]
+    parts = [f"was inside {in_words(facts.version)}" if session.over_tls and facts is not None else "was in clear"]
     parts += [f"logged in with {one.mechanism}" for one in session.auth[:1] if one.accepted]
     if session.stored:
         parts.append(f"handed over {len(session.stored)} message{'' if len(session.stored) == 1 else 's'}")

@@ -103,6 +103,12 @@ class Deviated(NamedTuple):
         return f"Deviated({self.kind!r}, {self.verb!r}, <{len(self.data)} bytes>)"
 
 
+class LeftUnread(NamedTuple):
+    """So many bytes lay unread in the client's system when its ClientHello began to arrive."""
+
+    octets: int
+
+
 class HelloSeen(NamedTuple):
     """A complete ClientHello arrived."""
 
@@ -110,13 +116,17 @@ class HelloSeen(NamedTuple):
 
 
 class HandshakeEnded(NamedTuple):
-    """The handshake is over. *alert* is set for a client's alert, *reason* for our refusal."""
+    """The handshake is over. *alert* is set for a client's alert, *reason* for our refusal.
+
+    *shown* holds the names in the certificate that the client showed, and nothing when it showed none.
+    """
 
     outcome: HandshakeOutcome
     version: str | None = None
     cipher: str | None = None
     alert: str | None = None
     reason: str | None = None
+    shown: tuple[str, ...] = ()
 
 
 class AlertReceived(NamedTuple):
@@ -152,6 +162,7 @@ Fact = (
     | Stored
     | Malformed
     | Deviated
+    | LeftUnread
     | HelloSeen
     | HandshakeEnded
     | AlertReceived

@@ -21,6 +21,16 @@ def rank(version: str) -> int:
     return VERSIONS.index(version) if version in VERSIONS else -1
 
 
+def in_words(version: str | None) -> str:
+    """Return a version with the name of its protocol.
+
+    Examples:
+        >>> in_words("SSL 3.0"), in_words("1.2")
+        ('SSL 3.0', 'TLS 1.2')
+    """
+    return str(version) if version is None or version.startswith("SSL") else f"TLS {version}"
+
+
 @dataclass(frozen=True)
 class ClientHello:
     """What a client offered. GREASE values (RFC 8701) are left out of every list.

@@ -33,6 +33,7 @@ class TLSFacts:
         client_hello: What the client offered; None when no complete ClientHello came.
         alert: The client's fatal alert by its RFC 8446 name, for example ``"unknown_ca"``.
         reason: Why this server refused, when it did.
+        shown: The names in the certificate that the client showed; empty when it showed none.
     """
 
     outcome: HandshakeOutcome
@@ -41,6 +42,7 @@ class TLSFacts:
     client_hello: ClientHello | None = None
     alert: str | None = None
     reason: str | None = None
+    shown: tuple[str, ...] = ()
 
     @property
     def client_refused(self) -> bool:
@@ -158,7 +160,7 @@ class SessionRecord:
                 outcome, alert = HandshakeOutcome.CLIENT_ALERT, late.alert
             elif self.closed is not None:
                 outcome = HandshakeOutcome.CLIENT_LEFT_AFTER
-        return TLSFacts(outcome, ended.version, ended.cipher, client_hello, alert, ended.reason)
+        return TLSFacts(outcome, ended.version, ended.cipher, client_hello, alert, ended.reason, ended.shown)
 
     @property
     def over_tls(self) -> bool:

@@ -57,6 +57,7 @@ WORK: Final = {
     "mailbox": "selects case.mailbox",
     "message_number": "retrieves the message case.message_number",
     "draft": "appends case.draft where there is one",
+    "client_certificates": "has the certificates of case.client_certificates, and shows its account's own where asked",
     "fresh_token": "asks case.fresh_token for another token when its own is refused",
     "subject": "writes case.subject into its message where there is one",
     "pinned": "accepts the certificate with the fingerprint case.pinned, for this account, where there is one",

@@ -87,7 +87,8 @@ class HandshakeOutcome(StrEnum):
 
 NO_COMMON_VERSION: Final = "the client offers no TLS version that this server accepts"
 NO_COMMON_SUITE: Final = "the client offers no cipher suite that this server accepts"
-"""Why a server refuses a handshake, in ``TLSFacts.reason``: the two reasons that tell about the client."""
+UNTRUSTED_CLIENT: Final = "the client's certificate is not trusted"
+"""Why a server refuses a handshake, in ``TLSFacts.reason``: the reasons that tell about the client."""
 
 
 class PortState(StrEnum):

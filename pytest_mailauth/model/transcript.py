@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import redact, replaced, replacements
+from pytest_mailauth.model.hello import in_words
 from pytest_mailauth.model.terms import HandshakeOutcome
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _whole(facts: Iterable[e.Fact]) -> Iterator[e.Fact]:
 
 def _boundary(ended: e.HandshakeEnded) -> str:
     if ended.outcome is HandshakeOutcome.COMPLETED:
-        return f"======== TLS {ended.version}, {ended.cipher} ".ljust(60, "=")
+        return f"======== {in_words(ended.version)}, {ended.cipher} ".ljust(60, "=")
     detail = encodable(ended.alert or ended.reason or "")
     return f"======== no TLS: {ended.outcome}{f' ({detail})' if detail else ''} ".ljust(60, "=")
 
@@ -119,6 +120,8 @@ def _remark(fact: e.Fact, clean: Callable[[str], str]) -> str:
     match fact:
         case e.Deviated(kind=kind, verb=verb):
             return f"[{clean(f'{kind}: {verb}' if verb else kind)}]"
+        case e.LeftUnread(octets=octets):
+            return f"[{octets} bytes lay unread in the client's system]"
         case e.AlertReceived(alert=alert):
             return f"[client sent TLS alert {alert}]"
         case e.Closed(by=by, how=how):

@@ -152,6 +152,8 @@ class Earlier:
         other_account: Whether it is another account's.
         other_token: Whether it is made with another bearer token of the same account.
         records_change: Whether the records of the domain name another server once it has logged in.
+        other_host: Whether the one under test goes to another name, behind which is the same server, with a certificate
+            for the first name alone.
         pinned: The certificate that its user has accepted, though it does not verify; None for none.
     """
 
@@ -160,6 +162,7 @@ class Earlier:
     other_account: bool = False
     other_token: bool = False
     records_change: bool = False
+    other_host: bool = False
     pinned: Certificate | None = None
 
 
@@ -173,7 +176,7 @@ class Outcome:
         seconds: How long it ran.
         facts: What the client reported by itself.
         disclosed: How a secret of the trial was in the client's own words, before it was hidden here: ``"raised"``,
-            ``"printed"``, ``"reported"``.
+            ``"printed"``, ``"logged"``, ``"reported"``.
         passed_on: How one was in words of the server that the client passed on, in the same terms.
     """
 

@@ -30,6 +30,8 @@ class Act(NamedTuple):
         drip: Seconds between two bytes of the reply; 0 sends it in one piece.
         end: How the connection ends behind the reply, or None.
         precedes: Whether the honest reply follows what is said.
+        rest: Makes what follows the reply; None for nothing.
+        pause: Seconds before that.
     """
 
     kind: str
@@ -38,6 +40,8 @@ class Act(NamedTuple):
     drip: float = 0.0
     end: Close | Reset | None = None
     precedes: bool = False
+    rest: Callable[[bytes], bytes] | None = None
+    pause: float = 0.0
 
     @property
     def carries_out(self) -> bool:
@@ -57,6 +61,8 @@ class Act(NamedTuple):
             *([Wait(self.wait)] if self.wait else []),
             *([Drip(self.drip)] if self.drip else []),
             *([Send(data)] if data else []),
+            *([Wait(self.pause)] if self.rest else []),
+            *([Send(self.rest(tag))] if self.rest else []),
             *([self.end] if self.end is not None else []),
         ]
 

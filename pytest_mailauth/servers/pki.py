@@ -189,6 +189,22 @@ class CertificateAuthority:
 
         return self.once(("client", common_name), build)
 
+    def client_file(self, common_name: str) -> str:
+        """Return the path of a PEM file with the certificate of a client and its key, readable by its owner alone.
+
+        It goes when this authority is closed.
+        """
+        issued = self.issue_client(common_name)
+
+        def write() -> str:
+            # Beside the authority's own file: mkstemp lets nobody else read it.
+            descriptor, path = tempfile.mkstemp(prefix="client-", suffix=".pem", dir=Path(self.cafile).parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(issued.key_pem + issued.chain_pem)
+            return path
+
+        return self.once(("client file", common_name), write)
+
     @property
     def _signer(self) -> Pair:
         return self.once("signer", lambda: read(self._root.cert_pem, self._root.private_key_pem))

@@ -9,7 +9,19 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_mailauth.model.deviations import Announce, Answer, BreakOff, Cut, Deviation, Greet, Hide, Precede, fill
+from pytest_mailauth.model.deviations import (
+    AllowEarlyData,
+    Announce,
+    Answer,
+    BreakOff,
+    Cut,
+    Delay,
+    Deviation,
+    Greet,
+    Hide,
+    Precede,
+    fill,
+)
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.servers.acts import Act
 from pytest_mailauth.servers.engines.contract import Close, Reset
@@ -57,8 +69,9 @@ class Policy:
         self._deviations: dict[type, list[Any]] = defaultdict(list)
         for deviation in deviations:
             self._deviations[type(deviation)].append(deviation)
-        self._answers = {(d.verb, d.over_tls): d.reply for d in self.all(Answer)}
+        self._answers = {(d.verb, d.over_tls): d for d in self.all(Answer)}
         self._preceding = {(d.verb, d.over_tls): d.data for d in self.all(Precede)}
+        self._delays = {(d.verb, d.over_tls): d.seconds for d in self.all(Delay)}
         self._hidden = frozenset(name for d in self.all(Hide) for name in d.names)
         self._cut = self.one(Cut)
         self._broken_off = {(verb, d.over_tls): d for d in self.all(BreakOff) for verb in d.verbs}
@@ -85,9 +98,11 @@ class Policy:
             dialogue: The session's share of the script.
             over_tls: Whether the command came inside TLS.
         """
-        reply = self._answers.get((verb, over_tls)) if self._answers else None
-        if reply is not None:
-            return Act("answer", partial(fill, reply, line=b" ".join((verb.encode(), argument)).rstrip()))
+        answer = self._answers.get((verb, over_tls)) if self._answers else None
+        if answer is not None:
+            return _answered(answer, b" ".join((verb.encode(), argument)).rstrip())
+        if self._delays and (verb, over_tls) in self._delays:
+            return Act("delay", wait=self._delays[verb, over_tls])
         before = self._preceding.get((verb, over_tls)) if self._preceding else None
         if before is not None:
             return Act("precede", partial(fill, before), precedes=True)
@@ -170,6 +185,11 @@ class Policy:
         """True when a mechanism is accepted that binds to the TLS connection (RFC 5802 section 6)."""
         return any(name.endswith("-PLUS") for name in self.config.auth.mechanisms)
 
+    @property
+    def of_tls(self) -> dict[str, bool]:
+        """What TLS has to know beyond its context."""
+        return {"may_export": self.binds_channels, "early_data": self.one(AllowEarlyData) is not None}
+
     def lacks_tls(self, mechanism: str, *, over_tls: bool) -> bool:
         """True when nothing but TLS is missing for this mechanism (any case) to be accepted."""
         return not over_tls and mechanism.upper() in self.config.auth.mechanisms
@@ -182,3 +202,15 @@ class Policy:
     def desk(self, peer: Peer | None, mechanism: str = "") -> Desk:
         """Return the desk at which a client of one connection logs in with *mechanism*."""
         return Desk(self.config.host, self.logins, peer, mechanism, self._deviations)
+
+
+def _answered(answer: Answer, line: bytes) -> Act:
+    """Return how a command is answered otherwise."""
+    ends: dict[str, Close | Reset] = {"close": Close(), "reset": Reset()}
+    return Act(
+        "hung up" if answer.end else "answer",
+        partial(fill, answer.reply, line=line),
+        end=ends.get(answer.end),
+        rest=partial(fill, answer.rest) if answer.rest else None,
+        pause=answer.pause,
+    )

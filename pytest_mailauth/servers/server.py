@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.deviations import Swap
+from pytest_mailauth.model.deviations import Negotiate, Swap
 from pytest_mailauth.model.errors import ConfigError, ServerFault
 from pytest_mailauth.model.events import Authentication
 from pytest_mailauth.model.record import SessionRecord
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.environment import MailServers
+    from pytest_mailauth.servers.wire.channel import Terms
     from pytest_mailauth.servers.wire.listener import Make
     from pytest_mailauth.servers.wire.port import Socket
 
@@ -98,12 +99,9 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
         policy = Policy(config, shared.store.accounts, self._script, monotonic)
         if config.host == self.config.host:
             policy.remember(own)
-        context = swapped = None
+        terms = swapped = None
         if config.security is not Security.NONE:
-            certificate = Certificate(config.certificate)
-            context = server_context(config.tls, certificate, shared.ca, config.host)
-            if config.tls != TLSPolicy() or certificate is not Certificate.VALID:
-                probe(context, config.tls)
+            terms = self._terms(config, policy)
             swap = policy.one(Swap)
             if swap is not None:
                 swapped = server_context(config.tls, swap.certificate, shared.ca, config.host)
@@ -117,10 +115,27 @@ class MailServer(ReadsMail, Scripted, ShowsSessions):
             return make_engine(Policy(config, accounts), MailStore(accounts), over_tls=False)
 
         def connection(on_end: Callable[[Connection], None]) -> Connection:
-            shown = swapped if swapped is not None and self.has_logged_in() else context
+            shown = swapped if swapped is not None and self.has_logged_in() else terms
             return Connection(engine, eavesdropper, policy, shown, on_end, state=state)
 
         return connection
+
+    def _terms(self, config: ServerConfig, policy: Policy) -> Terms:
+        """Return what makes TLS, proved to serve what the settings say.
+
+        Raises:
+            CannotServe: This host cannot.
+        """
+        certificate, ca = Certificate(config.certificate), self._shared.ca
+        obsolete = policy.one(Negotiate)
+        if obsolete is not None:
+            from pytest_mailauth.servers.wire.legacy import legacy_terms
+
+            return legacy_terms(obsolete.what, ca, config.host)
+        context = server_context(config.tls, certificate, ca, config.host)
+        if config.tls != TLSPolicy() or certificate is not Certificate.VALID:
+            probe(context, config.tls)
+        return context
 
     def __repr__(self) -> str:
         return f"<MailServer {self.url} security={self.security.value!r}>"

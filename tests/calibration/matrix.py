@@ -30,6 +30,8 @@ TIMEOUT: Final = 1.0
 IN_CLEAR: Final = Declaration(timeout=TIMEOUT, allow_insecure_auth=True)
 WITH_TOKEN: Final = Declaration(timeout=TIMEOUT, auth="oauth")
 TLS: Final = Declaration(timeout=TIMEOUT)
+BINDING: Final = Declaration(timeout=TIMEOUT, channel_binding="yes")
+BINDS: Final = Habits(binds_channels=True)
 WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
@@ -49,6 +51,10 @@ _ABOUT_FINDING_OUT: Final = [
 ] + ["starttls-not-offered", "starttls-not-offered-pop3", "starttls-not-offered-imap", "cert-self-signed"]
 """What a client meets whose fault is in finding out. It differs from an honest one in the way that it takes, and not in
 what it does there: one scenario of each other kind shows that it is left alone."""
+
+
+_ABOUT_BINDING: Final = [name for name, row in SCENARIOS.items() if "channel_binding" in row.needs]
+"""What a client meets that binds to its TLS connection, and elsewhere is like every other."""
 
 
 _ONE_OF_EACH: Final = frozenset({row.rules[0]: name for name, row in SCENARIOS.items()}.values())
@@ -100,6 +106,14 @@ def clients_of(protocol: Protocol) -> list[Client]:
             declared=replace(TLS, auth="none"),
         )
     )
+    clients.append(
+        Client(
+            name="honest binding channels",
+            run=make_client(protocol, habits=BINDS),
+            protocols=(protocol,),
+            declared=BINDING,
+        )
+    )
     clients += [
         Client(
             name=f"honest {name}",
@@ -112,7 +126,7 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=name,
-            run=make_client(protocol, row.faults, _HABITS.get(row.declares.get("auth", ""))),
+            run=make_client(protocol, row.faults, _habits(row)),
             protocols=(protocol,),
             securities=row.security,
             declared=replace(IN_CLEAR if row.allow_insecure_auth else TLS, **row.declares),
@@ -121,6 +135,11 @@ def clients_of(protocol: Protocol) -> list[Client]:
         if protocol in row.protocols and can_be_run(row)
     ]
     return clients
+
+
+def _habits(row: Row) -> Habits | None:
+    """Return the habits that go with what a faulty client is declared."""
+    return BINDS if row.declares.get("channel_binding") == "yes" else _HABITS.get(row.declares.get("auth", ""))
 
 
 @functools.cache
@@ -136,10 +155,12 @@ def matrix(protocol: Protocol) -> dict[str, list[Result]]:
 def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Client]]]:
     """Yield which clients meet which scenarios; None for all of them."""
     by_rule: dict[str, list[Client]] = defaultdict(list)
-    everywhere, of_habit, finding_out = [], [], []
+    everywhere, of_habit, finding_out, binding = [], [], [], []
     for client in clients_of(protocol):
         if client.name in _OF_HABIT:
             of_habit.append(client)
+        elif client.declared.channel_binding == "yes" and client.name not in FAULTY and not WHOLE:
+            binding.append(client)
         elif client.declared.untold and (client.name in FAULTY or not WHOLE):
             finding_out.append(client)
         elif client.name not in FAULTY:
@@ -147,6 +168,8 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
         else:
             by_rule[FAULTY[client.name].rule].append(client)
     yield _ABOUT_FINDING_OUT, finding_out
+    if binding:
+        yield _ABOUT_BINDING, binding
     if WHOLE:
         yield None, [*everywhere, *of_habit, *(client for clients in by_rule.values() for client in clients)]
         return

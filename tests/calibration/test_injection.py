@@ -240,3 +240,112 @@ def test_leaving_without_a_word_is_obedience_only_after_reading(scenario, reads)
     row = judged(client, "imap", scenario)[scenario]
     assert row.verdict is (Verdict.PASS if reads else Verdict.INCONCLUSIVE)
     assert reads or "nothing shows that the client read the greeting" in row.judgements[0].finding.evidence
+
+
+# What is read ahead, and what is left to TLS.
+
+
+def reads_byte_by_byte(case):
+    with Talk(case) as talk:
+        talk.wire._read_size = 1
+        talk.to_tls(keep=whole)  # there is nothing that could be kept
+        talk.smtp("EHLO x")
+        talk.smtp(f"AUTH PLAIN {plain(case)}")
+
+
+def reads_64_bytes_and_keeps_what_it_has(case):
+    with Talk(case) as talk:
+        talk.wire._read_size = 64
+        talk.smtp()
+        talk.smtp("EHLO x")
+        talk.smtp("STARTTLS")
+        talk.wire._read_size = 5  # the head of a record, as TLS over a socket reads it
+        talk.start_tls(keep=whole)
+        offered = talk.smtp("EHLO x")
+        mechanism = "PLAIN" if any("PLAIN" in line for line in offered) else "LOGIN"
+        talk.smtp(f"AUTH {mechanism}" + (f" {plain(case)}" if mechanism == "PLAIN" else ""))
+        for answer in login(case) if mechanism == "LOGIN" else []:
+            talk.smtp(answer)
+
+
+def gives_its_buffer_to_tls(case):
+    with Talk(case) as talk:
+        talk.smtp()
+        talk.smtp("EHLO x")
+        talk.smtp("STARTTLS")
+        read, early = talk.wire._read_socket, [talk.wire._buffer] if talk.wire._buffer else []
+        talk.wire._buffer = b""
+        talk.wire._read_socket = lambda: early.pop() if early else read()
+        talk.wire.start_tls(case.ssl_context())
+        talk.smtp("EHLO x")
+        talk.smtp(f"AUTH PLAIN {plain(case)}")
+
+
+SMALL = ("inject-after-starttls-ok-smtp", "inject-login-ok", "inject-partial-line", "inject-garbage-suffix")
+
+
+def test_who_reads_byte_by_byte_cannot_be_tried_and_is_told_so():
+    rows = judged(reads_byte_by_byte, "smtp", *SMALL, "inject-large-suffix", "inject-split-segments")
+    for name in SMALL:
+        (judgement,) = rows[name].judgements
+        assert judgement.finding.verdict is Verdict.INCONCLUSIVE
+        assert re.search("does not read ahead|cannot be seen on this system", judgement.finding.evidence)
+    # What is too large for any buffer, or comes later, reaches everybody's TLS.
+    assert rows["inject-large-suffix"].verdict is Verdict.PASS
+    assert rows["inject-split-segments"].verdict is Verdict.PASS
+
+
+def test_who_reads_a_part_is_tried_with_what_fits_it():
+    rows = judged(reads_64_bytes_and_keeps_what_it_has, "smtp", *SMALL)
+    assert flagged(rows)["inject-partial-line"] == [RULE]
+    assert rows["inject-login-ok"].verdict is Verdict.INCONCLUSIVE
+
+
+def test_who_gives_what_it_had_read_to_tls_is_safe():
+    rows = judged(gives_its_buffer_to_tls, "smtp", *SMALL)
+    assert {name: row.verdict for name, row in rows.items()} == dict.fromkeys(SMALL, Verdict.PASS)
+    # Elsewhere than on Linux nobody could tell, and it would be inconclusive.
+    assert "nothing of the injected bytes was left unread" in rows["inject-login-ok"].judgements[0].finding.evidence
+
+
+def asks_for_no_list(case):
+    with Talk(case) as talk:
+        talk.wire.read_line()
+        talk.wire.send_line("STLS")
+        talk.wire.read_line()
+        talk.start_tls(keep=whole)
+        for line in (f"USER {case.username}", f"PASS {case.password}", "STAT", "QUIT"):
+            talk.wire.send_line(line)
+            assert talk.wire.read_line().startswith("+OK")
+
+
+def test_a_login_without_a_list_can_be_answered_by_injected_lines_too():
+    rows = judged(asks_for_no_list, "pop3", "inject-after-starttls-ok-pop3", "inject-login-ok")
+    assert flagged(rows) == {name: [RULE] for name in rows}
+    assert "USER, PASS, STAT" in rows["inject-login-ok"].judgements[0].finding.evidence
+
+
+def test_bytes_of_their_own_segment_spare_a_client_that_keeps_its_buffer():
+    def keeps(case):
+        with Talk(case) as talk:
+            talk.to_tls(keep=whole)
+            talk.smtp("EHLO x")
+            talk.smtp(f"AUTH PLAIN {plain(case)}")
+
+    rows = judged(keeps, "smtp", "inject-after-starttls-ok-smtp", "inject-split-segments")
+    assert flagged(rows) == {"inject-after-starttls-ok-smtp": [RULE], "inject-split-segments": []}
+    assert "came to the client's TLS" in rows["inject-split-segments"].judgements[0].finding.evidence
+
+
+def test_who_is_careful_after_the_handshake_is_not_taken_for_one_that_heeds_a_farewell():
+    def refuses_late(case):
+        with Talk(case) as talk:
+            talk.wire.read_line()
+            talk.imap("A1", "STARTTLS")
+            if talk.start_tls():
+                raise ProtocolError("something came in clear behind the reply that starts TLS")
+            talk.imap("A2", f"LOGIN {case.username} {case.password}")
+
+    row = judged(refuses_late, "imap", "inject-bye-suffix")["inject-bye-suffix"]
+    assert row.verdict is Verdict.PASS
+    assert "whatever was injected" in row.judgements[0].finding.evidence

@@ -7,7 +7,7 @@ import re
 import threading
 
 import pytest
-from clients import FAULTY, make_client
+from clients import FAULTY, Faults, Habits, make_client
 
 from pytest_mailauth.judge.clients.client import NO_WEB, Client, in_process
 from pytest_mailauth.judge.group import Group
@@ -32,6 +32,11 @@ def judged(run, *scenarios, protocol=Protocol.IMAP, by_name=False, **declared):
     return {row.setting.scenario.name: row for row in Runner([client], select=scenarios).run()}
 
 
+def reference(faults=None, **declared):
+    """Return the reference client for IMAP, which holds a token where it is declared to."""
+    return make_client("imap", faults or Faults(), Habits(holds_token=declared == WITH_TOKEN))
+
+
 def evidence(row):
     return " ".join(judgement.finding.evidence for judgement in row.judgements)
 
@@ -44,15 +49,15 @@ def evidence(row):
     ],
 )
 def test_a_decoy_has_a_name_where_there_are_names(name, scenario, declared):
-    rows = judged(make_client("imap", FAULTY[name].faults), scenario, by_name=True, **declared)
+    rows = judged(reference(FAULTY[name].faults, **declared), scenario, by_name=True, **declared)
     assert rows[scenario].verdict is Verdict.VIOLATION
     assert "decoy port" in evidence(rows[scenario])
     assert "imap://decoy.stranger-trial-" in rows[scenario].transcript.replace(";AUTH=*@", "")
-    assert judged(make_client("imap"), scenario, by_name=True, **declared)[scenario].verdict is Verdict.PASS
+    assert judged(reference(**declared), scenario, by_name=True, **declared)[scenario].verdict is Verdict.PASS
 
 
 def test_a_web_server_is_a_decoy_and_leaves_no_thread():
-    run = make_client("imap", FAULTY["shows-token-to-provider"].faults)
+    run = reference(FAULTY["shows-token-to-provider"].faults, **WITH_TOKEN)
     rows = judged(run, "oauth-error-points-elsewhere", **WITH_TOKEN)
     assert "the token in Authorization" in evidence(rows["oauth-error-points-elsewhere"])
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mailauth web")]

@@ -110,6 +110,7 @@ INVITED: Final = EARLY | {"user-before-stls": "outcome"}
 """Who gives a name where USER is offered shows it there."""
 LATE: Final = {"name-from-greeting": "outcome"}
 """It refuses the certificate too, and later."""
+OLDER: Final = {"retries-with-older-tls": "outcome"}
 WAITING: Final = {"no-timeout": "outcome", "blames-password": "blame"}
 
 
@@ -421,27 +422,27 @@ SITUATIONS: Final[dict[str, Situation]] = {
         certificate="common-name",
     ),
     "no-certificate": Situation(
-        shows={"accepts-anonymous-suites": "credential-tls"}, security=IMPLICIT, certificate="none"
+        shows={"accepts-anonymous-suites": "credential-tls"} | OLDER, security=IMPLICIT, certificate="none"
     ),
     "expired": Situation(
         shows=dict.fromkeys(("no-chain-check", "ignores-expiry", "checks-after-login"), "credential-tls"),
         security=IMPLICIT,
         certificate="expired",
     ),
-    "old-tls": Situation(shows={"accepts-old-tls": "credential-tls"}, security=IMPLICIT, certificate="old"),
+    "old-tls": Situation(shows={"accepts-old-tls": "credential-tls"} | OLDER, security=IMPLICIT, certificate="old"),
     "weak-key": Situation(
         shows=dict.fromkeys(("no-chain-check", "checks-after-login"), "credential-tls"),
         security=IMPLICIT,
         certificate="weak-key",
     ),
     "weak-suite": Situation(
-        shows={"accepts-static-rsa": "credential-tls"}, security=IMPLICIT, certificate="weak-suite"
+        shows={"accepts-static-rsa": "credential-tls"} | OLDER, security=IMPLICIT, certificate="weak-suite"
     ),
     "clear-on-the-tls-port": Situation(
         shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
     ),
     "reset": Situation(
-        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"},
+        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"} | OLDER,
         security=IMPLICIT,
         port="reset",
         fallback=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib.util
 import shutil
@@ -13,8 +14,12 @@ from pytest_mailauth.judge.clients import thirdparty
 from pytest_mailauth.judge.clients.catalogue import STYLES, builtin, meaning_of, names
 from pytest_mailauth.judge.clients.stdlib import NAMES
 from pytest_mailauth.judge.runner import Runner
+from pytest_mailauth.judge.scenarios import SCENARIOS, Setting
+from pytest_mailauth.judge.trialrun import run_trial
 from pytest_mailauth.model.errors import ConfigError
-from pytest_mailauth.model.terms import Protocol, Verdict
+from pytest_mailauth.model.reports import REPORTS, texts
+from pytest_mailauth.model.terms import Protocol, Security, Verdict
+from pytest_mailauth.servers.environment import MailServers
 
 INSTALLED = {
     "aiosmtplib": importlib.util.find_spec("aiosmtplib") is not None,
@@ -79,3 +84,27 @@ def test_each_client_works_and_can_refuse(name):
         gc.collect()
     modes = sum(len(client.protocols) * len(client.securities) for client in verifying)
     assert [row.verdict for row in rows] == [Verdict.PASS] * (2 * modes), [row.judgements for row in rows]
+
+
+@pytest.mark.parametrize("name", ["imaplib", "poplib", "IMAPClient"])
+def test_each_client_reports_what_is_asked_of_it_and_nothing_else(name):
+    if not INSTALLED.get(name, True):
+        pytest.skip(f"{name} is not installed")
+    (client,) = builtin(f"{name}:verifying")
+    (protocol,) = client.protocols
+    letter = b"Subject: lunch\r\n\r\nAt noon?\r\n"
+    reported = {}
+    for wants in ((), tuple(TOLD[protocol])):
+        asking = dataclasses.replace(SCENARIOS["base-implicit-ok"], wants=wants, inbox=(letter,))
+        with MailServers() as servers:
+            reported = run_trial(servers, client, Setting(asking, protocol, Security.IMPLICIT)).outcome.facts
+        assert set(reported) & set(REPORTS) == set(wants)
+    for fact, text in TOLD[protocol].items():
+        assert text in "\n".join(texts(reported[fact]))
+
+
+TOLD = {
+    Protocol.IMAP: {"folders": "INBOX", "mailbox": "exists\n", "messages": "At noon?"},
+    Protocol.POP3: {"messages": "At noon?"},
+}
+"""What clients report of an honest mailbox with one message, and a text that is in it."""

@@ -194,9 +194,20 @@ def _config(chance, protocol):
     deviations = ()
     if chance.random() < 0.2:
         verb = chance.choice(ANSWERED[protocol])
-        answer = d.Answer(verb=verb, reply=b"{tag} 454 no {next}\r\n", over_tls=chance.random() < 0.5)
+        over_tls, rest = chance.random() < 0.5, chance.choice((b"", b"{next4} more\r\n"))
+        answer = d.Answer(
+            verb=verb,
+            reply=b"{tag} 454 no {next}\r\n",
+            over_tls=over_tls,
+            rest=rest,
+            pause=0.1,
+            end=chance.choice(("", "close", "reset")),
+        )
+        delay = d.Delay(verb=verb, seconds=0.1, over_tls=over_tls)
         announce = d.Announce(lines=("X-THING 1",), over_tls=chance.random() < 0.5)
-        deviations = chance.choice((*DEVIATIONS[protocol], (answer,), (announce, answer), (d.Slow(delay=0.1),)))
+        deviations = chance.choice(
+            (*DEVIATIONS[protocol], (answer,), (announce, answer), (delay,), (d.Slow(delay=0.1),))
+        )
     if protocol is Protocol.POP3 and chance.random() < 0.4:
         auth = AuthPolicy(mechanisms=("APOP", "PLAIN"), before_tls=("APOP", "LOGIN"), password_commands="always")
     elif protocol is Protocol.IMAP and chance.random() < 0.1:

@@ -171,3 +171,14 @@ def test_what_is_said_when_a_question_comes_holds_for_its_answer(network, tcp):
     ask = resolver(network, tcp=tcp)
     assert ask("_pop3s._tcp.example.test", "SRV") == ["0 0 995 first.example.test."]
     assert ask("_pop3s._tcp.example.test", "SRV") == ["0 0 995 second.example.test."]
+
+
+def test_an_alias_leads_to_its_target_and_to_the_addresses(network):
+    network.alias("mail.example.test", "relay.other.test")
+    host, port = network.dns()
+    for kind in ("A", "AAAA", "CNAME"):
+        answer = dns.query.udp(dns.message.make_query("mail.example.test", kind), host, port=port, timeout=LIMIT).answer
+        assert str(answer[0]) == f"mail.example.test. {answer[0].ttl} IN CNAME relay.other.test."
+        assert [(str(one.name), one.rdtype.name) for one in answer[1:]] == (
+            [] if kind == "CNAME" else [("relay.other.test.", kind)]
+        )

@@ -133,6 +133,18 @@ def test_a_name_that_nobody_has_is_asked_of_nobody(mailauth_network, host):
     assert {outcome for *_, outcome in tried(mailauth_network)} <= {"unresolvable"}
 
 
+def test_a_look_up_tells_of_what_a_name_is_an_alias(mailauth_network):
+    (address,) = mailauth_network.host(HOST).smtp(465).addresses
+    mailauth_network.alias(HOST, "target.example.test")
+    (found,) = socket.getaddrinfo(HOST, 465, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+    assert (found[3], found[4]) == ("target.example.test", (address, 465))
+    assert socket.gethostbyname_ex(HOST) == ("target.example.test", [HOST], [address])
+    assert socket.gethostbyaddr(HOST) == ("target.example.test", [], [address])
+    assert {answer[3] for answer in socket.getaddrinfo(HOST, 465)} == {""}
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo("target.example.test", 465)  # it has no servers of its own
+
+
 def test_a_look_up_answers_as_the_real_one_does(mailauth_network):
     mailauth_network.host(HOST, addresses=("ipv6", "ipv4", "ipv4")).smtp(465)
     v6, first, second = mailauth_network.host(HOST).addresses

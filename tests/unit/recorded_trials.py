@@ -10,7 +10,7 @@ from pytest_mailauth.model import events as e
 from pytest_mailauth.model.attempts import Attempt, AttemptOutcome
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import ServerConfig, TLSPolicy
-from pytest_mailauth.model.deviations import Cut, Trail, Withhold
+from pytest_mailauth.model.deviations import Announce, Cut, GreetAgain, Precede, Trail, Withhold
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.record import SessionRecord
 from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer, PortState, Protocol, Security
@@ -51,7 +51,18 @@ def recorded(*sessions, protocol=Protocol.SMTP, security=Security.STARTTLS, cont
 octets = st.lists(
     st.binary(max_size=12)
     | st.sampled_from(
-        (b"  ", b"*", b"QUI", b"PLAIN", b"\r\n", b"\x15\x03\x03\0\2\2\n", b"\x16\x03", b"* PREAUTH", b"LOGINDISABLED")
+        (
+            b"  ",
+            b"*",
+            b"QUI",
+            b"PLAIN",
+            b"\r\n",
+            b"* 1 EXPUNGE\r\n",
+            b"\x15\x03\x03\0\2\2\n",
+            b"\x16\x03",
+            b"* PREAUTH",
+            b"LOGINDISABLED",
+        )
     )
     | st.just(PASSWORD.encode()),
     max_size=4,
@@ -74,8 +85,10 @@ facts = st.one_of(
     st.builds(e.Malformed, text),
     st.builds(
         e.Deviated,
-        st.sampled_from(("injected", "answer", "stays in clear", "cut")),
-        st.sampled_from(("STARTTLS", "STLS", "EHLO", "MAIL")),
+        st.sampled_from(
+            ("injected", "injected late", "answer", "hung up", "reworded", "greeted again", "stays in clear", "cut")
+        ),
+        st.sampled_from(("STARTTLS", "STLS", "EHLO", "CAPA", "MAIL", "")),
         octets,
     ),
     st.builds(e.HelloSeen, st.builds(ClientHello, text)),
@@ -115,7 +128,11 @@ outcomes = st.builds(
     hung=st.booleans(),
     disclosed=st.lists(st.sampled_from(("raised", "printed", "reported")), max_size=2).map(tuple),
     passed_on=st.lists(st.sampled_from(("raised", "printed", "reported")), max_size=2).map(tuple),
-    facts=st.just({}) | st.dictionaries(st.just("error"), text | st.integers() | st.binary() | st.none()),
+    facts=st.just({})
+    | st.dictionaries(
+        st.sampled_from(("error", "folders", "mailbox", "messages", "shown")),
+        text | st.integers() | st.binary() | st.none() | st.lists(text) | st.dictionaries(text, text | st.integers()),
+    ),
 )
 
 
@@ -172,7 +189,16 @@ def trials(draw):
         "certificate": Certificate.VALID if security is Security.NONE else draw(st.sampled_from(Certificate)),
         "deviations": draw(
             st.sampled_from(
-                ((), (Trail(data=b"x"),), (Trail(data=b"x"), Withhold(patience=1.0)), (Cut(verbs=("MAIL",)),))
+                (
+                    (),
+                    (Trail(data=b"x"),),
+                    (Trail(data=b"* BYE"),),
+                    (Trail(data=b"x"), Withhold(patience=1.0)),
+                    (Cut(verbs=("MAIL",)),),
+                    (GreetAgain(data=b"x"), Withhold(patience=1.0)),
+                    (Announce(lines=("AUTH PLAIN",)),),
+                    (Precede(verb="STARTTLS", data=b"* 1 EXPUNGE\r\n"),),
+                )
             )
         ),
     }
@@ -196,6 +222,7 @@ def trials(draw):
             | st.sampled_from((Earlier(security=Security.NONE), Earlier(verify="none"), Earlier(other_account=True)))
         )
         made = replace(made, sessions=sessions, declared=declared, may_switch=draw(st.booleans()), earlier=earlier)
+        made = replace(made, marker=draw(st.sampled_from(("", "a", "\x1b["))), decoy=draw(st.sampled_from(("", "a:1"))))
         made = replace(made, requests=draw(web_requests), moved_to=draw(st.sampled_from((None, "other.example.test"))))
         return replace(made, ports=draw(st.sampled_from(((), (587,), (465, 587)))), attempts=draw(tried(sessions)))
 

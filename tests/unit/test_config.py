@@ -59,7 +59,7 @@ def test_a_server_greets_as_whoever_its_certificate_is_for(certificate, name):
         (
             TLSPolicy,
             "x",
-            "TLSPolicy has no setting 'x'; there are min_version, max_version, ciphers, client_certificate",
+            "TLSPolicy has no setting 'x'; there are min_version, max_version, ciphers, client_certificate, acknowledges_name, resumption",
         ),
         (
             config,

@@ -31,8 +31,11 @@ except OSError as error:
             call.sendall(b"+")
             call.recv(1)
 """
-CERTIFICATES = ("cert-self-signed", "cert-unknown-ca", "cert-wrong-host", "cert-expired", "cert-eku-client-only")
-"""One more than are run at the same time: when the last has begun, another has been judged."""
+CERTIFICATES = (
+    *("tls12-only", "tls13-only"),
+    *("cert-self-signed", "cert-unknown-ca", "cert-wrong-host", "cert-expired", "cert-eku-client-only"),
+)
+"""More than are run at the same time: when the last has begun, the first have been judged. They are compared with none."""
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals are something else there")
 

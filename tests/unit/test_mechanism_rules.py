@@ -214,7 +214,7 @@ def test_another_login_command_is_a_new_matter():
 
 
 @pytest.mark.parametrize(
-    ("argument", "verdict"), [(b"a {9}", VIOLATION), (b"a {9+}", INCONCLUSIVE), (b'a "b"', INCONCLUSIVE)]
+    ("argument", "verdict"), [(b"a {9}", VIOLATION), (b"a {9+}", NOT_APPLICABLE), (b'a "b"', NOT_APPLICABLE)]
 )
 def test_a_literal_behind_a_refusal(argument, verdict):
     facts = [*answered("LOGIN", argument, b"a BAD no\r\n"), (TLS, e.Received(PASSWORD.encode() + b"\r\n"))]
@@ -228,7 +228,9 @@ def test_the_password_may_be_one_that_the_scenario_tells():
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"), [(b"*\r\n", PASS), (b"", PASS), (b"YWxpY2U=\r\n", PASS), (ENCODED, VIOLATION)]
+    ("reply", "verdict"),
+    [(b"*\r\n", PASS), (b"", PASS), (b"YWxpY2U=\r\n", PASS), (ENCODED, NOTE)],
+    ids=["cancel", "empty", "name", "password"],
 )
 def test_a_challenge_that_nobody_can_decode(reply, verdict):
     facts = [*said("AUTH", b"LOGIN"), (TLS, e.Deviated("challenge", "LOGIN", b"***")), *sent(b"334 ***\r\n")]
@@ -244,4 +246,6 @@ def test_a_challenge_with_a_text_may_be_answered_or_not():
 
 def test_who_was_not_asked_has_shown_nothing():
     assert continued(*said("EHLO")) is INCONCLUSIVE
-    assert continued((TLS, e.Authentication("USER", "a", Secret("b"), accepted=True))) is NOT_APPLICABLE
+    assert continued(*said("USER", b"name"), protocol=POP3) is NOT_APPLICABLE
+    assert continued(*said("CAPABILITY"), protocol=IMAP, tells={"password": Secret("é")}) is NOT_APPLICABLE
+    assert continued(protocol=IMAP, tells={"password": Secret("é")}) is INCONCLUSIVE

@@ -448,3 +448,12 @@ def test_no_key_is_ever_shown(ca):
     for shown in (repr(ca), str(issued), f"{ca!r} {issued!r}", issued.chain_pem.decode().replace("\n", "")):
         assert "PRIVATE" not in shown
         assert secret[40:80] not in shown
+
+
+def test_the_file_of_a_client_goes_with_the_authority():
+    with CertificateAuthority() as authority:
+        path = Path(authority.client_file("carol"))
+        assert authority.client_file("carol") == str(path)
+        assert b"PRIVATE KEY" in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0 or os.name != "posix"
+    assert not path.exists()

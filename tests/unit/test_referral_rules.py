@@ -11,6 +11,7 @@ from recorded_trials import ACCOUNT, CLEAR, PASSWORD, TLS, recorded
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.deviations import Answer
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.webrequests import WebRequest
 
@@ -125,3 +126,11 @@ CHALLENGE = base64.b64encode(
 )
 def test_what_a_web_server_in_an_error_challenge_is_asked(requests, verdict):
     assert said(TOKEN, (TLS, e.Sent(b"+ " + CHALLENGE + b"\r\n")), requests=requests).verdict is verdict
+
+
+@pytest.mark.parametrize(("verb", "verdict"), [("LOGIN", Verdict.NOT_APPLICABLE), ("SELECT", Verdict.INCONCLUSIVE)])
+def test_a_client_that_never_gives_the_command_is_not_judged(verb, verdict):
+    made = trial((TLS, e.Command(verb, b"", verb)))
+    answer = Answer(verb="SELECT", reply=b"{tag} NO [REFERRAL imap://elsewhere/]\r\n", over_tls=True)
+    made = replace(made, served=replace(made.served, deviations=(answer,)))
+    assert RULES[REFERRAL].check(made).verdict is verdict

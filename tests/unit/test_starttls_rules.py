@@ -7,7 +7,7 @@ from recorded_trials import CLEAR, TLS, recorded
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Trail, Withhold, fill
+from pytest_mailauth.model.deviations import Greet, Trail, Withhold, fill
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Outcome
@@ -97,7 +97,9 @@ def test_what_is_offered_is_told_to_those_who_ask_or_in_the_greeting_of_imap(pro
     assert verdict is (PASS if protocol is IMAP else INCONCLUSIVE)
 
 
-INJECTED = (CLEAR, e.Deviated("injected", "STARTTLS", b"250 AUTH PLAIN\r\n"))
+LINES = b"250 AUTH PLAIN\r\n"
+REPLIED = (CLEAR, e.Sent(b"220 go\r\n" + LINES))
+INJECTED = (CLEAR, e.Deviated("injected", "STARTTLS", LINES))
 SEEN = (CLEAR, e.HelloSeen(ClientHello("1.2")))
 FAILED = (CLEAR, e.HandshakeEnded(HandshakeOutcome.CLIENT_ALERT, alert="unexpected_message"))
 ENDED = (CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, "1.3", "a suite"))
@@ -107,7 +109,7 @@ def session(*lines, injected=True):
     """Return a session with these command lines inside TLS."""
     said = [(TLS, e.Received(line.encode())) for line in lines]
     said += [(TLS, e.Command(*_parts(line), line)) for line in lines]
-    return [*([INJECTED] if injected else []), SEEN, ENDED, *said]
+    return [*([REPLIED, INJECTED] if injected else []), SEEN, ENDED, *said]
 
 
 def _parts(line):
@@ -154,7 +156,7 @@ def compared(usual, *seen, protocol=SMTP, withheld=True):
     ],
 )
 def test_while_no_reply_comes_a_client_says_what_its_control_said(usual, seen, verdict):
-    lines = seen or (INJECTED, SEEN, ENDED, (TLS, e.Received(b"x")))
+    lines = seen or (REPLIED, INJECTED, SEEN, ENDED, (TLS, e.Received(b"x")))
     assert compared([usual], lines).verdict is verdict
 
 
@@ -177,7 +179,7 @@ def test_any_talk_of_the_control_will_do():
     assert compared([["CAPABILITY"], ["LOGIN a b"]], ["LOGIN a b"], protocol=IMAP).verdict is PASS
 
 
-ABORTED = (INJECTED, SEEN, FAILED)
+ABORTED = (REPLIED, INJECTED, (CLEAR, e.LeftUnread(0)), SEEN, FAILED)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,10 @@ def test_the_next_tag_counts_up_numbers_of_any_length(tag, following):
     assert fill(b"{tag} OK {next} {next", tag) == tag + b" OK " + following + b" {next"
 
 
+def test_further_tags_count_on():
+    assert fill(b"{next4} {next2} {next3} {next}", b"A8") == b"A12 A10 A11 A9"
+
+
 def test_implicit_tls_is_not_asked_about_starttls():
     trial = recorded(security=Security.IMPLICIT)
     assert RULES["starttls-required-is-required"].check(trial).verdict is NOT_APPLICABLE
@@ -263,3 +269,62 @@ def test_a_refused_service_is_left(protocol, verbs, verdict):
 def test_a_greeting_of_several_lines_is_left(greeting, verdict):
     trial = recorded([(CLEAR, e.Opened("127.0.0.1")), (CLEAR, e.Sent(greeting))], protocol=POP3)
     assert RULES["starttls-required-is-required"].check(trial).verdict is verdict
+
+
+def replied(kind, verb, data=b"", *further, deviations=(), protocol=SMTP):
+    """Return what is said of a session in which STARTTLS, or a question before it, was answered in an odd way."""
+    facts = [(CLEAR, e.Sent(b"hello\r\n")), (CLEAR, e.Deviated(kind, verb, data)), *further]
+    return RULES["check-starttls-reply"].check(recorded(facts, protocol=protocol, deviations=deviations))
+
+
+IN_CLEAR = (CLEAR, e.Command("MAIL", b"FROM:<a@b>", "MAIL FROM:<a@b>"))
+
+
+@pytest.mark.parametrize(
+    ("odd", "cause"),
+    [
+        (("answer", "STARTTLS", b"454 no\r\n"), "STARTTLS was refused"),
+        (("answer", "STLS", b"-ERR no\r\n"), "STARTTLS was refused"),
+        (("answer", "STARTTLS", b""), "STARTTLS was not answered"),
+        (("answer", "EHLO", b"250 x\r\n220 go\r\n"), "a reply to STARTTLS came before it was asked for"),
+        (("reworded", "STARTTLS", b"250 fine\r\n"), "STARTTLS was answered with another code than the success reply's"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("further", "verdict", "what"),
+    [((), PASS, "gave up"), ((SEEN,), Verdict.NOTE, "began a TLS handshake"), ((IN_CLEAR,), VIOLATION, "went on")],
+)
+def test_each_odd_reply_is_called_by_its_name(odd, cause, further, verdict, what):
+    finding = replied(*odd, *further)
+    assert finding.verdict is verdict
+    assert finding.evidence.startswith(cause)
+    assert what in finding.evidence
+
+
+def test_replies_behind_the_greeting_are_early_replies():
+    greeted = recorded(
+        [(CLEAR, e.Sent(b"* OK hi\r\nA001 OK go\r\n"))],
+        protocol=IMAP,
+        deviations=(Greet(data=b"* OK hi\r\nA001 OK go\r\n"),),
+    )
+    assert RULES["check-starttls-reply"].check(greeted).verdict is PASS
+    silent = recorded([(CLEAR, e.Opened("x"))], protocol=IMAP, deviations=greeted.served.deviations)
+    assert RULES["check-starttls-reply"].check(silent).verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "cause"),
+    [
+        ("hung up", b"220 go\r\n", "the connection was lost behind the reply that starts TLS"),
+        ("stays in clear", b"", "the ClientHello was not answered"),
+        ("stays in clear", b"250 ok\r\n", "the ClientHello was answered in clear"),
+        ("stays in clear", ALERTS[0], "the ClientHello was answered with a fatal alert"),
+    ],
+)
+def test_each_way_to_be_left_without_tls_is_called_by_its_name(kind, data, cause):
+    deviated = (CLEAR, e.Deviated(kind, "STARTTLS", data))
+    check = RULES["tls-really-started"].check
+    assert check(recorded([deviated])).evidence == f"{cause}, and the client gave up"
+    assert check(recorded([IN_CLEAR, deviated])).verdict is PASS  # what came before is another rule's matter
+    later = check(recorded([deviated, IN_CLEAR]))
+    assert (later.verdict, later.evidence.startswith(cause)) == (VIOLATION, True)

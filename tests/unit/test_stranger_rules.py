@@ -12,7 +12,7 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.verdict import judge
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Cut, Greet
+from pytest_mailauth.model.deviations import Answer, Cut, Greet
 from pytest_mailauth.model.hello import ClientHello
 from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Earlier, Outcome
@@ -251,7 +251,9 @@ def test_what_a_client_makes_of_its_own_secret(found, error, verdict):
 
 def test_a_secret_that_was_not_repeated_says_nothing_and_one_in_own_words_everything():
     rule = RULES["secrets-not-logged"]
-    assert rule.check(recorded([OPENED], outcome=Outcome(error="x", passed_on=("raised",)))).verdict is NOT_APPLICABLE
+    echo = (Answer(verb="PASS", reply=b"-ERR {line}\r\n", over_tls=True),)
+    told = Outcome(error="x", passed_on=("raised",))
+    assert rule.check(recorded([OPENED], outcome=told, deviations=echo)).verdict is NOT_APPLICABLE
     assert rule.check(recorded([OPENED], outcome=Outcome(disclosed=("printed",)))).verdict is VIOLATION
     assert rule.check(recorded(outcome=Outcome(disclosed=("printed",)))).verdict is INCONCLUSIVE
 

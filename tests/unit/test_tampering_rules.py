@@ -11,9 +11,10 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios.tampering import MARKER
 from pytest_mailauth.judge.verdict import judge
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Greet, Precede, fill, pointed
+from pytest_mailauth.model.config import AuthPolicy
+from pytest_mailauth.model.deviations import Answer, Greet, Precede, fill, pointed
 from pytest_mailauth.model.reports import MAILBOX, texts
-from pytest_mailauth.model.terms import Protocol, Verdict
+from pytest_mailauth.model.terms import HandshakeOutcome, Protocol, Verdict
 from pytest_mailauth.model.trial import Outcome
 from pytest_mailauth.servers.policy import Policy
 from pytest_mailauth.servers.script import Script
@@ -152,3 +153,27 @@ def test_the_address_of_a_decoy_is_put_in_everywhere():
     made = (Greet(data=b"* BYE {decoy} or {decoy host} {tag}\r\n"),)
     (greet,) = pointed(made, "decoy.example.test", 143)
     assert fill(greet.data) == b"* BYE decoy.example.test:143 or decoy.example.test *\r\n"
+
+
+TWICE = (Answer(verb="EHLO", reply=b"250 one\r\n250 two\r\n"),)
+ANSWERED = (CLEAR, e.Deviated("answer", "EHLO", TWICE[0].reply))
+INSIDE = [(CLEAR, e.HandshakeEnded(HandshakeOutcome.COMPLETED, "1.3")), (TLS, e.Command("EHLO", b"x", "EHLO x"))]
+
+
+def login(mechanism):
+    return (TLS, e.Command("AUTH", mechanism.encode(), f"AUTH {mechanism}"))
+
+
+@pytest.mark.parametrize(
+    ("session", "verdict"),
+    [
+        ([ANSWERED], Verdict.PASS),
+        ([], Verdict.INCONCLUSIVE),
+        ([ANSWERED, *INSIDE, login("LOGIN")], Verdict.PASS),
+        ([ANSWERED, *INSIDE, login("PLAIN")], Verdict.VIOLATION),
+    ],
+)
+def test_a_second_answer_in_clear_is_forgotten_or_ends_the_session(session, verdict):
+    control = recorded([*INSIDE, login("LOGIN")])
+    made = recorded(session, control=control, deviations=TWICE, auth=AuthPolicy(mechanisms=("LOGIN",)))
+    assert RULES["discard-pretls-state"].check(made).verdict is verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from recorded_trials import ACCOUNT, CLEAR, PASSWORD, TLS, recorded
@@ -92,6 +93,7 @@ def spelt(protocol, line, *, ports=(), **more):
         BEARER,
         f"auth=Bearer {TOKEN}\x01user={NAME}\x01\x01",
     ],
+    ids=map(str, count()),  # what is sent differs from run to run
 )
 def test_xoauth2_is_compared_byte_by_byte(message):
     assert spelt(SMTP, b"AUTH XOAUTH2 " + b64(XOAUTH2) + b"\r\n") is PASS
@@ -111,6 +113,7 @@ def test_xoauth2_is_compared_byte_by_byte(message):
         (BEARER[:-1], VIOLATION),
         (XOAUTH2, VIOLATION),
     ],
+    ids=map(str, count()),
 )
 def test_oauthbearer_is_read_by_its_grammar(message, verdict):
     assert spelt(IMAP, b"A1 AUTHENTICATE OAUTHBEARER\r\n" + b64(message) + b"\r\n", ports=(40587,)) is verdict
@@ -152,6 +155,7 @@ def answered(mechanism, line, *more, **told):
         ("XOAUTH2", b"QUIT\r\n", VIOLATION),
         ("XOAUTH2", None, NOTE),
     ],
+    ids=map(str, count()),
 )
 def test_an_error_challenge_has_its_answers(mechanism, line, verdict):
     assert answered(mechanism, line) is verdict

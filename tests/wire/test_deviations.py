@@ -1,5 +1,6 @@
 """What the wire does on purpose: bytes behind a reply, cleartext instead of TLS, silence, slowness, other words."""
 
+import base64
 import contextlib
 import ssl
 import time
@@ -18,11 +19,12 @@ from pytest_mailauth.model.deviations import (
     RefuseHello,
     Slow,
     StayClear,
+    Swap,
     Trail,
     Withhold,
 )
 from pytest_mailauth.model.events import Closed, Deviated, HandshakeEnded, HelloSeen, Malformed, Sent
-from pytest_mailauth.model.terms import HandshakeOutcome, Layer
+from pytest_mailauth.model.terms import Certificate, HandshakeOutcome, Layer
 
 SOON = 0.02
 """Seconds for a deviation that takes time: long enough to be seen, short enough not to be waited for."""
@@ -373,3 +375,22 @@ def test_a_hello_can_be_refused_with_an_alert(serve, security):
     assert deviated(session) == ["the ClientHello was refused with an alert"]
     assert session.tls.outcome is HandshakeOutcome.SERVER_REFUSED
     assert session.tls.client_hello is not None
+
+
+LOGIN = {"smtp": b"AUTH PLAIN %s\r\n", "pop3": b"AUTH PLAIN %s\r\n", "imap": b"a3 AUTHENTICATE PLAIN %s\r\n"}
+ACCEPTED = {"smtp": b"235 ", "pop3": b"+OK ", "imap": b"a3 OK "}
+
+
+def test_another_certificate_is_shown_from_the_first_login_on(serve, protocol, security):
+    server = serve(security=security, deviations=(Swap(certificate=Certificate.EXPIRED),))
+    account = server.account
+    with secure(server) as wire:
+        wire.send(wire.speech.noop)
+        wire.line()  # nobody has logged in
+    with secure(server) as wire:
+        wire.send(wire.speech.ask)
+        wire.reply(wire.speech.last)
+        wire.send(LOGIN[protocol] % base64.b64encode(f"\0{account.username}\0{account.password}".encode()))
+        assert wire.line().startswith(ACCEPTED[protocol])
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            secure(server)

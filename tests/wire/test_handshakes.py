@@ -195,3 +195,53 @@ def test_a_client_is_shown_the_key_that_its_suites_need(serve, security, trustin
     context.set_ciphers(f"ECDHE-{key}-AES128-GCM-SHA256")
     with secure(serve(security=security), context) as wire:
         assert wire.socket.cipher()[0] == f"ECDHE-{key}-AES128-GCM-SHA256"
+
+
+@pytest.mark.parametrize("acknowledges", [True, False])
+def test_a_name_is_acknowledged_by_a_server_that_is_told_to(mailauth, acknowledges):
+    policy = TLSPolicy(max_version="1.2", acknowledges_name=acknowledges)
+    server = mailauth.smtp(security="implicit", tls=policy)
+    with before_tls(server) as wire:
+        by_hand = ByHand(wire, server.ssl_context())
+        wire.send(by_hand.flight()[0])
+        flight = wire.segment()
+    # A ServerHello of TLS 1.2: record and handshake headers, version, random, session id, suite, compression.
+    extensions = 5 + 4 + 2 + 32 + 1 + flight[43] + 2 + 1
+    end = extensions + 2 + int.from_bytes(flight[extensions : extensions + 2], "big")
+    at, found = extensions + 2, {}
+    while at < end:
+        size = int.from_bytes(flight[at + 2 : at + 4], "big")
+        found[int.from_bytes(flight[at : at + 2], "big")] = flight[at + 4 : at + 4 + size]
+        at += 4 + size
+    assert found.get(0) == (b"" if acknowledges else None)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("shows", [True, False])
+def test_the_names_in_a_client_certificate_are_recorded(mailauth, mailauth_ca, version, shows):
+    server = mailauth.smtp(security="implicit", tls=TLSPolicy(max_version=version, client_certificate="optional"))
+    context = server.ssl_context()
+    if shows:
+        context.load_cert_chain(mailauth_ca.client_file("carol@example.test"))
+    with secure(server, context) as wire:
+        wire.send(wire.speech.quit)
+        wire.rest()
+    assert only(server).tls.shown == (("carol@example.test",) if shows else ())
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_can_be_resumed_where_that_is_allowed(serve, security, version):
+    server = serve(security=security, tls=TLSPolicy(max_version=version, resumption=True))
+    context = server.ssl_context()
+    sessions = []
+    for kept in (None, 0):
+        with before_tls(server) as wire:
+            wire.socket = context.wrap_socket(
+                wire.socket, server_hostname="localhost", session=sessions[0] if kept == 0 else None
+            )
+            wire.send(wire.speech.quit)
+            wire.rest()
+            assert wire.socket.session_reused is (kept == 0)
+            sessions.append(wire.socket.session)
+    server.drain(5)
+    assert [session.tls.outcome for session in server.sessions] == [HandshakeOutcome.COMPLETED] * 2

@@ -207,6 +207,15 @@ class Case:
         return told
 
     @property
+    def client_certificates(self) -> Mapping[str, str]:
+        """The client certificates of this user, by the account that each is for: paths of PEM files with the key.
+
+        There are some in some scenarios alone, and not always one for :attr:`username`.
+        """
+        told: Mapping[str, str] | None = self._told("client_certificates")
+        return told or {}
+
+    @property
     def subject(self) -> str | None:
         """The subject of the message, as a caller would pass it in; None to write one of your own."""
         told: str | None = self._told("subject")

@@ -52,8 +52,46 @@ def _poplib(case: Case, context: ssl.SSLContext | None) -> None:
             client.stls(context=context)
         client.user(case.username)
         client.pass_(case.password)
-        client.stat()
+        count, _size = client.stat()
+        if "messages" in case.wants:
+            case.report(messages=[])
+            letters = [b"\n".join(client.retr(number)[1]) for number in range(1, count + 1)]
+            case.report(messages=[letter.decode("latin-1") for letter in letters])
         client.quit()
+
+
+def _imaplib_mailbox(client: imaplib.IMAP4) -> dict[str, Any]:
+    """Return what the library tells of the mailbox, by the names of :data:`~pytest_mailauth.model.reports.MAILBOX`."""
+    status = _told(client.status("INBOX", "(MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)"))
+    known = {
+        "namespace": _told(client.namespace()) if "NAMESPACE" in client.capabilities else [],
+        "recent": _told(client.recent()),
+    }
+    exists = _told(client.select(readonly=True))
+    return {
+        "exists": exists,
+        "status": status,
+        "search": _told(client.search(None, "ALL")),
+        **known,
+        **{name: _told(client.response(code)) for name, code in _RESPONSES.items()},
+    }
+
+
+def _told(answer: tuple[str, Any]) -> list[str]:
+    """Return what came with an answer as text: a literal and what announces it are a pair."""
+    parts = [part for item in answer[1] or () for part in (item if isinstance(item, tuple) else (item,))]
+    return [part.decode("latin-1") for part in parts if isinstance(part, bytes)]
+
+
+_RESPONSES: Final = {
+    "flags": "FLAGS",
+    "expunged": "EXPUNGE",
+    "id": "ID",
+    "enabled": "ENABLED",
+    "quota": "QUOTAROOT",
+    "metadata": "METADATA",
+}
+"""Responses that the library keeps for whoever asks for them, by what they are called in a report."""
 
 
 def _imaplib(case: Case, context: ssl.SSLContext | None) -> None:
@@ -67,7 +105,14 @@ def _imaplib(case: Case, context: ssl.SSLContext | None) -> None:
         if case.security is Security.STARTTLS:
             client.starttls(ssl_context=context)
         client.login(case.username, case.password)
-        client.select(readonly=True)
+        if "folders" in case.wants:
+            case.report(folders=[*_told(client.list()), *_told(client.lsub())])
+        if "mailbox" in case.wants:
+            case.report(mailbox=_imaplib_mailbox(client))
+        exists = _told(client.select(readonly=True))
+        if "messages" in case.wants:
+            case.report(messages=[])
+            case.report(messages=_told(client.fetch("1:*", "(BODY.PEEK[])")) if exists != ["0"] else [])
         client.logout()
     finally:
         client.shutdown()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.clients.command import Program
 from pytest_mailauth.judge.clients.stdlib import message
+from pytest_mailauth.model.reports import texts
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -59,10 +60,33 @@ def _imapclient(case: Case, context: Any) -> None:
         if case.security is Security.STARTTLS:
             client.starttls(ssl_context=context)
         client.login(case.username, case.password)
-        client.select_folder("INBOX", readonly=True)
+        if "folders" in case.wants:
+            listed = (*client.list_folders(), *client.list_sub_folders())
+            case.report(folders=[name for _flags, _delimiter, name in listed])
+        status = client.folder_status("INBOX") if "mailbox" in case.wants else {}
+        selected = client.select_folder("INBOX", readonly=True)
+        if "mailbox" in case.wants:
+            case.report(mailbox=_imapclient_mailbox(client, selected, status))
+        if "messages" in case.wants:
+            case.report(messages=[])
+            fetched = client.fetch(client.search(), ["BODY.PEEK[]"])
+            case.report(messages=[*texts(list(fetched.values()))])
         client.logout()
     finally:
         client.shutdown()
+
+
+def _imapclient_mailbox(client: Any, selected: Any, status: Any) -> dict[str, Any]:
+    """Return what the library tells of the mailbox, by the names of :data:`~pytest_mailauth.model.reports.MAILBOX`."""
+    return {
+        "exists": selected.get(b"EXISTS"),
+        "recent": selected.get(b"RECENT"),
+        "flags": [*texts(selected.get(b"FLAGS", ()))],
+        "status": [*texts(dict(status))],
+        "search": [*client.search()],
+        "namespace": [*texts(client.namespace())] if client.has_capability("NAMESPACE") else [],
+        "id": [*texts(client.id_())] if client.has_capability("ID") else [],
+    }
 
 
 def _imapclient_default(case: Case) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
+from pytest_mailauth.judge.rules.resumption import taken_elsewhere
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Swap
 from pytest_mailauth.model.exchanges import is_operation
@@ -97,6 +98,8 @@ def verify_chain(trial: Trial) -> Finding:
 )
 def verify_hostname(trial: Trial) -> Finding:
     """Look for a password or an operation behind a certificate for another host."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        return taken_elsewhere(trial, too_late=False)
     return _judged(HOST, trial)
 
 
@@ -133,6 +136,8 @@ def strict_name_matching(trial: Trial) -> Finding:
 )
 def verify_before_credentials(trial: Trial) -> Finding:
     """Look for a client that left after its login because of the certificate, or that verifies on request alone."""
+    if trial.earlier is not None and trial.earlier.other_host:
+        return taken_elsewhere(trial, too_late=True)
     return _judged(TOO_LATE, trial)
 
 
@@ -282,7 +287,9 @@ def _blamed(trial: Trial, fault: Certificate | None) -> str:
     if baseline is not None and _broke_off(trial, baseline):
         return TOO_LATE
     if beside is not None and beside is not baseline and _taken(beside) is not None:
-        return HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        other = HOST if _fault(beside) in FOR_ANOTHER_HOST else CHAIN
+        if other in _concerned(trial, fault):
+            return other
     return _question(trial, fault)
 
 

@@ -9,17 +9,31 @@ from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.config import OTHER_MECHANISMS, PASSWORD_MECHANISMS, PROOF_MECHANISMS, TOKEN_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
 from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.hello import in_words
+from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_mailauth.model.record import SessionRecord
+    from pytest_mailauth.model.record import SessionRecord, TLSFacts
     from pytest_mailauth.model.trial import Trial
 
 CANARY: Final = 12
 """Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
+ABOUT_CERTIFICATES: Final = frozenset(
+    {
+        "bad_certificate",
+        "unsupported_certificate",
+        "certificate_revoked",
+        "certificate_expired",
+        "certificate_unknown",
+        "unknown_ca",
+    }
+)
+"""Alerts about the server's certificate (RFC 5246 section 7.2.2). It comes after the ServerHello, so the client had
+taken the version by then."""
 LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
 
 
@@ -157,3 +171,14 @@ def _secrets(trial: Trial, session: SessionRecord) -> Iterator[tuple[str, str]]:
 def handshakes(trial: Trial) -> list[SessionRecord]:
     """Return the sessions in which a TLS handshake was begun."""
     return [session for session in trial.sessions if session.of(e.HelloSeen)]
+
+
+def spoke(session: SessionRecord) -> bool:
+    """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
+    return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
+
+
+def went_on(session: SessionRecord, facts: TLSFacts) -> str:
+    """Return what was negotiated and what the client said in it, as a sentence."""
+    said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
+    return f"the client negotiated {in_words(facts.version)} ({facts.cipher}) and went on with {said}"

@@ -29,6 +29,7 @@ _OFFERS: Final = {
 """How mechanisms are listed: RFC 4954 section 3, RFC 5034 section 3, RFC 9051 section 7.2.2."""
 _OLD_FORM: Final = re.compile(rb"^250[- ]AUTH=([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 """How servers listed them before there was a standard."""
+_CHALLENGED: Final = "the challenge was"
 _LITERAL: Final = re.compile(rb"\{\d+(\+?)\}$")
 """A literal at the end of a line, which waits for leave to be sent or, with a plus, does not (RFC 7888)."""
 
@@ -187,11 +188,16 @@ def credentials_only_after_continuation(trial: Trial) -> Finding:
             if trial.logged_in(Layer.TLS) or trial.logged_in(Layer.CLEAR):
                 return Finding(Verdict.PASS, f"{what}, and the client logged in")
             return Finding(Verdict.NOTE, f"{what}, and the client did not go on; it may")
+        if leaked and what.startswith(_CHALLENGED):
+            # LOGIN has no standard, and what it asks has no meaning: clients that overlook it give nothing away.
+            return Finding(Verdict.NOTE, f"{what}, and the client sent the password all the same")
         if leaked:
             return Finding(Verdict.VIOLATION, f"{what}, and the client sent the password all the same")
         return Finding(Verdict.PASS, f"{what}, and the client sent no secret after it")
-    if any(session.auth for session in trial.sessions):
+    if tries(trial):
         return Finding(Verdict.NOT_APPLICABLE, "the client logs in in another way, and was not asked for a secret here")
+    if "password" in trial.tells and any(session.commands for session in trial.sessions):
+        return Finding(Verdict.NOT_APPLICABLE, "the client has no way to send such a password")
     return Finding(Verdict.INCONCLUSIVE, "the client began nothing in which it could have been asked for a secret")
 
 
@@ -203,7 +209,7 @@ def _met(session: SessionRecord) -> tuple[int, str, bool] | None:
         if isinstance(fact, e.Command):
             command = fact
         elif isinstance(fact, e.Deviated) and fact.kind == "challenge":
-            return at, f"the challenge was {fact.data.decode('ascii', 'replace')!r}", _is_base64(fact.data)
+            return at, f"{_CHALLENGED} {fact.data.decode('ascii', 'replace')!r}", _is_base64(fact.data)
         elif isinstance(fact, e.Deviated) and fact.kind == "answer" and fact.verb in LOGIN_COMMANDS and command:
             literal = _LITERAL.search(command.argument)
             if fact.verb == "LOGIN" and (literal is None or literal[1]):

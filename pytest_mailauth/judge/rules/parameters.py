@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import handshakes
+from pytest_mailauth.judge.rules.evidence import ABOUT_CERTIFICATES, handshakes, spoke, went_on
+from pytest_mailauth.judge.rules.negotiated import forgery, negotiated, refusal
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.judge.rules.tls import ABOUT_CERTIFICATES, spoke, went_on
 from pytest_mailauth.model.suites import ENCRYPT_THEN_MAC, Weakness, offered_weakness, weakness
 from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
@@ -47,6 +47,10 @@ def no_weak_ciphers(trial: Trial) -> Finding:
     used = _weak(trial)
     if used is not None:
         return _judged(trial, *used)
+    obsolete = negotiated(trial)
+    if obsolete is not None:
+        taken = forgery(trial)
+        return refusal(trial, obsolete) if taken is None else Finding(Verdict.VIOLATION, taken)
     if trial.served.tls.ciphers is None and not trial.served.tls.is_legacy:
         return _offer(trial)
     if trial.logged_in(Layer.TLS):

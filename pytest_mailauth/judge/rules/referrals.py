@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules.evidence import leak, operations, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.deviations import Answer
 from pytest_mailauth.model.terms import Layer, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -117,7 +118,17 @@ def _named(trial: Trial, layer: Layer) -> bool:
 
 def _never_named(trial: Trial) -> Finding:
     """Say what is proved by a client that never got to a referral: all, where it had to leave before."""
-    early = trial.security is Security.STARTTLS and trial.requires_tls
+    early = trial.security is Security.STARTTLS
     if early and any(session.clear_out.startswith(b"* PREAUTH") for session in trial.sessions):
         return Finding(Verdict.PASS, "the greeting was PREAUTH before TLS, and the client left before it was referred")
+    if any(session.tls_out.startswith(b"* PREAUTH") for session in trial.sessions) and not operations(trial, Layer.TLS):
+        return Finding(Verdict.NOT_APPLICABLE, "the session begins logged in, and this client does not use such a one")
+    asked = {d.verb for d in trial.served.deviations if isinstance(d, Answer) and d.over_tls}
+    said = {command.verb for command in operations(trial, Layer.TLS)}
+    if said and asked and not said & asked:
+        return Finding(
+            Verdict.NOT_APPLICABLE,
+            f"the server names another one in the answer to {' or '.join(sorted(asked))}; this client says "
+            f"{', '.join(sorted(said))}",
+        )
     return Finding(Verdict.INCONCLUSIVE, "the server never came to name another one")

@@ -37,6 +37,10 @@ def untrusted_text_not_shown(trial: Trial) -> Finding:
     characters stands for them alone: words may be shown where they have no effect.
     """
     marker = trial.marker
+    if marker and not any(marker.encode() in session.clear_out for session in trial.sessions):
+        inside = _said_inside(trial)
+        if inside is not None:
+            return inside
     if not marker or not any(marker.encode() in session.clear_out for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before the server said what nobody should be shown")
     if "shown" not in trial.outcome.facts:
@@ -54,3 +58,13 @@ def untrusted_text_not_shown(trial: Trial) -> Finding:
     if lines:
         return Finding(Verdict.NOTE, f"the client shows what came before TLS, and says what it is worth: {lines[0]!r}")
     return Finding(Verdict.PASS, "the server sent text before TLS, and the client does not show it")
+
+
+def _said_inside(trial: Trial) -> Finding | None:
+    """Judge what came inside TLS alone, where an ALERT has to be shown (RFC 9051 section 7.1); None for nothing."""
+    if not any(trial.marker.encode() in session.tls_out for session in trial.sessions):
+        return None
+    shown = list(texts(trial.outcome.facts.get("shown")))
+    if any(trial.marker in text for text in shown):
+        return Finding(Verdict.PASS, "an ALERT came inside TLS, and the client shows it")
+    return Finding(Verdict.NOTE, "an ALERT came inside TLS, where it has to be shown, and the client does not show it")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final
 
+from pytest_mailauth.judge.rules.comparison import PROVE_NOTHING
 from pytest_mailauth.judge.rules.evidence import (
     LOGIN_COMMANDS,
     connected,
@@ -18,21 +18,21 @@ from pytest_mailauth.judge.rules.evidence import (
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.stripping import preauthenticated_inside
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import Cut, Withhold
-from pytest_mailauth.model.exchanges import DISCOVERY, is_operation, is_turned_away
-from pytest_mailauth.model.record import FAREWELLS
+from pytest_mailauth.model.deviations import Cut, Greet, GreetAgain
+from pytest_mailauth.model.exchanges import CAPABILITIES, DISCOVERY, TLS_STARTERS, is_turned_away
 from pytest_mailauth.model.sieve import Sieve
-from pytest_mailauth.model.terms import SEVERITY, HandshakeOutcome, Layer, Protocol, Security, Verdict
+from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Trial
 
 _CANCEL: Final = [b"*"]
 """Takes an authentication back (RFC 4954 section 4, RFC 9051 section 6.2.2): what a client may say to a ``+``."""
-_PROVE_NOTHING: Final = frozenset({*FAREWELLS.values(), "NOOP", "RSET"})
-"""Commands that need no reply to the one before: a client says them when it has given up waiting."""
+
+
+_ALERT: Final = b"\x15"
+"""How a TLS record with an alert begins (RFC 8446 section 5.1)."""
 
 
 def _went_on(trial: Trial, cause: str, *, after: float) -> Finding | None:
@@ -152,7 +152,7 @@ def starttls_required_is_required(trial: Trial) -> Finding:
     if not any(session.clear_out for session in trial.sessions):
         return Finding(Verdict.INCONCLUSIVE, "the client left before the greeting")
     if all(is_turned_away(session) for session in trial.sessions):
-        asked = [c for session in trial.sessions for c in session.of(e.Command) if c.verb not in _PROVE_NOTHING]
+        asked = [c for session in trial.sessions for c in session.of(e.Command) if c.verb not in PROVE_NOTHING]
         if asked:  # which gives nothing away
             return Finding(
                 Verdict.NOTE, f"the greeting refused the service, and the client went on with {spoken(asked)}"
@@ -176,17 +176,62 @@ def starttls_required_is_required(trial: Trial) -> Finding:
     advice="Compare the reply to STARTTLS with the success reply, and stop at anything else.",
 )
 def check_starttls_reply(trial: Trial) -> Finding:
-    """Look at what the client did after STARTTLS was refused."""
-    refused_at = fired(trial, "answer", "STLS") or fired(trial, "answer", "STARTTLS")
-    if refused_at is None:
+    """Look at what the client did after STARTTLS was refused, not answered, or answered before it was asked for."""
+    if any(isinstance(deviation, GreetAgain) for deviation in trial.served.deviations):
+        return _shifted(trial)
+    refused = next((f for s in trial.sessions for f in s.of(e.Deviated) if f.verb in TLS_STARTERS), None)
+    asked_at = _answered_at(trial)
+    early_at = _early_at(trial)
+    if asked_at is None and early_at is None:
         return Finding(Verdict.INCONCLUSIVE, "the client never asked for STARTTLS, so it could not be refused")
-    found = _went_on(trial, "STARTTLS was refused", after=refused_at)
+    if refused is None:
+        cause = "a reply to STARTTLS came before it was asked for"
+    elif refused.kind == "reworded":
+        cause = "STARTTLS was answered with another code than the success reply's"
+    else:
+        cause = "STARTTLS was refused" if refused.data else "STARTTLS was not answered"
+    after = early_at if asked_at is None else asked_at
+    assert after is not None  # noqa: S101 - for the type checker
+    found = _went_on(trial, cause, after=after)
     if found is not None:
         return found
-    late = [s for s in trial.sessions for x in s.entries if isinstance(x.fact, e.HelloSeen) and x.at > refused_at]
+    late = [s for s in trial.sessions for x in s.entries if isinstance(x.fact, e.HelloSeen) and x.at > after]
     if late:
-        return Finding(Verdict.NOTE, "STARTTLS was refused, and the client began a TLS handshake all the same")
-    return Finding(Verdict.PASS, "STARTTLS was refused, and the client gave up")
+        return Finding(Verdict.NOTE, f"{cause}, and the client began a TLS handshake all the same")
+    return Finding(Verdict.PASS, f"{cause}, and the client gave up")
+
+
+def _answered_at(trial: Trial) -> float | None:
+    """Return when STARTTLS was first answered otherwise than it should be, or None."""
+    moments = [fired(trial, kind, verb) for kind in ("answer", "reworded") for verb in sorted(TLS_STARTERS)]
+    return min((at for at in moments if at is not None), default=None)
+
+
+def _early_at(trial: Trial) -> float | None:
+    """Return when a reply that nobody had asked for was sent: behind an answer in clear, or behind the greeting."""
+    answered = fired(trial, "answer", CAPABILITIES[trial.protocol])
+    if answered is not None or not any(isinstance(d, Greet) for d in trial.served.deviations):
+        return answered
+    return next((x.at for _, x in trial.entries() if isinstance(x.fact, e.Sent)), None)
+
+
+def _shifted(trial: Trial) -> Finding:
+    """Look whether a greeting inside TLS, where every reply is held back, was taken for the reply to a command."""
+    again_at = fired(trial, "greeted again")
+    if again_at is None:
+        return Finding(Verdict.INCONCLUSIVE, "the client never came inside TLS, where it would be greeted again")
+    if trial.control is None:
+        return Finding(Verdict.ERROR, "there is no run without the second greeting to compare with")
+    if operations(trial.control, Layer.TLS):
+        return Finding(Verdict.NOT_APPLICABLE, "this client goes on inside TLS without waiting for any reply")
+    done = operations(trial, Layer.TLS, after=again_at)
+    if done:
+        return Finding(
+            Verdict.VIOLATION,
+            f"inside TLS the server greeted again and replied to nothing, and the client went on with {spoken(done)}: "
+            "it took the greeting for the reply to another command",
+        )
+    return Finding(Verdict.PASS, "inside TLS the server greeted again, and the client did not take that for a reply")
 
 
 @rule(
@@ -201,11 +246,16 @@ def tls_really_started(trial: Trial) -> Finding:
     """Look at what the client did when the ClientHello was answered in clear, or with an alert."""
     if trial.security is Security.IMPLICIT:
         return _begun_at_once(trial)
-    stayed_at = fired(trial, "stays in clear")
+    hung_up_at = fired(trial, "hung up")
+    stayed_at = fired(trial, "stays in clear") if hung_up_at is None else hung_up_at
     if stayed_at is None:
         return Finding(Verdict.INCONCLUSIVE, "the client never sent a ClientHello, so it could not be left without TLS")
-    alert = any(fact.data[:1] == b"\x15" for s in trial.sessions for fact in s.of(e.Deviated))
-    cause = f"the ClientHello was answered {'with a fatal alert' if alert else 'in clear'}"
+    if hung_up_at is not None:
+        cause = "the connection was lost behind the reply that starts TLS"
+    else:
+        said = b"".join(fact.data for s in trial.sessions for fact in s.of(e.Deviated))
+        how = "not answered" if not said else "answered " + ("with a fatal alert" if said[:1] == _ALERT else "in clear")
+        cause = f"the ClientHello was {how}"
     return _went_on(trial, cause, after=stayed_at) or Finding(Verdict.PASS, f"{cause}, and the client gave up")
 
 
@@ -242,94 +292,3 @@ def preauth_ends_required_starttls(trial: Trial) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, "the PREAUTH greeting never reached the client")
     found = _went_on(trial, "the greeting was PREAUTH in clear", after=0.0)
     return found or Finding(Verdict.PASS, "the greeting was PREAUTH in clear, and the client gave up")
-
-
-@rule(
-    "discard-pretls-bytes",
-    requirement="Bytes that came in clear behind the STARTTLS reply are never used after the handshake.",
-    expected="After the handshake the client waits for a reply that came inside TLS, or it drops the connection.",
-    sources=("RFC 3207 section 4.2", "RFC 9051 section 6.2.1", "CVE-2021-38371", "CVE-2020-15685"),
-    severity="critical",
-    advice="Empty the read buffer, or abort if it is not empty, when TLS starts.",
-)
-def discard_pretls_bytes(trial: Trial) -> Finding:
-    """Compare the client with itself on the same server without the injected bytes."""
-    injected = [s for s in trial.sessions if any(fact.kind == "injected" for fact in s.of(e.Deviated))]
-    if not injected:
-        return Finding(Verdict.INCONCLUSIVE, "the client never asked for STARTTLS, so nothing could be injected")
-    crossed = [s for s in injected if s.tls is not None and s.tls.outcome is HandshakeOutcome.COMPLETED]
-    if not crossed:
-        return Finding(Verdict.PASS, "bytes were injected, and the client left or its handshake failed on them")
-    if trial.control is None:
-        return Finding(Verdict.ERROR, "there is no run without the injection to compare with")
-    compare = _ahead if any(isinstance(d, Withhold) for d in trial.served.deviations) else _chose
-    # A client that aborts the first time may use the bytes when it tries again.
-    findings = [compare(session, trial.control) for session in crossed]
-    return min(findings, key=lambda finding: SEVERITY.index(finding.verdict))
-
-
-def _ahead(session: SessionRecord, control: Trial) -> Finding:
-    """Every reply is held back: what the client says beyond its control, it says because of the injected bytes."""
-    usual = [_steps(s) for s in control.sessions if s.over_tls]
-    seen = _steps(session)
-    if not usual or not (seen or any(usual)):
-        return Finding(Verdict.INCONCLUSIVE, "without the injection the client said nothing inside TLS either")
-    said = _named(seen)
-    same = max(_in_common(seen, steps) for steps in usual)
-    further = seen[same:]
-    if not further:
-        waited = f"after {said} the client waited" if said else "the client said nothing, and left"
-        return Finding(Verdict.PASS, f"{waited}; no reply had come inside TLS")
-    expected = " or ".join(dict.fromkeys(_named(steps) or "nothing" for steps in usual))
-    evidence = (
-        f"no reply was sent inside TLS, yet the client said {said}; without the injected lines it said {expected}"
-    )
-    longer = len(seen) > max(map(len, usual))
-    if longer or any(is_operation(session.protocol, command) for command in further):
-        return Finding(Verdict.VIOLATION, f"{evidence}: it used them as replies")
-    return Finding(Verdict.INCONCLUSIVE, evidence)
-
-
-def _steps(session: SessionRecord) -> list[e.Command]:
-    """Return the commands inside TLS that wait for replies. One that is repeated says no more than one."""
-    said = [c for c in session.of(e.Command, Layer.TLS) if c.verb and c.verb not in _PROVE_NOTHING]
-    return [next(same) for _, same in groupby(said, key=_key)]
-
-
-def _named(steps: list[e.Command]) -> str:
-    """Return the verbs; what only looks like one, and may be a secret, as it may be shown."""
-    return ", ".join(c.verb if c.line.upper().startswith(c.verb) else c.line for c in steps)
-
-
-def _key(command: e.Command) -> tuple[str, bytes]:
-    """Return what makes two commands the same step: the verb, and of a login the mechanism."""
-    return command.verb, _mechanism(command)
-
-
-def _in_common(seen: list[e.Command], usual: list[e.Command]) -> int:
-    """Return how many steps are the same, from the first on."""
-    pairs = zip(seen, usual, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: _key(pair[0]) == _key(pair[1]), pairs))
-
-
-def _chose(session: SessionRecord, control: Trial) -> Finding:
-    """The injected bytes name PLAIN, which the server does not offer: choosing it shows that they were used."""
-    usual = {_mechanism(c) for s in control.sessions for c in s.of(e.Command, Layer.TLS)} - {b""}
-    seen = {_mechanism(c) for c in session.of(e.Command, Layer.TLS)}
-    if b"PLAIN" in seen - usual and any(s.verbs(Layer.TLS) for s in control.sessions):
-        return Finding(
-            Verdict.VIOLATION,
-            "PLAIN was not offered inside TLS; the client used it, and it stood in the injected bytes",
-        )
-    if not usual:
-        return Finding(Verdict.NOT_APPLICABLE, "this client does not choose among announced mechanisms")
-    if usual != {b"LOGIN"}:
-        return Finding(Verdict.NOT_APPLICABLE, "this client uses a mechanism of its own choice, offered or not")
-    return Finding(Verdict.PASS, "the client kept to what was offered inside TLS, or gave up")
-
-
-def _mechanism(command: e.Command) -> bytes:
-    """Return the mechanism that a command begins, in upper case; empty when there is none."""
-    if command.verb not in ("AUTH", "AUTHENTICATE"):
-        return b""
-    return b"".join(command.argument.split()[:1]).upper()

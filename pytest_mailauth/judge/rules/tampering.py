@@ -56,7 +56,7 @@ def ignore_unsolicited_before_auth(trial: Trial) -> Finding:
     """
     lines = _lines(trial)
     said = [line for line in lines if any(line in s.clear_out or line in s.tls_out for s in trial.sessions)]
-    if not said:
+    if not said or not trial.marker:
         return Finding(Verdict.INCONCLUSIVE, "the client left before it was told anything that it had not asked for")
     what = f"{_named(said)} came {'before TLS' if _in_clear(said, trial) else 'before a mailbox was selected'}"
     used = [c for s in trial.sessions for c in s.commands if trial.marker.encode() in c.argument]

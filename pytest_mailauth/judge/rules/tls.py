@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import handshakes
+from pytest_mailauth.judge.rules.evidence import ABOUT_CERTIFICATES, handshakes, spoke, went_on
+from pytest_mailauth.judge.rules.negotiated import downgraded, negotiated, refusal
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import TLSPolicy
-from pytest_mailauth.model.hello import rank
-from pytest_mailauth.model.record import FAREWELLS
+from pytest_mailauth.model.hello import in_words, rank
+from pytest_mailauth.model.obsolete import Obsolete
 from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
     NO_COMMON_VERSION,
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
 
 FLOOR: Final = "1.2"
 """The oldest version that may be used at all (RFC 8996 sections 4 and 5)."""
-
-ABOUT_CERTIFICATES: Final = frozenset(
-    {
-        "bad_certificate",
-        "unsupported_certificate",
-        "certificate_revoked",
-        "certificate_expired",
-        "certificate_unknown",
-        "unknown_ca",
-    }
-)
-"""Alerts about the server's certificate (RFC 5246 section 7.2.2). It comes after the ServerHello, so the client had
-taken the version by then."""
 
 _OLD_SUITES: Final = (
     range(0x0001, 0x003B),  # RFC 5246 appendix A.5 and the versions before it, RFC 2712, RFC 4785
@@ -70,6 +58,8 @@ def tls12_or_newer(trial: Trial) -> Finding:
     if last is None:
         return Finding(Verdict.INCONCLUSIVE, "the handshake had not ended")
     session, facts = last
+    if negotiated(trial) is Obsolete.SSL3:
+        return refusal(trial, Obsolete.SSL3)
     version = _newest(trial.served.tls)
     # The comparison is with the same server, where this host's own policy was relaxed.
     elsewhere = _used(trial.control) if trial.control and trial.control.served == trial.served else None
@@ -93,12 +83,12 @@ def tls12_or_newer(trial: Trial) -> Finding:
 def _judged(trial: Trial, version: str, evidence: str) -> Finding:
     """Judge the oldest version that was used."""
     declared = trial.declared.min_tls
-    if version < declared:
+    if rank(version) < rank(declared):
         # RFC 9325 allows TLS 1.2 to a client that says nothing. One that declares 1.3 and takes 1.2 does not have the
         # minimum that its user believes in, and a declaration that cannot fail would be worth nothing.
         beyond = f"; its declared minimum is {declared}" if declared != FLOOR else ""
         return Finding(Verdict.VIOLATION, evidence + beyond)
-    if version < FLOOR:
+    if rank(version) < rank(FLOOR):
         return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
     if trial.served.tls == TLSPolicy():
         return _listed(trial, version)
@@ -116,7 +106,7 @@ def _listed(trial: Trial, version: str) -> Finding:
     listed = {one for hello in hellos for one in hello.versions}
     old = sorted((one for one in listed if 0 <= rank(one) < rank(FLOOR)), key=rank)
     if old:
-        evidence = f"the ClientHello says that the client takes {', '.join(map(_named, old))}"
+        evidence = f"the ClientHello says that the client takes {', '.join(map(in_words, old))}"
         if all(rank(one) >= rank(trial.declared.min_tls) for one in old):
             return Finding(Verdict.NOTE, f"{evidence}; it was declared to accept that")
         return Finding(Verdict.VIOLATION, evidence)
@@ -127,25 +117,10 @@ def _listed(trial: Trial, version: str) -> Finding:
     return Finding(Verdict.PASS, f"logged in over TLS {version}, and lists nothing older than TLS {FLOOR}")
 
 
-def _named(version: str) -> str:
-    return version if version.startswith("SSL") else f"TLS {version}"
-
-
 def _used(trial: Trial) -> tuple[str, str] | None:
     """Return the oldest version inside which the client spoke, with a sentence that says so, or None."""
     spoken = [(s.tls.version, went_on(s, s.tls)) for s in handshakes(trial) if s.tls and s.tls.version and spoke(s)]
-    return min(spoken, default=None)
-
-
-def spoke(session: SessionRecord) -> bool:
-    """Return whether the client did more inside TLS than take its leave, which is a way to refuse."""
-    return bool(session.tls_in) and session.verbs(Layer.TLS) != (FAREWELLS[session.protocol],)
-
-
-def went_on(session: SessionRecord, facts: TLSFacts) -> str:
-    """Return what was negotiated and what the client said in it, as a sentence."""
-    said = ", ".join(session.verbs(Layer.TLS)) or f"{len(session.tls_in)} bytes"
-    return f"the client negotiated TLS {facts.version} ({facts.cipher}) and went on with {said}"
+    return min(spoken, key=lambda one: rank(one[0]), default=None)
 
 
 def _doubt(trial: Trial, session: SessionRecord, facts: TLSFacts) -> str | None:
@@ -192,9 +167,11 @@ def _newest(policy: TLSPolicy) -> str:
 
 @rule(
     "no-version-fallback",
-    requirement="After a handshake that failed, no ClientHello asks for an older version of TLS.",
-    expected="The client reports the failure, or tries again with the same versions.",
-    sources=("RFC 9325 section 3.1.3", "RFC 8446 appendix D.1"),
+    requirement="After a handshake that failed, no ClientHello asks for an older version of TLS, and a client of "
+    "TLS 1.3 is not led down by a server that knows 1.3, too.",
+    expected="The client reports the failure, or tries again with the same versions. When the random of the server "
+    "ends with the sign of a downgrade, it breaks off.",
+    sources=("RFC 9325 section 3.1.3", "RFC 8446 section 4.1.3", "RFC 8446 appendix D.1"),
     severity="high",
     advice="Offer every version that is acceptable in one ClientHello, and take a failure for a failure.",
 )
@@ -204,6 +181,8 @@ def no_version_fallback(trial: Trial) -> Finding:
     From TLS 1.2 nobody may fall back; from 1.3 to 1.2 it is not recommended. What a client says in clear after a
     failure is judged by the rules about that.
     """
+    if negotiated(trial) is Obsolete.DOWNGRADE_MARKER:
+        return downgraded(trial)
     hellos = [(session, seen.hello) for session in trial.sessions for seen in session.of(e.HelloSeen)]
     done = [s for s, _ in hellos if (facts := s.tls) and facts.outcome is HandshakeOutcome.COMPLETED]
     if not hellos or (done and done[0] is hellos[0][0]):
@@ -213,7 +192,7 @@ def no_version_fallback(trial: Trial) -> Finding:
     if rank(lowest) >= rank(first):
         times = f"{len(hellos)} times" if len(hellos) > 1 else "once"
         return Finding(Verdict.PASS, f"asked for TLS {first} {times}, and for nothing older")
-    evidence = f"the handshake for {_named(first)} failed, and the client asked for {_named(lowest)}"
+    evidence = f"the handshake for {in_words(first)} failed, and the client asked for {in_words(lowest)}"
     if rank(lowest) < rank(FLOOR):
         return Finding(Verdict.VIOLATION, evidence)
     return Finding(Verdict.NOTE, f"{evidence}, which RFC 8446 appendix D.1 does not recommend", should=True)

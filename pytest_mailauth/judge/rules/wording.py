@@ -40,7 +40,8 @@ _SYSTEM_ERRORS: Final = (
 _NETWORK: Final = re.compile(
     _any(
         # It broke: a connection to such and such was unexpectedly closed, or could not be made.
-        r"\b(?:connection|connect|connecting|socket|port|network)(?: \d+| (?:attempt|to|with|by|at|from|on) \S+)?[:,]?"
+        r"\b(?:connection|connect|connecting|socket|port|network)"
+        r"(?: \d+| (?:attempt|to|with|by|at|from|on) (?:the )?\S+)?[:,]?"
         rf"(?: (?:was|is|has|been|got|unexpectedly|suddenly|actively)){{0,3}}[:,]? {_BROKEN}",
         rf"{_CANNOT}(?: (?:while|when|in|to|be))? "
         r"(?:connect|reach|contact|establish|receiv|read(?:ing)? (?:from|the|greeting|reply|response|data)|"
@@ -153,6 +154,37 @@ def resolves(trial: Trial) -> bool:
     """Return whether the name of the server has an address, as far as the client asked for it."""
     asked = [one.outcome for one in trial.attempts if one.name == trial.served.host]
     return not asked or AttemptOutcome.UNRESOLVABLE not in asked
+
+
+_LATER: Final = re.compile(
+    _any(
+        r"temporar\w*",
+        r"(?:try|retry|tried)(?: \w+){0,3} (?:again|later)",
+        r"(?:again|retry|try) later",
+        r"not possible (?:now|at present|at the moment)",
+        r"(?:at present|at the moment|for now|currently|right now)",
+        r"unavailable",
+        r"\b454\b|sys/temp",
+    ),
+    re.IGNORECASE,
+)
+_TLS: Final = re.compile(r"\b(?:tls|ssl|starttls|stls|encrypt\w*|privacy\w*|secured?|53[08])\b", re.IGNORECASE)
+_WRONG: Final = re.compile(r"\b535\b|authenticationfailed|\[auth\]", re.IGNORECASE)
+
+
+def names_delay(said: str) -> bool:
+    """Return whether it is said that the server cannot tell now, and may later."""
+    return _LATER.search(said) is not None
+
+
+def names_tls(said: str) -> bool:
+    """Return whether it is said that TLS is missing."""
+    return _TLS.search(said) is not None
+
+
+def names_wrong_login(said: str) -> bool:
+    """Return whether the login is said to be refused for good, in words or by the code of the reply."""
+    return not names_delay(said) and (blames_credentials(said) or _WRONG.search(said) is not None)
 
 
 _MODE: Final = re.compile(

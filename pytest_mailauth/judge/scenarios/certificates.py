@@ -28,6 +28,8 @@ _FAULTS: Final = (
     ("cert-sha1-signature", Certificate.SHA1, "medium", "RFC 9155"),
 )
 
+_WEAK: Final = (Certificate.WEAK_KEY, Certificate.SHA1)
+
 _ANONYMOUS: Final = Scenario(
     name="cipher-anonymous",
     family="L",
@@ -44,7 +46,7 @@ ROWS: Final = (
             name=name,
             family="M",
             summary=f"The server shows a certificate with one fault: {fault}.",
-            rules=CHAIN_RULES,
+            rules=("no-weak-keys",) if fault in _WEAK else CHAIN_RULES,
             severity=severity,
             sources=(source,),
             settings={"certificate": fault},

@@ -7,9 +7,9 @@ from typing import Any, Final
 from pytest_mailauth.judge.scenarios.scenario import Deviations, Scenario
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.config import PASSWORD_MECHANISMS, AuthPolicy
-from pytest_mailauth.model.deviations import Announce, Answer, Challenge, Deviation, Hide, Refuse
+from pytest_mailauth.model.deviations import Announce, Answer, Challenge, Deviation, Hide, Refuse, SwapPrompts
 from pytest_mailauth.model.relay import RelayPolicy
-from pytest_mailauth.model.terms import Protocol, Security
+from pytest_mailauth.model.terms import Protocol, Refusal, Security
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
 _NONE: Final = (Security.NONE,)
@@ -22,12 +22,12 @@ _UNQUOTABLE: Final = Secret("geheim-\u00fc\u00f6\u00e4-f\u00fcr-diesen-Fall")
 """A password that no quoted string can hold (RFC 3501 section 4.3): IMAP clients send it as a literal."""
 
 
-def announced(*mechanisms: str) -> Deviations:
-    """These mechanisms are announced inside TLS, whatever is accepted."""
+def announced(*mechanisms: str, over_tls: bool = True) -> Deviations:
+    """These mechanisms are announced on one layer, whatever is accepted."""
 
     def lines(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
         lists = mechanisms if protocol is _IMAP else (" ".join(mechanisms),)
-        return (Announce(lines=tuple(_LISTS[protocol].format(one) for one in lists), over_tls=True),)
+        return (Announce(lines=tuple(_LISTS[protocol].format(one) for one in lists), over_tls=over_tls),)
 
     return lines
 
@@ -71,10 +71,79 @@ def _literal(name: str, summary: str, deviations: Deviations, **row: Any) -> Sce
     )
 
 
+def _refused(name: str, summary: str, reject: Refusal, severity: str, *rules: str) -> Scenario:
+    return Scenario(
+        name=name,
+        family="O",
+        auth="password",
+        summary=summary,
+        rules=rules,
+        severity=severity,
+        sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3", "RFC 3206 section 4", "RFC 3206 section 5"),
+        settings={"auth": AuthPolicy(reject=reject)},
+    )
+
+
+_DIAGNOSED: Final = "auth-failure-is-not-network-failure"
+
 ROWS: Final = (
+    Scenario(
+        name="auth-refused-until-tls",
+        family="O",
+        summary="Authentication is offered in clear, and refused there until TLS is started.",
+        rules=("no-cleartext-credentials",),
+        severity="critical",
+        sources=("S1", "S2", "RFC 4954 section 6", "RFC 5530 section 3"),
+        modes=(Security.STARTTLS,),
+        deviations=announced(*PASSWORD_MECHANISMS, over_tls=False),
+    ),
+    Scenario(
+        name="auth-refused-until-tls-in-clear",
+        family="O",
+        auth="password",
+        # Not POP3: it has no code for that, and [AUTH] says that the credentials are wrong (RFC 3206 section 5).
+        summary="The same, for a client that is told to use no TLS: what does it say?",
+        rules=(_DIAGNOSED,),
+        severity="medium",
+        sources=("S1", "RFC 4954 section 6", "RFC 5530 section 3"),
+        protocols=(_SMTP, _IMAP),
+        modes=_NONE,
+        server_security=Security.STARTTLS,
+        deviations=announced(*PASSWORD_MECHANISMS, over_tls=False),
+        variant_of="auth-refused-until-tls",
+    ),
+    _refused(
+        "auth-wrong-password",
+        "Every login is refused, as with a wrong password.",
+        Refusal.INVALID,
+        "medium",
+        _DIAGNOSED,
+        "bounded-auth-retries",
+    ),
+    _refused(
+        "auth-temporary-failure",
+        "Every login is answered with a temporary failure.",
+        Refusal.TEMPORARY,
+        "low",
+        _DIAGNOSED,
+    ),
+    Scenario(
+        name="auth-login-prompt-swap",
+        family="O",
+        auth="password",
+        # A client that answers by position names itself with its password, and is told that nobody is called so.
+        summary="LOGIN alone is offered; it asks for the password first, then for the user name, and nobody is let in.",
+        rules=("secrets-not-logged",),
+        severity="low",
+        sources=("CWE-532",),
+        protocols=(_SMTP,),
+        settings={"auth": AuthPolicy(mechanisms=("LOGIN",), reject=Refusal.INVALID)},
+        deviations=lambda _protocol, _timeout: (SwapPrompts(),),
+    ),
     Scenario(
         name="auth-not-offered-after-tls",
         family="O",
+        auth="password",
         summary="Inside TLS no AUTH is offered, and MAIL is taken from everybody.",
         rules=("authenticate-before-submission",),
         severity="medium",
@@ -85,6 +154,7 @@ ROWS: Final = (
     Scenario(
         name="auth-required-on-mail",
         family="O",
+        auth="password",
         # AUTH is hidden, not missing: a client that does not look whether it is offered can log in.
         summary="Inside TLS no AUTH is offered, and MAIL is answered with 530: authentication required.",
         rules=("authenticate-before-submission",),
@@ -242,6 +312,6 @@ ROWS: Final = (
         lambda _protocol, _timeout: (Hide(names=("LITERAL+",)),),
         rules=("offered-mechanisms-only",),
         severity="low",
-        sources=("RFC 7888 section 4",),
+        sources=("RFC 7888 section 3",),
     ),
 )

@@ -149,6 +149,21 @@ ROWS: Final = (
         profile="full",
     ),
     Scenario(
+        name="tamper-capability-url",
+        family="H",
+        summary="In clear the list of capabilities has the address of a server for scripts, without TLS.",
+        # The catalogue gives it to discard-pretls-state. Whether a client goes where it is sent is one question,
+        # wherever the address stood.
+        rules=_RULE,
+        severity="medium",
+        sources=("RFC 9051 section 11.3",),
+        protocols=(_IMAP,),
+        modes=(_STARTTLS,),
+        deviations=lambda _protocol, _timeout: (Announce(lines=("IMAPSIEVE=sieve://{decoy}",)),),
+        decoy=Decoy(settings={"auth": IN_CLEAR}),
+        profile="full",
+    ),
+    Scenario(
         name="smtp-251-551-forward",
         family="J",
         summary="Inside TLS, the recipient is refused with 551 and an address at a host that takes mail in clear.",

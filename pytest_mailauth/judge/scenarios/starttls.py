@@ -1,4 +1,4 @@
-"""Classes D, E, F and G: STARTTLS taken away, refused, feigned, filled with foreign bytes, or made impossible."""
+"""Classes D, E and G: STARTTLS taken away, refused, feigned, or made impossible."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from pytest_mailauth.judge.scenarios.scenario import Deviations, Scenario
 from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy
-from pytest_mailauth.model.deviations import Answer, Deviation, Hide, StayClear, Trail, Withhold
+from pytest_mailauth.model.deviations import Answer, Hide, StayClear
 from pytest_mailauth.model.terms import Protocol, Security
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
@@ -59,72 +59,6 @@ def _refuses(name: str, protocol: Protocol, reply: bytes, *, waits: bool = False
 _FEIGNED: Final = {_SMTP: b"250 AUTH PLAIN LOGIN\r\n", _POP3: b"+OK\r\n", _IMAP: b"* CAPABILITY IMAP4rev1\r\n"}
 """What a server says in clear instead of a ServerHello."""
 
-_LINES: Final = {
-    _SMTP: b"250-localhost\r\n250 AUTH PLAIN LOGIN\r\n",
-    _POP3: b"+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n.\r\n",
-    _IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\r\n{next} OK done\r\n",
-}
-"""Complete answers to the first question a client asks inside TLS."""
-
-_FRAGMENT: Final = {
-    _SMTP: b"250-AUTH PLAIN ",
-    _POP3: b"+OK\r\nSASL PLAIN ",
-    _IMAP: b"* CAPABILITY IMAP4rev1 AUTH=PLAIN ",
-}
-"""The beginning of such an answer, without its line end: it names a mechanism that is not offered inside TLS."""
-
-_UNTAGGED: Final = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"
-"""A whole line that belongs to no command, so that no tag has to be guessed; it names the same mechanism."""
-
-# Long enough for a client to have acted on injected lines, short enough to look again before its time-out.
-_PATIENCE: Final = 0.4
-
-
-def _withheld(_protocol: Protocol, timeout: float) -> tuple[Deviation, ...]:
-    return (Withhold(patience=_PATIENCE * timeout),)
-
-
-def _injected(protocol: Protocol, timeout: float) -> tuple[Deviation, ...]:
-    return (Trail(data=_LINES[protocol]), *_withheld(protocol, timeout))
-
-
-def _offers(name: str, summary: str, data: dict[Protocol, bytes]) -> Scenario:
-    """*data* offers PLAIN in clear; inside TLS the server offers LOGIN alone, and every reply is sent."""
-    return Scenario(
-        name=name,
-        family="F",
-        summary=summary,
-        rules=("discard-pretls-bytes",),
-        severity="high",
-        sources=("RFC 3207 section 4.2", "RFC 9051 section 6.2.1"),
-        protocols=tuple(data),
-        modes=(Security.STARTTLS,),
-        settings={"auth": AuthPolicy(mechanisms=("LOGIN",))},
-        deviations=lambda protocol, _timeout: (Trail(data=data[protocol]),),
-        control=lambda _protocol, _timeout: (),
-        repeat=3,
-        waits=True,
-    )
-
-
-def _inject(protocol: Protocol) -> Scenario:
-    return Scenario(
-        name=f"inject-after-starttls-ok-{protocol}",
-        family="F",
-        summary="Answers follow the STARTTLS reply in the same segment; inside TLS every reply is held back.",
-        rules=("discard-pretls-bytes",),
-        severity="critical",
-        sources=("RFC 3207 section 4.2", "CVE-2021-38371", "CVE-2020-15685", "CVE-2021-22947"),
-        protocols=(protocol,),
-        modes=(Security.STARTTLS,),
-        deviations=_injected,
-        control=_withheld,
-        repeat=3,
-        waits=True,
-        patience=4,
-    )
-
-
 ROWS: Final = (
     _not_offered("starttls-not-offered", _SMTP, b"502 5.5.1 Command not implemented\r\n"),
     _not_offered("starttls-not-offered-pop3", _POP3, b"-ERR unknown command\r\n"),
@@ -171,16 +105,6 @@ ROWS: Final = (
         settings={"auth": IN_CLEAR},
         deviations=lambda protocol, _timeout: (StayClear(data=_FEIGNED[protocol]),),
         waits=True,
-    ),
-    _inject(_SMTP),
-    _inject(_POP3),
-    _inject(_IMAP),
-    _offers("inject-partial-line", "A line without its end follows the STARTTLS reply in the same segment.", _FRAGMENT),
-    # For clients whose tags cannot be foreseen: the answers of inject-after-starttls-ok-imap never fit them.
-    _offers(
-        "inject-untagged-line",
-        "A whole untagged line follows the STARTTLS reply in the same segment.",
-        {_IMAP: _UNTAGGED},
     ),
     Scenario(
         name="preauth-no-caps",

@@ -65,7 +65,8 @@ _ECHOES: Final = {
 """Login commands, which may hold a secret, and refusals that repeat them."""
 
 
-def _repeats(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+def repeats(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    """Refuse the login inside TLS, and repeat the client's own line."""
     return tuple(Answer(verb=verb, reply=reply, over_tls=True) for verb, reply in _ECHOES[protocol])
 
 
@@ -153,6 +154,6 @@ ROWS: Final = (
         sources=("CWE-209", "CWE-532"),
         modes=BOTH,
         settings={"auth": AuthPolicy(mechanisms=("PLAIN",))},
-        deviations=_repeats,
+        deviations=repeats,
     ),
 )

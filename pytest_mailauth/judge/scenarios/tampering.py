@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.scenarios.scenario import BOTH, Scenario
+from pytest_mailauth.judge.scenarios.starttls import stripped
+from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Precede
+from pytest_mailauth.model.exchanges import CAPABILITIES
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -98,6 +101,51 @@ def _unselected(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
     return tuple(Precede(verb=verb, data=lines.encode(), over_tls=True) for verb in _UNSELECTED)
 
 
+_DRAFT: Final = b"From: alice@example.test\r\nSubject: to be sent later\r\n\r\nNot for everybody's eyes.\r\n"
+
+
+def _announces(name: str, summary: str, severity: str, sources: tuple[str, ...], *capabilities: str) -> Scenario:
+    """In clear the server announces what is only good inside TLS; there it is not announced.
+
+    The catalogue has compression announced inside TLS as well. This server does not have it, and announces nothing
+    that a client could then miss.
+    """
+    return Scenario(
+        name=name,
+        family="H",
+        summary=summary,
+        rules=("no-operation-before-required-tls",),
+        severity=severity,
+        sources=("RFC 8314 section 5.2", *sources),
+        protocols=_IMAP,
+        modes=(Security.STARTTLS,),
+        deviations=lambda _protocol, _timeout: (Announce(lines=capabilities),),
+        profile="full",
+    )
+
+
+def _answers_twice(name: str, summary: str, protocol: Protocol, answer: bytes, further: bytes) -> Scenario:
+    """What nobody asked for names a mechanism that is not offered inside TLS, where there is LOGIN alone."""
+
+    def made(*replies: bytes) -> Deviations:
+        return lambda of, _timeout: (Answer(verb=CAPABILITIES[of], reply=b"".join(replies)),)
+
+    return Scenario(
+        name=name,
+        family="H",
+        summary=summary,
+        rules=("discard-pretls-state",),
+        severity="medium",
+        sources=("RFC 3207 section 4.2", "RFC 2595 section 4"),
+        protocols=(protocol,),
+        modes=(Security.STARTTLS,),
+        settings={"auth": AuthPolicy(mechanisms=("LOGIN",), password_commands="never")},
+        deviations=made(answer, further),
+        control=made(answer),
+        profile="full",
+    )
+
+
 ROWS: Final = (
     _tampers("tamper-list", "a LIST response", '* LIST () "/" BoxMARK\r\n', wants=("folders",)),
     _tampers("tamper-lsub", "an LSUB response", '* LSUB () "/" BoxMARK\r\n', wants=("folders",)),
@@ -146,5 +194,50 @@ ROWS: Final = (
         marker=MARKER,
         inbox=(_LETTER,),
         profile="full",
+    ),
+    Scenario(
+        name="tamper-drafts-on-strip",
+        family="H",
+        summary="STARTTLS is stripped, and the session is logged in at once: a draft could be saved there in clear.",
+        # The catalogue gives it to no-content-in-clear. What tempts a client is PREAUTH, and whoever goes on there
+        # shows it by this rule already; the draft tempts those, too, that open no mailbox.
+        rules=("preauth-ends-required-starttls",),
+        severity="high",
+        sources=("RFC 9051 section 7.1.4", "RFC 8314 section 5.2"),
+        protocols=_IMAP,
+        modes=(Security.STARTTLS,),
+        settings={"auth": AuthPolicy(preauthenticated=True)},
+        deviations=stripped(b"{tag} NO not allowed\r\n"),
+        tells={"draft": _DRAFT},
+        profile="full",
+    ),
+    _announces(
+        "tamper-enable-utf8-only",
+        "In clear the server announces UTF8=ONLY and ENABLE.",
+        "medium",
+        ("RFC 9051 section 6.3.1",),
+        "ENABLE",
+        "UTF8=ONLY",
+    ),
+    _announces(
+        "tamper-compress-before-tls",
+        "In clear the server announces COMPRESS=DEFLATE.",
+        "low",
+        ("RFC 4978 section 3",),
+        "COMPRESS=DEFLATE",
+    ),
+    _answers_twice(
+        "tamper-pop3-multiline",
+        "In clear CAPA is answered, and behind that come a scan listing, and a second list that names PLAIN.",
+        Protocol.POP3,
+        b"+OK\r\nSTLS\r\n.\r\n",
+        b"+OK 1 messages\r\n1 120\r\n.\r\n+OK\r\nSASL PLAIN\r\n.\r\n",
+    ),
+    _answers_twice(
+        "tamper-smtp-extra-replies",
+        "In clear EHLO is answered twice, and the second answer names PLAIN.",
+        Protocol.SMTP,
+        b"250-localhost\r\n250 STARTTLS\r\n",
+        b"250-localhost\r\n250 AUTH PLAIN\r\n",
     ),
 )

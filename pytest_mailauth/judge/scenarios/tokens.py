@@ -74,9 +74,9 @@ ROWS: Final = (
         name="oauth-bad-certificate",
         family="Q",
         summary="The certificate is self-signed; bearer tokens are taken.",
-        # On the wire this is what verify-before-credentials says of a password, in every row about certificates; and
-        # a client with a token meets those too. One rule is enough for both.
-        rules=("verify-before-credentials",),
+        # On the wire this is what the rules about certificates say of a password, in every row about those; and a
+        # client with a token meets them too. One rule is enough for both.
+        rules=("verify-chain", "verify-before-credentials"),
         severity="critical",
         sources=("RFC 7628 section 3", "RFC 6750 section 5.2"),
         auth="oauth",

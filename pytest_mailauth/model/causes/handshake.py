@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.causes.cause import Cause
 from pytest_mailauth.model.causes.connection import tls_at_once
+from pytest_mailauth.model.hello import VERSIONS, in_words
 from pytest_mailauth.model.portstates import port_fact
 from pytest_mailauth.model.terms import (
     ALMOST_FOR_THE_HOST,
@@ -14,7 +15,6 @@ from pytest_mailauth.model.terms import (
     NO_COMMON_SUITE,
     NO_COMMON_VERSION,
     SOUND,
-    TLS_VERSIONS,
     Certificate,
     HandshakeOutcome,
     Layer,
@@ -41,7 +41,7 @@ _CUT: Final = tuple(map(port_fact, (PortState.HANDSHAKE_RESET, PortState.HANDSHA
 """Reasons of a handshake that something on the way breaks off."""
 _NAMING_OTHERS: Final = (FOR_ANOTHER_HOST | ALMOST_FOR_THE_HOST) - {Certificate.NO_SAN}
 """Certificates in which the host is not named, or not so that it counts. (A common name counts for some.)"""
-_OLD: Final = TLS_VERSIONS[: TLS_VERSIONS.index("1.2")]
+_OLD: Final = VERSIONS[: VERSIONS.index("1.2")]
 _SUITE_ALERTS: Final = frozenset({"handshake_failure", "insufficient_security"})
 
 
@@ -137,7 +137,7 @@ def _old_version(seen: Seen) -> str | None:
     facts = seen.session.tls
     if facts is None or not seen.session.over_tls or facts.version not in _OLD:
         return None
-    return f"it was TLS {facts.version}"
+    return f"it was {in_words(facts.version)}"
 
 
 def _left_during(seen: Seen) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.sasl.exchange import Exchange, Server
 
 ITERATIONS: Final = 4096
-"""The least that RFC 7677 section 4 allows: the fakes protect nobody, and tests should not wait."""
+"""The least that RFC 7677 section 3 allows: the fakes protect nobody, and tests should not wait."""
 
 ODD: Final = "misplayed"
 """What the record calls a message that is wrong on purpose."""

@@ -11,7 +11,6 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.deviations import StayClear, Trail, fill
 from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import HandshakeOutcome, Layer, Security
 from pytest_mailauth.servers.behind import End, Moment
@@ -20,9 +19,9 @@ from pytest_mailauth.servers.wire.ear import Ear
 from pytest_mailauth.servers.wire.fate import Fate
 from pytest_mailauth.servers.wire.hello import RECORD_BEHIND_A_LINE, WholeHello
 from pytest_mailauth.servers.wire.notes import Notes
+from pytest_mailauth.servers.wire.opening import Opening
 from pytest_mailauth.servers.wire.outlet import Outlet
 from pytest_mailauth.servers.wire.pace import Pace
-from pytest_mailauth.servers.wire.tls import TLSChannel
 from pytest_mailauth.servers.wire.transport import SocketTransport
 from pytest_mailauth.servers.wire.turns import Turns
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.terms import PortState
     from pytest_mailauth.servers.engines.contract import Engine
     from pytest_mailauth.servers.policy import Policy
-    from pytest_mailauth.servers.wire.contexts import ServerContext
+    from pytest_mailauth.servers.wire.channel import Channel, Terms
     from pytest_mailauth.servers.wire.turns import Doing
 
 _HASTY: Final = "the ClientHello came in the same segment as STARTTLS, before its reply"
@@ -55,7 +54,7 @@ class Connection(asyncio.Protocol):
         eavesdropper: Called for a machine that understands what is said in clear to a server which answers no more.
             Nothing that it does has an effect.
         policy: The server's decisions, of which the wire carries out the ones about bytes and time.
-        context: The TLS context, or None for a server without TLS.
+        terms: The terms of TLS, or None for a server without it.
         on_end: Called once when the connection is over.
         state: The port state that the client meets.
     """
@@ -65,7 +64,7 @@ class Connection(asyncio.Protocol):
         engine: Callable[[bool], Engine],
         eavesdropper: Callable[[], Engine],
         policy: Policy,
-        context: ServerContext | None,
+        terms: Terms | None,
         on_end: Callable[[Connection], None],
         *,
         state: PortState,
@@ -79,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._engine: Engine | None = None
         self._sieve = Sieve()
         self._ear = Ear(self._note, eavesdropper)
-        self._context = context
+        self._terms = terms
         self._on_end = on_end
         self._mode = _HELLO if self._implicit else _CLEAR
         if self._implicit:
@@ -90,8 +89,7 @@ class Connection(asyncio.Protocol):
         self._pace = Pace(policy, self._out.send, self._note, self._caught_up, self._guarded)
         self._is_steady = self._pace.is_steady
         self._turns = Turns(self._do, self._guarded)
-        self._stay_clear: StayClear | None = None
-        self._tag = b""
+        self._opening = Opening(policy, self._pace, self._note)
         self._farewell_is_owed = False
 
     # What the rest of the package asks.
@@ -171,8 +169,12 @@ class Connection(asyncio.Protocol):
 
     def _meet(self) -> None:
         self._engine = self._turns.engine = self._make_engine(self._implicit)
-        if not self._ends_at(Moment.CONNECTED) and self._mode == _CLEAR:
+        if self._ends_at(Moment.CONNECTED):
+            return
+        if self._mode == _CLEAR:
             self._turns.perform(self._engine.greet())
+        else:
+            self._opening.preface()
 
     def _ends_at(self, moment: Moment) -> bool:
         """Do what the port state has in store, and return whether a client gets nothing else."""
@@ -227,6 +229,7 @@ class Connection(asyncio.Protocol):
         self._turn_away()
 
     def _take_hello(self, data: bytes) -> None:
+        self._opening.hello_begins(self._transport)
         hello = self._hello
         hello.feed(data)
         if self._pace.owes or not hello.done:  # the reply to STARTTLS may still be on its slow way out
@@ -241,14 +244,11 @@ class Connection(asyncio.Protocol):
             self._note(e.HelloSeen(hello.hello))
             if self._ends_at(Moment.HELLO):
                 return
-            if self._stay_clear is not None:
+            if self._opening.stays_clear():
                 self._mode = _CLEAR
-                self._note(e.Deviated("stays in clear", "STARTTLS", self._stay_clear.data))
-                self._pace.let_go(fill(self._stay_clear.data, self._tag))
                 return
-            assert self._context is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
-            context = self._context.facing(hello.hello)
-            self._out.channel = TLSChannel(context, may_export=self._policy.binds_channels)
+            assert self._terms is not None  # noqa: S101 - only servers with TLS wait for a ClientHello
+            self._out.channel = self._terms.channel(hello.hello, **self._policy.of_tls)
             self._mode = _TLS
             self._take_records(raw)
 
@@ -270,6 +270,8 @@ class Connection(asyncio.Protocol):
                 return
             self._notes.layer = Layer.TLS
             self._turns.engine.met(channel)
+            if not self._implicit:
+                self._opening.greet_again()
             self._turns.perform(self._turns.engine.greet() if self._implicit else self._turns.engine.tls_started())
         if plain:
             self._note(e.Received(plain))
@@ -277,7 +279,7 @@ class Connection(asyncio.Protocol):
         if channel.closed:
             self._end_tls(channel, data)
 
-    def _end_tls(self, channel: TLSChannel, data: bytes) -> None:
+    def _end_tls(self, channel: Channel, data: bytes) -> None:
         """Answer the end of TLS, and go on listening: what a client says after it, it says in clear."""
         if channel.alert is not None:
             self._note(channel.alert)
@@ -327,14 +329,7 @@ class Connection(asyncio.Protocol):
             self._take_hello(b"")
 
     def _start_tls(self, start: StartTLS) -> None:
-        trail = self._policy.one(Trail)
-        suffix = fill(trail.data, start.tag) if trail else b""
-        self._tag = start.tag
-        self._stay_clear = self._policy.one(StayClear)
-        # One write is one segment: only so can a client be caught keeping what came behind the reply.
-        self._pace.let_go(start.reply + suffix)
-        if suffix:
-            self._note(e.Deviated("injected", "STARTTLS", suffix))
+        self._opening.agree(start)
         self._mode = _HELLO
         self._hello = WholeHello()
         self._sieve = Sieve()

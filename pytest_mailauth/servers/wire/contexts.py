@@ -17,6 +17,7 @@ from pytest_mailauth.model.errors import CannotServe
 from pytest_mailauth.model.hello import rank
 from pytest_mailauth.model.terms import TLS_VERSIONS, Certificate, ClientCertificate
 from pytest_mailauth.servers.wire.ciphers import named_suites, set_ciphers
+from pytest_mailauth.servers.wire.tls import TLSChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ class ServerContext(ssl.SSLContext):
         again: Builds an equal context.
         leaf: The certificate that is shown, in DER.
         key_type: Of the certificate that is shown.
+        resumes: Whether a session may be resumed.
         with_key: Returns the context that differs in the type of key; this one where there is no other.
         proofs: What :func:`probe` found, by policy: why it can't be served, or nothing.
     """
@@ -67,8 +69,13 @@ class ServerContext(ssl.SSLContext):
     again: Callable[[], ServerContext]
     leaf: bytes
     key_type: KeyType
+    resumes: bool
     with_key: Callable[[KeyType], ServerContext]
     proofs: dict[TLSPolicy, str]
+
+    def channel(self, hello: ClientHello, *, may_export: bool = False, early_data: bool = False) -> TLSChannel:
+        """Return the server's end for the client that sent *hello*. See :class:`TLSChannel` for the rest."""
+        return TLSChannel(self.facing(hello), may_export=may_export, early_data=early_data)
 
     def facing(self, hello: ClientHello) -> ServerContext:
         """Return the context for the client that sent *hello*: with the key it needs, and with no memory of it.
@@ -85,7 +92,7 @@ class ServerContext(ssl.SSLContext):
         with contextlib.suppress(CannotServe):
             context = self.with_key(self._key_for(hello))
         # The handshake header has 4 bytes, the version 2 and the random 32; then comes the length of the session id.
-        return context.again() if hello.raw[38:39] > b"\0" else context
+        return context.again() if hello.raw[38:39] > b"\0" and not self.resumes else context
 
     def _key_for(self, hello: ClientHello) -> KeyType:
         """Return the type of key that the suite needs which OpenSSL will choose: our first that the client has."""
@@ -179,12 +186,20 @@ def _build(
         raise CannotServe(f"{ssl.OPENSSL_VERSION} does not take the certificate {issued.name}: {error}") from error
     context.leaf = ssl.PEM_cert_to_DER_cert(issued.chain_pem.decode().partition("-----END CERTIFICATE-----")[0] + _END)
     # With tickets, a client that leaves right after the handshake also looks like one that broke off (RST).
-    context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = int(policy.resumption)
+    context.resumes = policy.resumption
+    if not policy.resumption:
+        context.options |= ssl.OP_NO_TICKET
+    if policy.acknowledges_name:
+        context.sni_callback = _understood
     context.verify_mode = _CLIENT_CERTIFICATE[policy.client_certificate]
     if context.verify_mode is not ssl.CERT_NONE:
         ca.configure_trust(context)
     return context
+
+
+def _understood(*_: object) -> None:
+    """Let OpenSSL go on: that the name was looked at at all is what makes it tell the client so."""
 
 
 def probe(context: ServerContext, policy: TLSPolicy) -> None:

@@ -21,6 +21,8 @@ LABEL: Final = b"EXPORTER-Channel-Binding"
 LENGTH: Final = 32
 """What is asked of the exporter, with an empty context (RFC 9266 section 2)."""
 _SECRET: Final = b"EXPORTER_SECRET "
+SERVER_TRAFFIC: Final = b"SERVER_TRAFFIC_SECRET_0 "
+"""What the log calls the secret that the server's records are sealed with."""
 
 
 class KeyLog:
@@ -45,9 +47,14 @@ class KeyLog:
         Args:
             digest: The hash of the cipher suite, for example ``"sha384"``.
         """
+        secret = self.secret(_SECRET)
+        return None if secret is None else exported(secret, digest)
+
+    def secret(self, label: bytes) -> bytes | None:
+        """Return the last secret that was logged under *label*, which ends with a space, or None."""
         logged = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        secrets = [line.split()[2] for line in logged.splitlines() if line.startswith(_SECRET)]
-        return exported(bytes.fromhex(secrets[-1].decode()), digest) if secrets else None
+        secrets = [line.split()[2] for line in logged.splitlines() if line.startswith(label)]
+        return bytes.fromhex(secrets[-1].decode()) if secrets else None
 
 
 def _close(context: ssl.SSLContext, file: int) -> None:
@@ -58,12 +65,12 @@ def _close(context: ssl.SSLContext, file: int) -> None:
 def exported(secret: bytes, digest: str) -> bytes:
     """Return what TLS 1.3 exports for the channel binding from its exporter secret (RFC 8446 section 7.5)."""
     nothing = hashlib.new(digest).digest()
-    derived = _expanded(secret, LABEL, nothing, len(nothing), digest)
-    return _expanded(derived, b"exporter", nothing, LENGTH, digest)
+    derived = expanded(secret, LABEL, nothing, len(nothing), digest)
+    return expanded(derived, b"exporter", nothing, LENGTH, digest)
 
 
-def _expanded(secret: bytes, label: bytes, context: bytes, length: int, digest: str) -> bytes:
-    """HKDF-Expand-Label (RFC 8446 section 7.1). One round of HKDF-Expand has all that is asked for here."""
+def expanded(secret: bytes, label: bytes, context: bytes, length: int, digest: str) -> bytes:
+    """Return HKDF-Expand-Label (RFC 8446 section 7.1). One round of HKDF-Expand has all that is asked for here."""
     info = length.to_bytes(2) + _counted(b"tls13 " + label) + _counted(context)
     return hmac.digest(secret, info + b"\x01", digest)[:length]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pytest_mailauth.model import events as e
 
 if TYPE_CHECKING:
+    from pytest_mailauth.servers.wire.channel import Channel
     from pytest_mailauth.servers.wire.notes import Notes
-    from pytest_mailauth.servers.wire.tls import TLSChannel
     from pytest_mailauth.servers.wire.transport import SocketTransport
 
 
@@ -28,7 +28,7 @@ class Outlet:
     transport: SocketTransport
 
     def __init__(self, notes: Notes) -> None:
-        self.channel: TLSChannel | None = None
+        self.channel: Channel | None = None
         self.was_used = False
         self.says_goodbye = True
         self._notes = notes

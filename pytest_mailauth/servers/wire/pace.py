@@ -75,6 +75,17 @@ class Pace:
         if len(self._queue) == 1:
             self._after(self._slow.delay, self._drip)
 
+    def let_go_later(self, data: bytes, seconds: float, note: e.Fact) -> None:
+        """Let bytes go after so many seconds, and write *note* down then; they are owed until then."""
+
+        def go() -> None:
+            self._note(note)
+            self._send(self._queue.pop(0), False)  # noqa: FBT003
+            self._caught_up()
+
+        self._queue.append(data)
+        self._after(seconds, go)
+
     def stop(self) -> None:
         """Forget what is owed."""
         self._queue.clear()

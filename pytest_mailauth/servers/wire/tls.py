@@ -12,8 +12,9 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.events import AlertReceived, HandshakeEnded
-from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, HandshakeOutcome
-from pytest_mailauth.servers.wire.exporter import KeyLog
+from pytest_mailauth.model.terms import NO_COMMON_SUITE, NO_COMMON_VERSION, UNTRUSTED_CLIENT, HandshakeOutcome
+from pytest_mailauth.servers.wire.exporter import SERVER_TRAFFIC, KeyLog
+from pytest_mailauth.servers.wire.tickets import with_early_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ _SPOKEN: Final = {
     "UNSUPPORTED_PROTOCOL": NO_COMMON_VERSION,
     "NO_SHARED_CIPHER": NO_COMMON_SUITE,
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate",
-    "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not trusted",
+    "CERTIFICATE_VERIFY_FAILED": UNTRUSTED_CLIENT,
 }
 
 
@@ -92,6 +93,7 @@ class TLSChannel:
     Args:
         context: What is served.
         may_export: Whether keying material is going to be asked for; *context* is not used itself then.
+        early_data: Whether the session tickets allow early data; the same holds then.
 
     Attributes:
         established: True once the handshake has finished.
@@ -102,11 +104,12 @@ class TLSChannel:
         outgoing: What waits to be taken.
     """
 
-    def __init__(self, context: ServerContext, *, may_export: bool = False) -> None:
+    def __init__(self, context: ServerContext, *, may_export: bool = False, early_data: bool = False) -> None:
         self._leaf = context.leaf
         self._exporter: bytes | None = None
         self._log: KeyLog | None = None
-        if may_export and os.name == "posix":  # elsewhere a file that is open keeps its name
+        self._early_data = early_data
+        if (may_export or early_data) and os.name == "posix":  # elsewhere a file that is open keeps its name
             context = context.again()
             self._log = KeyLog(context)
         self._incoming = ssl.MemoryBIO()
@@ -163,10 +166,16 @@ class TLSChannel:
         if self._log is not None:
             digest = "sha384" if cipher is not None and cipher[0].endswith("SHA384") else "sha256"
             self._exporter = self._log.channel_binding(digest)
+            traffic = self._log.secret(SERVER_TRAFFIC) if self._early_data and self.outgoing.pending else None
+            if traffic is not None and cipher is not None:
+                self.outgoing.write(with_early_data(self.outgoing.read(), traffic, cipher[0]))
             self._log.close()
         version = (self._ssl.version() or "").removeprefix("TLSv")
         self.ended = HandshakeEnded(
-            HandshakeOutcome.COMPLETED, "1.0" if version == "1" else version, cipher[0] if cipher else None
+            HandshakeOutcome.COMPLETED,
+            "1.0" if version == "1" else version,
+            cipher[0] if cipher else None,
+            shown=self.identities(),
         )
         return True
 

@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import Any, ClassVar, Final
 
+from pytest_mailauth.servers.wire.unread import unread_by
 from pytest_mailauth.servers.wire.watch import running
 
 READ_SIZE: Final = 65_536
@@ -117,6 +118,10 @@ class SocketTransport(asyncio.Transport):
         if _QUICKACK is not None:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def unread_by_peer(self) -> int | None:
+        """Return how many bytes the client has received and not read, or None where nobody tells."""
+        return unread_by(self._socket)
 
     def _watch(self) -> None:
         """Wait for what can be used: bytes unless enough is unsent, and room as long as something is."""

@@ -99,8 +99,9 @@ def row(name: str, rule: str, summary: str, deviations: Deviations, **more: Any)
         "severity": "high",
         "sources": ("RFC 3207 section 4",),
         "modes": (Security.STARTTLS,),
+        "rules": (rule,),
     }
-    return Scenario(name=name, summary=summary, rules=(rule,), deviations=deviations, **defaults | more)
+    return Scenario(name=name, summary=summary, deviations=deviations, **defaults | more)
 
 
 def _wrong(name: str, protocol: Protocol, reply: bytes, severity: str, variant_of: str, **more: Any) -> Scenario:
@@ -127,15 +128,14 @@ def _reply_of(
         "check-starttls-reply",
         summary,
         deviations,
-        protocols=protocols,
-        settings={"auth": IN_CLEAR},
-        waits=True,
-        **more,
+        **{"protocols": protocols, "settings": {"auth": IN_CLEAR}, "waits": True} | more,
     )
 
 
 _WRONG_CODE, _LOOKALIKE = "starttls-wrong-success-code", "starttls-lookalike-pop3"
 _EARLY_TAGGED: Final[dict[str, Any]] = {
+    # What stands in front of its answer, a client may not read: to it, STARTTLS is not offered then.
+    "rules": ("check-starttls-reply", "starttls-required-is-required"),
     "severity": "critical",
     "sources": ("RFC 9051 section 6.2.1", "CVE-2026-42246"),
 }

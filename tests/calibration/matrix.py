@@ -65,7 +65,7 @@ _OLD_TLS: Final = frozenset(name for name, row in SCENARIOS.items() if row.profi
 _ABOUT_OLD_TLS: Final = frozenset(rule for name in _OLD_TLS for rule in SCENARIOS[name].rules)
 _WITH_OPENSSL: Final = [name for name in SCENARIOS if name not in _OLD_TLS]
 """What faulty clients meet whose rule has nothing to do with old TLS. A handshake in Python takes as long as twenty
-others, and what is negotiated there concerns those that take it."""
+others, and what is negotiated there concerns those that take it; they are as slow, and meet what concerns them."""
 
 
 _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]
@@ -181,7 +181,12 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
     if WHOLE:
         yield None, of_habit
         for rule, clients in by_rule.items():
-            yield None if rule in _ABOUT_OLD_TLS else _WITH_OPENSSL, clients
+            slow = [client for client in clients if FAULTY[client.name].faults.takes is not None]
+            yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _OLD_TLS], slow
+            yield (
+                None if rule in _ABOUT_OLD_TLS else _WITH_OPENSSL,
+                [client for client in clients if client not in slow],
+            )
         return
     yield _ONE_OF_EACH, of_habit
     for rule, clients in by_rule.items():

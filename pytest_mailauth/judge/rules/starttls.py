@@ -137,7 +137,8 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
             return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
-    if _early_at(trial) is not None and _answered_at(trial) is not None:
+    answers = [fact for s in trial.sessions for fact in s.of(e.Deviated) if fact.kind == "answer"]
+    if any(fact.verb in TLS_STARTERS and not fact.data for fact in answers):
         return Finding(Verdict.NOT_APPLICABLE, "the client asked for STARTTLS: what came of it is another rule's")
     if proofs(trial) and leak(trial, Layer.CLEAR) is None:
         # It is one that thinks a proof as good as TLS: it leaves where nothing but a password is taken.

@@ -134,8 +134,6 @@ def _reply_of(
 
 _WRONG_CODE, _LOOKALIKE = "starttls-wrong-success-code", "starttls-lookalike-pop3"
 _EARLY_TAGGED: Final[dict[str, Any]] = {
-    # What stands in front of its answer, a client may not read: to it, STARTTLS is not offered then.
-    "rules": ("check-starttls-reply", "starttls-required-is-required"),
     "severity": "critical",
     "sources": ("RFC 9051 section 6.2.1", "CVE-2026-42246"),
 }
@@ -221,6 +219,8 @@ ROWS: Final = (
         (_IMAP,),
         "Behind the greeting stand OKs with the tags that clients usually begin with; STARTTLS is not answered.",
         _with_greeting,
+        # To a client that takes one for the answer to CAPABILITY, STARTTLS is not offered.
+        rules=("check-starttls-reply", "starttls-required-is-required"),
         **_VARIANT,
     ),
     _reply_of(

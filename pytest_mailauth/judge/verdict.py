@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.ruleset import EVERYTHING
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.floods import Flood
+from pytest_mailauth.model.floods import Flood, Trickle
 from pytest_mailauth.model.reports import INSIDE, REPORTS, WORK
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict, worst
 from pytest_mailauth.model.trial import Finding
@@ -167,7 +167,8 @@ def _unless_mute(finding: Finding, trial: Trial) -> Finding:
         return finding
     said = trial.outcome.facts.get("error", trial.outcome.error)
     reported = said is not None
-    if reported and any(isinstance(d, Flood) and not d.verb for d in trial.served.deviations):
+    endless = (d for d in trial.served.deviations if isinstance(d, Flood | Trickle))
+    if reported and any(isinstance(d, Trickle) or not d.verb for d in endless):
         return finding  # nobody leaves a greeting without end in good order
     if reported and any(
         session.closed == e.Closed("client", "close") or _quotes(str(said), session) for session in greeted

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_mailauth.model.floods import Flood
+from pytest_mailauth.model.floods import Flood, Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -281,6 +281,7 @@ Deviation = (
     | Swap
     | Negotiate
     | Flood
+    | Trickle
 )
 
 

@@ -1,4 +1,4 @@
-"""Replies without end: a deviation of a server, and the bytes that stand for it on the way to the wire."""
+"""Replies without end, in bytes or in time: deviations of a server, and the bytes that stand for a flood."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ class Flood:
     head: bytes = b""
     piece: bytes
     over_tls: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trickle:
+    """Let every reply out byte by byte, with a pause before each, and fall silent when *most* bytes have come.
+
+    Attributes:
+        pause: Seconds before a byte: too few for a client to give up a single read.
+        most: Bytes that come on a connection; together they take longer than a client should wait for a reply.
+    """
+
+    pause: float
+    most: int
 
 
 FLOOD: Final = 16 * 1024 * 1024

@@ -8,7 +8,7 @@ from recorded_trials import CLEAR, TLS, recorded
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.verdict import judge
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.floods import Flood
+from pytest_mailauth.model.floods import Flood, Trickle
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Outcome
 
@@ -16,6 +16,7 @@ PASS, VIOLATION, INCONCLUSIVE = Verdict.PASS, Verdict.VIOLATION, Verdict.INCONCL
 RULE = "bounded-resources"
 OPENED = (CLEAR, e.Opened("127.0.0.1:1"))
 ENDLESS = {"deviations": (Flood(verb="", piece=b"220-x\r\n"),)}
+TRICKLING = {"deviations": (Trickle(pause=0.5, most=20),)}
 GAVE_UP = Outcome(error="ProtocolError: an answer without end")
 
 
@@ -61,3 +62,37 @@ def test_who_leaves_a_greeting_without_end_need_not_close_in_good_order():
     assert found.finding.verdict is PASS
     (found,) = judge(recorded(greeted, outcome=GAVE_UP), (RULE,))
     assert found.finding.verdict is INCONCLUSIVE
+
+
+def byte_by_byte(text):
+    return [(CLEAR, e.Sent(bytes((byte,)))) for byte in text]
+
+
+OVER = (CLEAR, e.Deviated("trickle over", "", b""))
+LEFT, RESET = (CLEAR, e.Closed("client", "close")), (CLEAR, e.Closed("client", "reset"))
+CUT_OFF = (CLEAR, e.Closed("server", "abort"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome", "verdict"),
+    [
+        ([*byte_by_byte(b"220 m"), LEFT], GAVE_UP, PASS),
+        ([*byte_by_byte(b"220 m"), RESET], GAVE_UP, PASS),
+        ([*byte_by_byte(b"220 m"), LEFT], None, INCONCLUSIVE),
+        ([*byte_by_byte(b"2"), LEFT], GAVE_UP, INCONCLUSIVE),
+        ([LEFT], GAVE_UP, INCONCLUSIVE),
+        ([*byte_by_byte(b"220 m"), OVER, LEFT], GAVE_UP, VIOLATION),
+        ([*byte_by_byte(b"220 m"), OVER, LEFT], None, VIOLATION),
+        # Who has no limit at all outstays the silence, too, and another rule is about that.
+        ([*byte_by_byte(b"220 m"), OVER, CUT_OFF], Outcome(hung=True), INCONCLUSIVE),
+        ([*byte_by_byte(b"220 m"), CUT_OFF], Outcome(hung=True), INCONCLUSIVE),
+    ],
+)
+def test_a_reply_that_trickles_has_to_be_given_up_as_a_whole(facts, outcome, verdict):
+    (found,) = judge(recorded([OPENED, *facts], outcome=outcome, **TRICKLING), (RULE,))
+    assert found.finding.verdict is verdict
+
+
+def test_the_evidence_says_how_long_a_reply_trickled():
+    found = RULES[RULE].check(recorded([OPENED, OVER, LEFT], outcome=GAVE_UP, **TRICKLING))
+    assert "10.0 s, 5 times its time-out" in found.evidence

@@ -6,13 +6,16 @@ from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.scenario import EVERY, Scenario
 from pytest_mailauth.model.deviations import Answer, BreakOff, Deviation, Greet
-from pytest_mailauth.model.floods import Flood
+from pytest_mailauth.model.floods import Flood, Trickle
 from pytest_mailauth.model.terms import Protocol
 
 _SMTP, _POP3, _IMAP = Protocol.SMTP, Protocol.POP3, Protocol.IMAP
 _FILLER: Final = b"x" * 900
 _DEEP: Final = 10_000
 """How deep the body structure is nested."""
+
+_PAUSES: Final = 20
+"""Bytes that trickle: fewer than every greeting has, and so many that who reads them all has waited five time-outs."""
 
 _GREETINGS: Final = {
     _SMTP: Flood(verb="", piece=b"220-" + _FILLER + b"\r\n"),
@@ -104,6 +107,15 @@ ROWS: Final = (
         protocols=(_IMAP,),
         sources=("CWE-674",),
         deviations=_nested,
+    ),
+    _row(
+        "slow-drip",
+        "The greeting comes byte by byte, four of them in one time-out of the client, and never whole.",
+        sources=("CWE-400", "S11"),
+        deviations=lambda _protocol, timeout: (Trickle(pause=timeout * 5 / _PAUSES, most=_PAUSES),),
+        waits=True,
+        # Then comes silence: who limits each read gives up after one more time-out, and who limits nothing goes on.
+        patience=9,
     ),
     _row(
         "capability-bad-loop",

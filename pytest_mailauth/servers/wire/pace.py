@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Slow, Withhold
+from pytest_mailauth.model.floods import Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,9 @@ class Pace:
         caught_up: Callable[[], None],
         guarded: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._slow = policy.one(Slow)
+        trickle = policy.one(Trickle)
+        self._left = trickle and trickle.most
+        self._slow = Slow(delay=trickle.pause, between=trickle.pause) if trickle else policy.one(Slow)
         self._withhold = policy.one(Withhold)
         self._send = send
         self._note = note
@@ -97,6 +100,11 @@ class Pace:
 
     def _drip(self) -> None:
         assert self._slow is not None  # noqa: S101 - only then is there a queue
+        if self._left is not None:
+            if not self._left:
+                self._note(e.Deviated("trickle over", "", b""))
+                return
+            self._left -= 1
         if self._slow.between and len(self._queue[0]) > 1:
             self._send(self._queue[0][:1], False)  # noqa: FBT003
             self._queue[0] = self._queue[0][1:]

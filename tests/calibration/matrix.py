@@ -35,6 +35,12 @@ BINDS: Final = Habits(binds_channels=True)
 WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
+MTAS: Final = {
+    f"MTA with {policy}": {"auth": "none", "role": "mta", "mta_policy": policy}
+    for policy in ("no", "mta-sts", "dane", "requiretls")
+}
+"""Honest mail transfer agents, each with what it is declared. All of them are the same: it knows every policy."""
+RELAYS: Final = Habits(has_credentials=False, relays=True)
 UNTOLD: Final = {
     "from the port": {"mode": "from-port"},
     "choosing the port": {"port": "chosen"},
@@ -124,6 +130,16 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=f"honest {name}",
+            run=make_client(protocol, habits=RELAYS),
+            protocols=(protocol,),
+            securities=(Security.STARTTLS,),
+            declared=Declaration(timeout=TIMEOUT, **declares),
+        )
+        for name, declares in MTAS.items()
+    ]
+    clients += [
+        Client(
+            name=f"honest {name}",
             run=make_client(protocol),
             protocols=(protocol,),
             declared=Declaration(timeout=TIMEOUT, **declares),
@@ -146,6 +162,8 @@ def clients_of(protocol: Protocol) -> list[Client]:
 
 def _habits(row: Row) -> Habits | None:
     """Return the habits that go with what a faulty client is declared."""
+    if row.declares.get("role") == "mta":
+        return RELAYS
     return BINDS if row.declares.get("channel_binding") == "yes" else _HABITS.get(row.declares.get("auth", ""))
 
 

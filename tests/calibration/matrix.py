@@ -211,6 +211,12 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
         yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _ONE_OF_EACH], clients
 
 
+def run_again(protocol: Protocol, name: str, select: Iterable[str]) -> tuple[Result, ...]:
+    """Run one client once more through some scenarios."""
+    mine = [client for client in clients_of(protocol) if client.name == name]
+    return Runner(mine, select=[*select]).run()
+
+
 def broken(results: list[Result], verdict: Verdict = Verdict.VIOLATION) -> dict[str, list[str]]:
     """Return the rules that flagged a client, or said *verdict*, each with the scenarios in which it did."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 from clients import FAULTY, HONEST
-from matrix import MTAS, UNTOLD, broken, can_be_run, matrix
+from matrix import MTAS, UNTOLD, broken, can_be_run, matrix, run_again
 from published import lines_of, published, write
 
 from pytest_mailauth.judge.rules import RULES

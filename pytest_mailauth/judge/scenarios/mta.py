@@ -47,7 +47,7 @@ def _row(
         modes=(Security.STARTTLS,),
         auth="none",
         needs={"role": "mta", **(honours or {})},
-        profile="extended",
+        profile="core",
         **told,
     )
 

@@ -145,7 +145,7 @@ def test_what_is_made_of_known_settings_stays_a_plain_dataclass(kind):
         (RelayPolicy, {"domains": "example.test"}, "not one string: domains=('example.test',)"),
         (RelayPolicy, {"known_recipients": "a@b.test"}, "known_recipients='a@b.test' must be a list of addresses"),
         (RelayPolicy, {"keywords": "SIZE"}, "keywords='SIZE' must be a list of EHLO keywords"),
-        (RelayPolicy, {"keywords": ("CHUNKING",)}, "keywords: 'CHUNKING' is not known; use some of SIZE"),
+        (RelayPolicy, {"keywords": ("BINARYMIME",)}, "keywords: 'BINARYMIME' is not known; use some of SIZE"),
         (RelayPolicy, {"recipients": ["a@b.test"]}, "recipients=['a@b.test'] must be a mapping of texts"),
         (RelayPolicy, {"senders": {"a@b.test": 550}}, "senders={'a@b.test': 550} must be a mapping of texts"),
         (RelayPolicy, {"senders": {"a@b.test": "no"}}, "senders['a@b.test']='no' is no SMTP reply"),

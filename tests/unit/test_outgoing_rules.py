@@ -11,6 +11,8 @@ from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.scenarios.outgoing import ROWS
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.config import ServerConfig
+from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
 from pytest_mailauth.model.terms import Protocol, Verdict
 from pytest_mailauth.model.trial import Declaration, Outcome
 
@@ -145,3 +147,30 @@ def test_only_smtp_is_asked_for_messages_and_only_who_came():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_row_is_registered(row):
     assert SCENARIOS[row.name] is row
+
+
+BDAT = e.Command("BDAT", b"27 LAST", "BDAT 27 LAST")
+MENDED = b"Subject: a\r\n\r\n.x\r\nlast\r\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "verdict"),
+    [
+        (b"BDAT %d LAST\r\n" % len(MENDED) + MENDED + b"QUIT\r\n", PASS),
+        (b"BDAT 9\r\n" + MENDED[:9] + b"BDAT %d LAST\r\n" % (len(MENDED) - 9) + MENDED[9:], PASS),
+        (b"BDAT %d LAST\r\n" % (len(MENDED) - 4) + MENDED + b"QUIT\r\n", VIOLATION),
+        (b"BDAT %d LAST\r\n" % (len(MENDED) - 2) + MENDED + b"QUIT\r\n", VIOLATION),
+        # The first letter of QUIT is taken for content, and the rest is no command.
+        (b"BDAT %d LAST\r\n" % (len(MENDED) + 1) + MENDED + b"QUIT\r\n", VIOLATION),
+        (b"BDAT %d LAST\r\n" % (len(MENDED) + 99) + MENDED + b"QUIT\r\n", VIOLATION),
+        (b"BDAT %d LAST\r\n" % len(MENDED) + MENDED.replace(b".x\r\n", b".xx\n") + b"QUIT\r\n", VIOLATION),
+        (b"BDAT %d LAST\r\n" % len(MENDED) + MENDED[:9], INCONCLUSIVE),
+    ],
+)
+def test_bdat_announces_as_many_octets_as_follow(stream, verdict):
+    assert smuggled(BDAT, stream, message=TEXT) is verdict
+
+
+def test_who_sends_with_data_where_chunks_are_offered_has_no_counts_to_judge():
+    offered = {"served": ServerConfig(protocol="smtp", relay=RelayPolicy(keywords=KEYWORDS + EXTRA_KEYWORDS))}
+    assert smuggled(DATA, GO, STUFFED, e.Sent(b"250 taken\r\n"), **offered) is NOT_APPLICABLE

@@ -239,7 +239,7 @@ def test_a_message_beyond_ascii_is_taken_and_noted_where_8bitmime_is_not_offered
     ("settings", "message"),
     [
         ({"relay": "closed"}, "relay='closed' is not known"),
-        ({"keywords": ("CHUNKING",)}, "'CHUNKING' is not known"),
+        ({"keywords": ("BINARYMIME",)}, "'BINARYMIME' is not known"),
         ({"recipients": {"a@b.test": "no such user"}}, "is no SMTP reply"),
         ({"recipients": {"a@b.test": "354 go"}}, "begins with 2, 4 or 5"),
         ({"senders": {"a@b.test": "250 a\r\n250 b"}}, "without control characters"),

@@ -10,6 +10,7 @@ from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import names_network, own_words
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.relay import EXTRA_KEYWORDS
 from pytest_mailauth.model.reports import SENDER
 from pytest_mailauth.model.terms import Protocol, Verdict
 from pytest_mailauth.model.trial import Finding
@@ -125,26 +126,38 @@ _SMTP_VERBS: Final = re.compile(
 @rule(
     "no-smuggling-output",
     requirement="A message is sent so that every server sees the same end of it: CR LF alone ends a line, a dot at the "
-    "beginning of a line is doubled, and nothing is sent that the server has refused or does not offer.",
+    "beginning of a line is doubled, BDAT counts its octets right, and nothing is sent that the server has refused or "
+    "does not offer.",
     expected="The client doubles the dots and mends the line ends, or refuses the message.",
-    sources=("RFC 5321 section 2.3.8", "RFC 5321 section 4.5.2", "RFC 6531 section 3.2", "SMTP smuggling (2023)"),
+    sources=(
+        "RFC 5321 section 2.3.8",
+        "RFC 5321 section 4.5.2",
+        "RFC 3030 section 2",
+        "RFC 6531 section 3.2",
+        "SMTP smuggling (2023)",
+    ),
     severity="high",
     advice="Turn every line end into CR LF first, then double the dots; send content after 354 alone.",
 )
 def no_smuggling_output(trial: Trial) -> Finding:
-    """Read the octets behind DATA as they came, since a parser may see other lines than the next server."""
+    """Read the octets behind DATA and BDAT as they came, since a parser may see other lines than the next server."""
     if trial.protocol is not Protocol.SMTP:
         return Finding(Verdict.NOT_APPLICABLE, "messages are sent over SMTP only")
     if not connected(trial):
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
-    reasons = (_not_ascii, _after_refusal, _not_one_message)
+    reasons = (_not_ascii, _after_refusal, _not_one_message, _miscounted)
     found = next((said for session in trial.sessions for look in reasons if (said := look(trial, session))), None)
     if found is not None:
         return Finding(Verdict.VIOLATION, found)
+    chunked = any(command.verb == "BDAT" for session in trial.sessions for command in session.commands)
+    asked = any(command.verb == "DATA" for session in trial.sessions for command in session.commands)
+    if asked and not chunked and set(EXTRA_KEYWORDS) & set(trial.served.relay.keywords):
+        return Finding(Verdict.NOT_APPLICABLE, "this client sends with DATA where BDAT is offered")
     message = trial.tells.get("message")
     last = _lines_of(message)[-1] if message else b""
     if last and any(last in session.tls_in for session in trial.sessions):
-        return Finding(Verdict.PASS, "the whole message crossed as one, with its dots doubled and its line ends mended")
+        how = "in chunks of the announced lengths" if chunked else "with its dots doubled and its line ends mended"
+        return Finding(Verdict.PASS, f"the whole message crossed as one, {how}")
     refused = any(_data_was_refused(session) is not None for session in trial.sessions)
     said = own_words(trial)
     if said is not None and not names_network(said):
@@ -211,3 +224,25 @@ def _not_one_message(trial: Trial, session: SessionRecord) -> str | None:
     if any(line.startswith(b".") and line in sent and b"." + line not in sent for line in lines):
         return "a dot at the beginning of a line was not doubled"
     return None
+
+
+def _miscounted(trial: Trial, session: SessionRecord) -> str | None:
+    """Return what is said of a chunk that is longer or shorter than BDAT announced, or holds bare line ends."""
+    if not any(command.verb == "BDAT" for command in session.commands):
+        return None
+    last = (_lines_of(trial.tells.get("message") or b"") or [b""])[-1]
+    for data in (session.clear_in, session.tls_in):
+        at = 0
+        while found := _CHUNK.search(data, at):
+            count, at = int(found[1]), found.end() + int(found[1])
+            chunk, rest = data[found.end() : at], data[at:]
+            if len(chunk) < count and last and last in chunk:
+                return f"BDAT announced {count} octets, and the whole message had {len(chunk)} or fewer"
+            if _BARE.search(chunk):
+                return "a bare CR or LF stood in the message"
+            if rest and (rest[:1] in b"\r\n" or not _SMTP_VERBS.match(rest.partition(b"\r\n")[0])):
+                return f"BDAT announced {count} octets, and more than those followed"
+    return None
+
+
+_CHUNK: Final = re.compile(rb"^BDAT (\d{1,20})(?: LAST)?\r\n", re.MULTILINE | re.IGNORECASE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.deviations import Answer, Deviation, Hide
-from pytest_mailauth.model.relay import KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
 from pytest_mailauth.model.terms import Protocol
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _SECOND: Final = (
 """What a message holds behind something that may be taken for its end: a second envelope and message."""
 _DOTS: Final = _HEADER + b"before the dots\r\n.\r\n..two dots\r\n.one dot\r\n" + _SECOND
 _BARE: Final = _HEADER + b"one\n.\ntwo\n.\r\nthree\r.\rfour\r\n.\r" + _SECOND
+_LONG_ENOUGH: Final = _HEADER.replace(b"\r\n", b"\n") + b"one\n.\n.two\nthe last line of the message\n"
+"""Who counts before the line ends are mended counts too few octets, and the last line is cut."""
 _WITH_NUL: Final = _HEADER + b"a NUL: \0 and more\r\n"
 
 
@@ -195,6 +197,14 @@ ROWS: Final = (
         # what happens in smuggling: lines of a message are read as commands.
         sources=("RFC 5321 section 4.1.1.4",),
         deviations=lambda _protocol, _timeout: (Answer(verb="DATA", reply=b"554 5.7.1 Not today\r\n", over_tls=True),),
+    ),
+    _sends(
+        "bdat-length",
+        "An honest server that offers CHUNKING; the lines of the message end with LF, so that their ends are mended.",
+        severity="low",
+        sources=("RFC 3030 section 2",),
+        settings={"relay": RelayPolicy(keywords=KEYWORDS + EXTRA_KEYWORDS)},
+        tells={"message": _LONG_ENOUGH},
     ),
     _sends(
         "smtputf8-without-offer",

@@ -31,6 +31,7 @@ from pytest_mailauth.servers.engines.smtp_lines import (
     shown,
 )
 from pytest_mailauth.servers.engines.smtp_log import advance, quiet
+from pytest_mailauth.servers.engines.smtp_message import Messages
 from pytest_mailauth.servers.engines.smtp_paths import ASCII_ONLY, Paths
 from pytest_mailauth.servers.engines.smtp_replies import several_lines, with_code, without_code
 from pytest_mailauth.servers.letters import Message
@@ -47,7 +48,7 @@ IDENT: Final = "pytest-mailauth"
 SAID: Final = ""
 """What a hook returns when the reply is among the outputs already."""
 MAX_BAD_COMMANDS: Final = 10
-_VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_"))
+_VERBS: Final = frozenset(name[5:] for name in dir(SMTP) if name.startswith("smtp_")) | {"BDAT"}
 
 
 class _Handler:
@@ -90,7 +91,13 @@ class _Handler:
         return "250 2.0.0 OK: message taken"
 
 
-class _Core(AuthCommand, Paths, SMTP):
+class _Transaction(Envelope):
+    """Aiosmtpd's envelope, and the chunks of a message that came with BDAT; None before the first."""
+
+    chunks: bytearray | None = None
+
+
+class _Core(AuthCommand, Paths, Messages, SMTP):
     """One session of aiosmtpd's grammar. Copied from a template, since its constructor costs more than a session."""
 
     policy: Policy
@@ -122,7 +129,7 @@ class _Core(AuthCommand, Paths, SMTP):
         self.restart()
 
     def _set_post_data_state(self) -> None:
-        self.envelope = Envelope()
+        self.envelope = _Transaction()
 
     _set_rset_state = _set_post_data_state  # as in aiosmtpd, without its detour
 
@@ -214,6 +221,8 @@ class _Core(AuthCommand, Paths, SMTP):
         if self.acted_on(verb, argument):
             if verb == "AUTH":
                 self.witness(argument.decode("utf-8", "surrogateescape"))
+            elif verb == "BDAT" and not self.finished:
+                await self.skip_chunk(argument.decode("utf-8", "surrogateescape"))
             return
         if verb not in _VERBS:
             self._reject("an unknown command", "500 5.5.1 Command not recognized")
@@ -256,25 +265,6 @@ class _Core(AuthCommand, Paths, SMTP):
             await super().smtp_HELP(arg)
         else:
             self.reply("502 5.5.1 HELP is not offered")
-
-    async def smtp_DATA(self, arg: str | None) -> None:
-        if self.refused and self.envelope.mail_from and not self.envelope.rcpt_tos:
-            self.reply("554 5.5.1 No valid recipients")
-            return
-        if arg or not self.envelope.rcpt_tos:  # aiosmtpd refuses it
-            await super().smtp_DATA(arg)
-            return
-        self.reply("354 End data with <CR><LF>.<CR><LF>")
-        # Our own reading: aiosmtpd's takes a message line by line, a coroutine for each.
-        text = await self._reader.message(self.data_size_limit or 0)
-        if text.problem is not None:
-            self.reply(text.problem)
-        else:
-            self.envelope.content = text.content
-            await self.push(await self.event_handler.handle_DATA(self, self.session, self.envelope))
-        self._set_post_data_state()
-        if text.overran:
-            self.out.append(e.Malformed("a line of the message is longer than 1000 bytes (RFC 5321 section 4.5.3.1.6)"))
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         if arg:

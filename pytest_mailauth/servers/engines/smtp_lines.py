@@ -94,6 +94,19 @@ class Feed:
             await _more()
         return text
 
+    async def octets(self, count: int, *, are_kept: bool) -> bytes:
+        """Return the next *count* octets, whatever they are; drop them where they are not kept."""
+        kept = bytearray()
+        while count:
+            while not self.buffer:
+                await _more()
+            piece = self.buffer[:count]
+            del self.buffer[:count]
+            count -= len(piece)
+            if are_kept:
+                kept += piece
+        return bytes(kept)
+
     async def skip_line(self) -> None:
         """Drop everything up to the end of the line."""
         while (end := self.buffer.find(b"\n")) < 0:

@@ -70,6 +70,13 @@ _ONE_OF_EACH: Final = frozenset(
 that only an MTA meets would stand for nothing with all others."""
 
 
+_OLD_TLS: Final = frozenset(name for name, row in SCENARIOS.items() if row.profile == "extended" and row.family in "KL")
+_ABOUT_OLD_TLS: Final = frozenset(rule for name in _OLD_TLS for rule in SCENARIOS[name].rules)
+_WITH_OPENSSL: Final = [name for name in SCENARIOS if name not in _OLD_TLS]
+"""What faulty clients meet whose rule has nothing to do with old TLS. A handshake in Python takes as long as twenty
+others, and what is negotiated there concerns those that take it; they are as slow, and meet what concerns them."""
+
+
 _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]
 """Honest clients that differ from the first in one habit."""
 
@@ -180,7 +187,7 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
     for client in clients_of(protocol):
         if client.name in _OF_HABIT:
             of_habit.append(client)
-        elif client.declared.channel_binding == "yes" and client.name not in FAULTY and not WHOLE:
+        elif client.declared.channel_binding == "yes" and client.name not in FAULTY:
             binding.append(client)
         elif client.declared.untold and (client.name in FAULTY or not WHOLE):
             finding_out.append(client)
@@ -191,10 +198,17 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
     yield _ABOUT_FINDING_OUT, finding_out
     if binding:
         yield _ABOUT_BINDING, binding
-    if WHOLE:
-        yield None, [*everywhere, *of_habit, *(client for clients in by_rule.values() for client in clients)]
-        return
     yield None, everywhere
+    if WHOLE:
+        yield None, of_habit
+        for rule, clients in by_rule.items():
+            slow = [client for client in clients if FAULTY[client.name].faults.takes is not None]
+            yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _OLD_TLS], slow
+            yield (
+                None if rule in _ABOUT_OLD_TLS else _WITH_OPENSSL,
+                [client for client in clients if client not in slow],
+            )
+        return
     yield _ONE_OF_EACH, of_habit
     for rule, clients in by_rule.items():
         yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _ONE_OF_EACH], clients

@@ -28,7 +28,9 @@ EXCUSED = {
     # The other port of the account is the only one it knows, and there is no TLS that could fail.
     "submits-on-25": lambda scenario: scenario.name == "retry-after-cert-failure",
     # It never asks for TLS where it can log in without.
-    "stays-in-clear": lambda scenario: getattr(scenario.settings.get("auth"), "before_tls", ()),
+    "stays-in-clear": lambda scenario: (
+        getattr(scenario.settings.get("auth"), "before_tls", ()) or scenario.family in ("E", "F", "O")
+    ),
 }
 """Where a faulty client cannot be judged by other rules, because of what it does wrong."""
 

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FIRST_COMMAND: Final = ("check", "smtplib", "poplib", "imaplib")
-"""The command whose output stands in the README."""
+PUBLIC: Final = ("cert-self-signed", "cert-unknown-ca", "cert-wrong-host", "cert-expired", "starttls-offered-454")
+"""What Python's own documentation says of these clients."""
+FIRST_COMMAND: Final = ("check", "smtplib", "imaplib", *(part for name in PUBLIC for part in ("--scenario", name)))
+"""The command whose output stands in the README: a part of the first one."""
 COLUMNS: Final = 100
 """The width of that output."""
 

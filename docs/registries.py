@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from pytest_mailauth.judge.scenarios import Scenario
     from pytest_mailauth.network.profile import Provider, Service, Source
 
-MATRIX: Final = Path(__file__).resolve().parent / "calibration.tsv"
+MATRIX: Final = {
+    protocol: Path(__file__).resolve().parent / f"calibration-{protocol}.tsv" for protocol in ("smtp", "pop3", "imap")
+}
 """Which scenario flagged which faulty client, as ``tests/calibration`` writes it."""
 
 PARAGRAPHS: Final = tuple(f"S{number}" for number in range(1, 18))
@@ -184,7 +186,8 @@ def calibration_page() -> str:
         "The judge on trial. Each faulty client is the honest client of `fixtures/clients/` with one switch changed. "
         "The rule in its row has to flag it, and no other rule may, whatever the scenario. `tox -e calibration` runs "
         "every client through every scenario that exists for it, and compares what it found with what stands here and, "
-        "case by case, in [calibration.tsv](calibration.tsv). A client whose fault is in finding out port, mode or "
+        "case by case, in the tables for [SMTP](calibration-smtp.tsv), [POP3](calibration-pop3.tsv) and "
+        "[IMAP](calibration-imap.tsv). A client whose fault is in finding out port, mode or "
         "server meets the scenarios about that, and a few of each other kind.",
         "## Which client breaks which rule",
         table(("Faulty client", *(f"[{rule}](rules.md#{rule})" for rule in rules)), matrix),
@@ -199,9 +202,10 @@ def calibration_page() -> str:
 def _flagged_by() -> dict[str, dict[str, list[str]]]:
     """Return what flagged each faulty client: the scenarios, each with the protocols in which it did."""
     found: dict[str, dict[str, list[str]]] = {}
-    for line in MATRIX.read_text(encoding="utf-8").splitlines()[1:]:
-        protocol, client, scenario, _modes = line.split("\t")
-        found.setdefault(client, {}).setdefault(scenario, []).append(protocol)
+    for protocol, file in MATRIX.items():
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+            client, scenario, _modes = line.split("\t")
+            found.setdefault(client, {}).setdefault(scenario, []).append(protocol)
     return found
 
 

@@ -50,6 +50,8 @@ of the same names, MAILAUTH_HOST and so on:
   {domain}                   of the account, with discovers=srv or guess
   {by_default}               yes where no TLS setting is to be made, else no
   {pinned}                   SHA-256 of a certificate to accept as it is, or ""
+  {sts_policy} {tlsa}        what an MTA honours: policy file, TLSA records
+  {requires_tls}             yes where its message is marked REQUIRETLS, else no
 
 \b
 With --network, {host} is a name such as mail.trial-7.example.test, and {port}
@@ -63,7 +65,8 @@ What can be declared, the default first:
   fallback=none|other-port         mechanism_downgrade=yes|no
   channel_binding=no|yes           auth_retries=1 (after a refusal)
   timeout=2 (seconds)              mode=stated|from-port  port=given|chosen
-  discovers=no|srv|guess|autoconfig
+  discovers=no|srv|guess|autoconfig  role=mua|mta (auth=none)
+  mta_policy=no|mta-sts|dane|requiretls
 
 \b
 Exit status: 0 no rule was broken, 1 a rule was broken, 2 wrong usage,

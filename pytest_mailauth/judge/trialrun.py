@@ -11,11 +11,11 @@ from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
 from pytest_mailauth.judge.overheard import Ear
 from pytest_mailauth.judge.scenarios.plan import plan_for
-from pytest_mailauth.judge.stage import at_localhost, fingerprint, in_network
+from pytest_mailauth.judge.stage import at_localhost, in_network
+from pytest_mailauth.judge.work import work_told
 from pytest_mailauth.model.canary import Account, redact
 from pytest_mailauth.model.diagnosis import diagnose
 from pytest_mailauth.model.reports import WORK
-from pytest_mailauth.model.terms import Certificate
 from pytest_mailauth.model.transcript import hidden_values
 from pytest_mailauth.model.trial import Outcome, Trial
 from pytest_mailauth.servers.mailstore import INBOX
@@ -125,14 +125,7 @@ class TrialRun:
         self._started = monotonic()  # from here on the time is the client's: what it is to meet has been set up
 
     def _work(self, tells: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the client is told of its work. Its certificates are files by now, the accepted one a hash."""
-        work = {name: told for name, told in tells.items() if name in WORK}
-        if isinstance(kind := work.get("pinned"), Certificate):
-            work["pinned"] = fingerprint(self.environment, self._stage.config, kind)
-        if "client_certificates" in work:
-            file = self.environment.ca.client_file
-            work["client_certificates"] = {name: file(name) for name in work["client_certificates"]}
-        return work
+        return work_told(self.environment, self._stage, tells)
 
     def _earlier(self, case: Case, terms: Earlier, told: dict[str, Any]) -> Case:
         """Return the transfer that comes before that of *case*, with facts of its own."""

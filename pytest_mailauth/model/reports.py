@@ -62,5 +62,8 @@ WORK: Final = {
     "subject": "writes case.subject into its message where there is one",
     "pinned": "accepts the certificate with the fingerprint case.pinned, for this account, where there is one",
     "by_default": "calls its library without any TLS setting where case.by_default is set",
+    "sts_policy": "honours the MTA-STS policy case.sts_policy where there is one",
+    "tlsa": "honours the TLSA records case.tlsa where there are some",
+    "requires_tls": "sends with REQUIRETLS where case.requires_tls is set",
 }
 """What a client may be told beyond its account, and what it does with that; the keys are fields of a case."""

@@ -31,6 +31,8 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "discovers": ("no", "srv", "guess", "autoconfig"),
     "mechanism_downgrade": ("yes", "no"),
     "channel_binding": ("no", "yes"),
+    "role": ("mua", "mta"),
+    "mta_policy": ("no", "mta-sts", "dane", "requiretls"),
 }
 
 
@@ -61,9 +63,14 @@ class Declaration:
             or ``"yes"``.
         auth_retries: How often the client may present a secret once more with the mechanism with which it was refused.
             Default 1: a caller that connects again, and no more, since providers lock accounts after a handful.
+        role: Whether it is a mail user agent, ``"mua"`` (default), or a mail transfer agent, ``"mta"``: one that
+            delivers without credentials to the server that it is told, with STARTTLS where that is to be had.
+        mta_policy: What such an agent honours of the domain it delivers to: ``"no"`` (default), ``"mta-sts"``
+            (RFC 8461), ``"dane"`` (RFC 7672), or of the message, ``"requiretls"`` (RFC 8689).
 
     Raises:
-        ConfigError: A value is not known, or a client that finds its server by itself is given a port or a mode.
+        ConfigError: A value is not known, a client that finds its server by itself is given a port or a mode, or one
+            that is no mail transfer agent honours its policies, or one that is logs in.
     """
 
     starttls: str = "required"
@@ -79,6 +86,8 @@ class Declaration:
     mechanism_downgrade: str = "yes"
     channel_binding: str = "no"
     auth_retries: int = 1
+    role: str = "mua"
+    mta_policy: str = "no"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -96,6 +105,12 @@ class Declaration:
                 f"declaration discovers={self.discovers!r} is for a client that is told neither port nor mode; "
                 "declare mode='from-port' and port='chosen' too"
             )
+        if self.role == "mta" and self.auth != "none":
+            raise ConfigError(
+                "declaration role='mta' is for a client that delivers without a login; declare auth='none' too"
+            )
+        if self.mta_policy != "no" and self.role != "mta":
+            raise ConfigError(f"declaration mta_policy={self.mta_policy!r} is for an MTA; declare role='mta' too")
 
     @property
     def untold(self) -> tuple[str, ...]:
@@ -243,7 +258,12 @@ class Trial:
 
     @property
     def requires_tls(self) -> bool:
-        """True when the client was told to use TLS and was not declared opportunistic."""
+        """True when the client was told to use TLS and was not declared opportunistic.
+
+        An MTA always is: no public server may require TLS (RFC 3207 section 4). What binds it are policies.
+        """
+        if self.security is Security.STARTTLS and self.declared.role == "mta":
+            return False
         if self.security is Security.STARTTLS:
             return self.declared.starttls == "required"
         return self.security is Security.IMPLICIT

@@ -35,6 +35,12 @@ BINDS: Final = Habits(binds_channels=True)
 WITHOUT_CREDENTIALS: Final = Habits(has_credentials=False)
 HAS_DNS: Final = find_spec("dnslib") is not None
 """The package behind the DNS server is of the group ``test``; without it, what takes one is left out."""
+MTAS: Final = {
+    f"MTA with {policy}": {"auth": "none", "role": "mta", "mta_policy": policy}
+    for policy in ("no", "mta-sts", "dane", "requiretls")
+}
+"""Honest mail transfer agents, each with what it is declared. All of them are the same: it knows every policy."""
+RELAYS: Final = Habits(has_credentials=False, relays=True)
 UNTOLD: Final = {
     "from the port": {"mode": "from-port"},
     "choosing the port": {"port": "chosen"},
@@ -59,6 +65,13 @@ _ABOUT_BINDING: Final = [name for name, row in SCENARIOS.items() if "channel_bin
 
 _ONE_OF_EACH: Final = frozenset({row.rules[0]: name for name, row in SCENARIOS.items()}.values())
 """One scenario of each rule: what a faulty client meets beside those of its own rule where the matrix is not whole."""
+
+
+_OLD_TLS: Final = frozenset(name for name, row in SCENARIOS.items() if row.profile == "extended" and row.family in "KL")
+_ABOUT_OLD_TLS: Final = frozenset(rule for name in _OLD_TLS for rule in SCENARIOS[name].rules)
+_WITH_OPENSSL: Final = [name for name in SCENARIOS if name not in _OLD_TLS]
+"""What faulty clients meet whose rule has nothing to do with old TLS. A handshake in Python takes as long as twenty
+others, and what is negotiated there concerns those that take it; they are as slow, and meet what concerns them."""
 
 
 _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]
@@ -117,6 +130,16 @@ def clients_of(protocol: Protocol) -> list[Client]:
     clients += [
         Client(
             name=f"honest {name}",
+            run=make_client(protocol, habits=RELAYS),
+            protocols=(protocol,),
+            securities=(Security.STARTTLS,),
+            declared=Declaration(timeout=TIMEOUT, **declares),
+        )
+        for name, declares in MTAS.items()
+    ]
+    clients += [
+        Client(
+            name=f"honest {name}",
             run=make_client(protocol),
             protocols=(protocol,),
             declared=Declaration(timeout=TIMEOUT, **declares),
@@ -139,6 +162,8 @@ def clients_of(protocol: Protocol) -> list[Client]:
 
 def _habits(row: Row) -> Habits | None:
     """Return the habits that go with what a faulty client is declared."""
+    if row.declares.get("role") == "mta":
+        return RELAYS
     return BINDS if row.declares.get("channel_binding") == "yes" else _HABITS.get(row.declares.get("auth", ""))
 
 
@@ -159,7 +184,7 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
     for client in clients_of(protocol):
         if client.name in _OF_HABIT:
             of_habit.append(client)
-        elif client.declared.channel_binding == "yes" and client.name not in FAULTY and not WHOLE:
+        elif client.declared.channel_binding == "yes" and client.name not in FAULTY:
             binding.append(client)
         elif client.declared.untold and (client.name in FAULTY or not WHOLE):
             finding_out.append(client)
@@ -170,13 +195,26 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
     yield _ABOUT_FINDING_OUT, finding_out
     if binding:
         yield _ABOUT_BINDING, binding
-    if WHOLE:
-        yield None, [*everywhere, *of_habit, *(client for clients in by_rule.values() for client in clients)]
-        return
     yield None, everywhere
+    if WHOLE:
+        yield None, of_habit
+        for rule, clients in by_rule.items():
+            slow = [client for client in clients if FAULTY[client.name].faults.takes is not None]
+            yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _OLD_TLS], slow
+            yield (
+                None if rule in _ABOUT_OLD_TLS else _WITH_OPENSSL,
+                [client for client in clients if client not in slow],
+            )
+        return
     yield _ONE_OF_EACH, of_habit
     for rule, clients in by_rule.items():
         yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _ONE_OF_EACH], clients
+
+
+def run_again(protocol: Protocol, name: str, select: Iterable[str]) -> tuple[Result, ...]:
+    """Run one client once more through some scenarios."""
+    mine = [client for client in clients_of(protocol) if client.name == name]
+    return Runner(mine, select=[*select]).run()
 
 
 def broken(results: list[Result], verdict: Verdict = Verdict.VIOLATION) -> dict[str, list[str]]:

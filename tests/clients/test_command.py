@@ -87,6 +87,9 @@ EXPECTED = {
     "domain": "example.test",
     "by_default": "no",
     "pinned": "",
+    "sts_policy": "",
+    "tlsa": "",
+    "requires_tls": "no",
 }
 
 
@@ -140,7 +143,16 @@ def test_another_port_is_kept_from_programs_that_do_not_ask(tmp_path):
     assert not case.asked_for_fallback
 
 
-@pytest.mark.parametrize(("name", "told_it", "value"), [("by_default", True, "yes"), ("pinned", "c0ffee", "c0ffee")])
+@pytest.mark.parametrize(
+    ("name", "told_it", "value"),
+    [
+        ("by_default", True, "yes"),
+        ("pinned", "c0ffee", "c0ffee"),
+        ("sts_policy", "version: STSv1\r\n", "version: STSv1\r\n"),
+        ("tlsa", ("3 0 1 c0", "3 0 1 ff"), "3 0 1 c0\n3 0 1 ff"),
+        ("requires_tls", True, "yes"),
+    ],
+)
 def test_what_only_some_programs_can_do_is_told_to_those_that_say_so(tmp_path, name, told_it, value):
     case = make_case(work={name: told_it})
     assert f"MAILAUTH_{name.upper()}" not in told(tmp_path, case=case)[1]

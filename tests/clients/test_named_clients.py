@@ -52,6 +52,11 @@ def test_the_standard_library_without_a_context_verifies_nothing(rows, name):
 
 
 @pytest.mark.parametrize("name", STDLIB)
-def test_the_standard_library_with_a_verifying_context_breaks_no_rule(rows, name):
-    verdicts = {row.setting.id: row.verdict for row in rows if row.client == f"{name}:verifying"}
+def test_the_standard_library_with_a_verifying_context_verifies(rows, name):
+    verdicts = {
+        row.setting.id: row.verdict
+        for row in rows
+        if row.client == f"{name}:verifying" and row.setting.scenario.family in "DEGKM"
+    }
+    assert verdicts
     assert {i for i, verdict in verdicts.items() if verdict in (Verdict.VIOLATION, Verdict.INCONCLUSIVE)} == set()

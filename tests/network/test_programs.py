@@ -445,7 +445,7 @@ def test_what_fails_at_the_start_leaves_nothing(mailauth_network, monkeypatch):
 
     monkeypatch.setattr(Namespace, "__init__", remember)
     monkeypatch.setattr(
-        Namespace, "names", lambda _, names: (_ for _ in ()).throw(CannotServe("no")) if names else None
+        Namespace, "names", lambda _, names, *more: (_ for _ in more).throw(CannotServe("no")) if names else None
     )
     mailauth_network.host(HOST).smtp(587)
     with pytest.raises(CannotServe):

@@ -250,6 +250,8 @@ def test_a_suite_that_fails_in_every_way(pytester, options):
     }
 
 
+# A library that drops a socket when its constructor fails is not ours to mend.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_command_shows_no_secret(monkeypatch, tmp_path):
     made = []
     fresh = Account.fresh.__func__

@@ -10,7 +10,7 @@ from smtp_session import ALICE, PLAIN, codes, facts, replies, talk
 from pytest_mailauth.model.config import AuthPolicy
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.events import Malformed
-from pytest_mailauth.model.relay import KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import KEYWORDS, REQUIRETLS, RelayPolicy
 from pytest_mailauth.servers import relaying
 
 LOCAL, FOREIGN = "bob@example.test", "carol@elsewhere.test"
@@ -197,6 +197,23 @@ def test_what_is_switched_off_is_not_meant(keyword, command, refusal):
     others = tuple(other for other in KEYWORDS if other != keyword)
     assert last(*HELLO, command, relay=RelayPolicy(keywords=others)).startswith(f"{refusal} ")
     assert last(*HELLO, command, relay=RelayPolicy(keywords=(keyword,)))[:3] in ("250", "552")
+
+
+@pytest.mark.parametrize(
+    ("offered", "over_tls", "parameter", "code"),
+    [
+        (True, True, "REQUIRETLS", "250"),
+        (True, True, "requiretls", "250"),
+        (True, True, "REQUIRETLS=1", "555"),
+        (True, False, "REQUIRETLS", "555"),
+        (False, True, "REQUIRETLS", "555"),
+    ],
+)
+def test_requiretls_is_there_inside_tls_alone_where_it_is_asked_for(offered, over_tls, parameter, code):
+    relay = RelayPolicy(keywords=(*KEYWORDS, REQUIRETLS)) if offered else RelayPolicy()
+    outputs, _ = talk(b"EHLO client.test\r\n", relay=relay, over_tls=over_tls)
+    assert (REQUIRETLS in {reply[4:] for reply in replies(outputs)}) == (offered and over_tls)
+    assert last(*HELLO, f"MAIL FROM:<{LOCAL}> {parameter}", relay=relay, over_tls=over_tls)[:3] == code
 
 
 @pytest.mark.parametrize("keywords", [KEYWORDS, ()])

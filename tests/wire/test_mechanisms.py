@@ -227,7 +227,7 @@ def test_what_is_bound_to_is_what_openssl_exports(mailauth, monkeypatch, tmp_pat
 
     def desk(policy, peer, mechanism=""):
         bindings.append(dict(peer.channel_bindings()))
-        return Desk(policy.config.host, policy.logins, peer, mechanism)
+        return Desk(policy.config.host, policy.logins, peer, mechanism, {})
 
     monkeypatch.setattr(Policy, "desk", desk)
     server = getattr(mailauth, protocol)(auth=AuthPolicy(mechanisms=("SCRAM-SHA-256-PLUS",)))

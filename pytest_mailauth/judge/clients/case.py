@@ -82,7 +82,7 @@ class Case:
         enter: The way for a program to the names and ports of the trial; None when it needs none.
         work: What some scenarios set of the work to do. Read :attr:`recipients`, :attr:`message`, :attr:`local_name`,
             :attr:`mailbox`, :attr:`message_number`, :attr:`draft`, :attr:`subject`, :attr:`fresh_token`,
-            :attr:`pinned`, :attr:`by_default`.
+            :attr:`pinned`, :attr:`by_default`, :attr:`sts_policy`, :attr:`tlsa`, :attr:`requires_tls`.
         heard: What of it the client has read.
         wants: What the scenario asks the client to :meth:`report`, keys of
             :data:`~pytest_mailauth.model.reports.REPORTS`; empty in most. What is reported besides does no harm.
@@ -244,6 +244,29 @@ class Case:
         True in the scenario about the library's own default. A client that is always called so reads it, too.
         """
         return bool(self._told("by_default"))
+
+    @property
+    def sts_policy(self) -> str | None:
+        """The MTA-STS policy of the recipient's domain, as its policy host gives it out (RFC 8461 section 3.2).
+
+        None where the domain has none. It is for a mail transfer agent; :attr:`host` is the MX host it delivers to.
+        """
+        told: str | None = self._told("sts_policy")
+        return told
+
+    @property
+    def tlsa(self) -> tuple[str, ...]:
+        """The TLSA records of :attr:`host`, each as text: ``"3 0 1 <hexadecimal>"`` (RFC 6698 section 2.2).
+
+        They are usable, and were got securely, by declaration; () where there are none. It is for an MTA.
+        """
+        told: tuple[str, ...] | None = self._told("tlsa")
+        return told or ()
+
+    @property
+    def requires_tls(self) -> bool:
+        """Whether the message to send is marked REQUIRETLS (RFC 8689); False in most cases. It is for an MTA."""
+        return bool(self._told("requires_tls"))
 
     @property
     def url(self) -> str:

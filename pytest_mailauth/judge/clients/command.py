@@ -72,11 +72,14 @@ PLACEHOLDERS: Final[dict[str, Callable[[Case], str]]] = {
     "domain": lambda case: case.domain or "",
     "by_default": lambda case: "yes" if case.by_default else "no",
     "pinned": lambda case: case.pinned or "",
+    "sts_policy": lambda case: case.sts_policy or "",
+    "tlsa": lambda case: "\n".join(case.tlsa),
+    "requires_tls": lambda case: "yes" if case.requires_tls else "no",
 }
 """What may stand in braces in an argument."""
 
 _FALLBACK: Final = "fallback_port"
-_HEEDED: Final = frozenset({_FALLBACK, "by_default", "pinned"})
+_HEEDED: Final = frozenset({_FALLBACK, "by_default", "pinned", "sts_policy", "tlsa", "requires_tls"})
 """Words that say of a program which uses them that it can do what they are about; without one it is not told."""
 # What people write first, because other programs call it so.
 _OTHER_NAMES: Final = {

@@ -61,7 +61,9 @@ def no_open_relay_reliance(trial: Trial) -> Finding:
     cause = f"{refused[0].command.verb} was refused with {refused[0].reply[:3]}"
     said = own_words(trial)
     if said is not None and blames_credentials(said):
-        return Finding(Verdict.VIOLATION, f"{cause}, and the client blamed the credentials, which had been accepted")
+        accepted = any(trial.logged_in(layer) for layer in Layer)
+        which = "which had been accepted" if accepted else "which nobody had asked for"
+        return Finding(Verdict.VIOLATION, f"{cause}, and the client blamed the credentials, {which}")
     if said is None:  # whether it believes to have sent is report-rejected-recipients' matter
         return _UNTOLD
     return Finding(Verdict.PASS, f"{cause}, and the client reported that it did not send")

@@ -137,6 +137,9 @@ def starttls_required_is_required(trial: Trial) -> Finding:
         trial = replace(trial, sessions=tuple(s for s in trial.sessions if s.entries and s.entries[0].at > cut_at))
         if not trial.sessions:
             return Finding(Verdict.NOT_APPLICABLE, "this client did not connect again after that")
+    answers = [fact for s in trial.sessions for fact in s.of(e.Deviated) if fact.kind == "answer"]
+    if any(fact.verb in TLS_STARTERS and not fact.data for fact in answers):
+        return Finding(Verdict.NOT_APPLICABLE, "the client asked for STARTTLS: what came of it is another rule's")
     if proofs(trial) and leak(trial, Layer.CLEAR) is None:
         # It is one that thinks a proof as good as TLS: it leaves where nothing but a password is taken.
         return Finding(
@@ -193,6 +196,9 @@ def check_starttls_reply(trial: Trial) -> Finding:
     after = early_at if asked_at is None else asked_at
     assert after is not None  # noqa: S101 - for the type checker
     found = _went_on(trial, cause, after=after)
+    if found is not None and asked_at is None:
+        # It took the early reply for nothing that it had asked: what it did in clear is the matter of other rules.
+        return Finding(Verdict.NOT_APPLICABLE, f"the client never asked for STARTTLS; {found.evidence}")
     if found is not None:
         return found
     late = [s for s in trial.sessions for x in s.entries if isinstance(x.fact, e.HelloSeen) and x.at > after]

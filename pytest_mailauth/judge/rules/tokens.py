@@ -69,8 +69,11 @@ def oauth_when_required(trial: Trial) -> Finding:
         return Finding(Verdict.VIOLATION, f"only token mechanisms were offered; {crossed}")
     if any(fact.accepted for session in trial.sessions for fact in session.auth):
         return Finding(Verdict.PASS, "the client logged in with a token")
-    if any(_OFFERS.search(session.tls_out) for session in trial.sessions) and _gave_up(trial):
+    saw = any(_OFFERS.search(session.tls_out) or "USER" in session.verbs(Layer.TLS) for session in trial.sessions)
+    if saw and _gave_up(trial):
         return Finding(Verdict.PASS, "the client sent no password, and reported that it cannot log in")
+    if any("MAIL" in session.verbs(Layer.TLS) for session in trial.sessions):
+        return Finding(Verdict.NOT_APPLICABLE, "the client went on without logging in at all")
     return Finding(Verdict.INCONCLUSIVE, "nothing shows that the client saw what is offered and gave up because of it")
 
 

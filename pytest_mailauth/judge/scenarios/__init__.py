@@ -14,6 +14,7 @@ from pytest_mailauth.judge.scenarios import (
     handshakes,
     injection,
     legacy,
+    mta,
     names,
     outgoing,
     parameters,
@@ -71,6 +72,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         handshakes,
         pretls,
         injection,
+        mta,
     )
     for row in table.ROWS
 }
@@ -83,6 +85,8 @@ def settings_for(protocol: Protocol, security: Security, declared: Declaration) 
         return ()  # no port number stands for that
     if declared.auth == "none" and protocol is not Protocol.SMTP:
         return ()  # nobody reads mail without saying who they are
+    if declared.role == "mta" and security is not Security.STARTTLS:
+        return ()  # MX hosts have one port, and STARTTLS there where they have TLS (RFC 3207 section 4)
     return tuple(
         Setting(row, protocol, security) for row in SCENARIOS.values() if row.is_for(protocol, security, declared)
     )

@@ -99,8 +99,9 @@ def row(name: str, rule: str, summary: str, deviations: Deviations, **more: Any)
         "severity": "high",
         "sources": ("RFC 3207 section 4",),
         "modes": (Security.STARTTLS,),
+        "rules": (rule,),
     }
-    return Scenario(name=name, summary=summary, rules=(rule,), deviations=deviations, **defaults | more)
+    return Scenario(name=name, summary=summary, deviations=deviations, **defaults | more)
 
 
 def _wrong(name: str, protocol: Protocol, reply: bytes, severity: str, variant_of: str, **more: Any) -> Scenario:
@@ -127,10 +128,7 @@ def _reply_of(
         "check-starttls-reply",
         summary,
         deviations,
-        protocols=protocols,
-        settings={"auth": IN_CLEAR},
-        waits=True,
-        **more,
+        **{"protocols": protocols, "settings": {"auth": IN_CLEAR}, "waits": True} | more,
     )
 
 
@@ -221,6 +219,8 @@ ROWS: Final = (
         (_IMAP,),
         "Behind the greeting stand OKs with the tags that clients usually begin with; STARTTLS is not answered.",
         _with_greeting,
+        # To a client that takes one for the answer to CAPABILITY, STARTTLS is not offered.
+        rules=("check-starttls-reply", "starttls-required-is-required"),
         **_VARIANT,
     ),
     _reply_of(

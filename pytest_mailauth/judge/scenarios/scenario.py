@@ -118,6 +118,8 @@ class Scenario:
 
     def is_for(self, protocol: Protocol, mode: Security, declared: Declaration) -> bool:
         """Return whether the scenario exists for a protocol and mode, and for a client so declared."""
+        if declared.role == "mta" and self.family != "A" and self.needs.get("role") != "mta":
+            return False  # the others are about what an MTA is free to do, or about logging in
         if declared.auth == "none" and self.auth != "none" and self.family not in _WITHOUT_LOGIN:
             return False
         return (

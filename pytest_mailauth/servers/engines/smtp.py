@@ -18,6 +18,7 @@ from aiosmtpd.smtp import MISSING, SMTP, Envelope
 
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import fill
+from pytest_mailauth.model.relay import REQUIRETLS
 from pytest_mailauth.servers.engines.contract import Close, Output, Send, StartTLS
 from pytest_mailauth.servers.engines.smtp_auth import AuthCommand
 from pytest_mailauth.servers.engines.smtp_lines import (
@@ -251,7 +252,8 @@ class _Core(AuthCommand, Paths, Messages, SMTP):
         mechanisms = self.policy.announced_mechanisms(self.peer, over_tls=self.over_tls)
         relay = self.policy.config.relay
         values = {"SIZE": f"SIZE {relay.max_size}"}
-        offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword != "HELP"]
+        later = ("HELP",) if self.over_tls else ("HELP", REQUIRETLS)
+        offers = [values.get(keyword, keyword) for keyword in relay.keywords if keyword not in later]
         if self.policy.may_start_tls(over_tls=self.over_tls):
             offers.append("STARTTLS")
         if mechanisms:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mailauth.model.relay import REQUIRETLS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -76,6 +78,8 @@ class Paths:
             named = parsed.pop("AUTH")
             if not isinstance(named, str) or not _XTEXT.fullmatch(named):
                 return None
+        if self.verb == "MAIL" and self.over_tls and self.offers(REQUIRETLS) and parsed.get(REQUIRETLS) is True:
+            del parsed[REQUIRETLS]  # it binds whoever passes the message on, which nobody here does
         # What is not offered is not known: aiosmtpd knows upper case only, and answers 555 to the rest (RFC 5321
         # section 4.1.1.11).
         return {

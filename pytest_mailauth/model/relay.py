@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KEYWORDS: Final = ("SIZE", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "HELP")
-"""EHLO keywords that can be switched off; STARTTLS and AUTH follow from the security and authentication settings."""
+"""EHLO keywords that can be switched; STARTTLS and AUTH follow from the security and authentication settings."""
 REQUIRETLS: Final = "REQUIRETLS"
 """A keyword that is announced inside TLS alone, and only where somebody asks for it (RFC 8689 section 2)."""
-EXTRA_KEYWORDS: Final = ("CHUNKING", REQUIRETLS)
-"""EHLO keywords that can be switched on: with them, honest clients send otherwise."""
+CHUNKING: Final = "CHUNKING"
+"""A keyword that is there only where somebody asks for it: once they see it, clients send with BDAT (RFC 3030)."""
 RELAY: Final = ("authenticated", "local", "open")
 POSTMASTER: Final = "postmaster"
 """The mailbox that every server has; it needs no domain, and no case (RFC 5321 sections 4.1.1.3 and 4.5.1)."""
@@ -63,7 +63,7 @@ class RelayPolicy:
         max_size: Most bytes of one message (552 5.3.4). Default 32 MiB.
         keywords: EHLO keywords that are announced and meant: without one, its parameters are refused (555 5.5.4), and
             without HELP that command (502 5.5.1). Default all of :data:`KEYWORDS`; :data:`REQUIRETLS` may be added, and
-            ``"CHUNKING"``: then there is BDAT beside DATA (RFC 3030 section 2).
+            :data:`CHUNKING`, with which there is BDAT beside DATA (RFC 3030 section 2).
 
     Raises:
         ConfigError: A value is not known, an address or a domain is none, or a reply is none that ends a command.
@@ -91,10 +91,10 @@ class RelayPolicy:
             known = names_of(self.known_recipients, "known_recipients", "addresses")
             object.__setattr__(self, "known_recipients", _addresses(known, "known_recipients"))
         keywords = tuple(keyword.upper() for keyword in names_of(self.keywords, "keywords", "EHLO keywords"))
-        unknown = [keyword for keyword in keywords if keyword not in KEYWORDS + EXTRA_KEYWORDS]
+        known_ones = (*KEYWORDS, REQUIRETLS, CHUNKING)
+        unknown = [keyword for keyword in keywords if keyword not in known_ones]
         if unknown:
-            known_ones = ", ".join(KEYWORDS + EXTRA_KEYWORDS)
-            raise ConfigError(f"keywords: {unknown[0]!r} is not known; use some of {known_ones}")
+            raise ConfigError(f"keywords: {unknown[0]!r} is not known; use some of {', '.join(known_ones)}")
         object.__setattr__(self, "keywords", keywords)
         for name in ("recipients", "senders"):
             object.__setattr__(self, name, _replies(getattr(self, name), name))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pytest_mailauth.model import deviations as d
 from pytest_mailauth.model.canary import Account, Secret
 from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy, ServerConfig, TLSPolicy
-from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import CHUNKING, KEYWORDS, RelayPolicy
 from pytest_mailauth.model.terms import Protocol
 from pytest_mailauth.servers.acts import FAULTS, Faults
 from pytest_mailauth.servers.script import Script
@@ -171,7 +171,7 @@ RELAYS = (
     RelayPolicy(max_size=MESSAGE_LIMIT, login_first=True, own_sender=True, greylist=1),
     RelayPolicy(max_size=60, max_messages=1, max_recipients=1, relay="local", keywords=("SIZE", "PIPELINING")),
     RelayPolicy(max_size=MESSAGE_LIMIT, relay="open", recipients={"bob@example.test": "550 5.1.1 gone"}),
-    RelayPolicy(max_size=MESSAGE_LIMIT, relay="open", keywords=KEYWORDS + EXTRA_KEYWORDS),
+    RelayPolicy(max_size=MESSAGE_LIMIT, relay="open", keywords=(*KEYWORDS, CHUNKING)),
 )
 DEVIATIONS = {
     Protocol.SMTP: ((d.Greet(data=b"554 no\r\n"),), (d.Hide(names=("STARTTLS", "AUTH")),)),

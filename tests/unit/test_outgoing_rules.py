@@ -12,7 +12,7 @@ from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.judge.scenarios.outgoing import ROWS
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import ServerConfig
-from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import CHUNKING, KEYWORDS, RelayPolicy
 from pytest_mailauth.model.terms import Protocol, Verdict
 from pytest_mailauth.model.trial import Declaration, Outcome
 
@@ -172,5 +172,5 @@ def test_bdat_announces_as_many_octets_as_follow(stream, verdict):
 
 
 def test_who_sends_with_data_where_chunks_are_offered_has_no_counts_to_judge():
-    offered = {"served": ServerConfig(protocol="smtp", relay=RelayPolicy(keywords=KEYWORDS + EXTRA_KEYWORDS))}
+    offered = {"served": ServerConfig(protocol="smtp", relay=RelayPolicy(keywords=(*KEYWORDS, CHUNKING)))}
     assert smuggled(DATA, GO, STUFFED, e.Sent(b"250 taken\r\n"), **offered) is NOT_APPLICABLE

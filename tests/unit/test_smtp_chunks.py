@@ -7,13 +7,13 @@ from smtp_session import ENVELOPE, codes, facts, lines, replies, talk
 
 from pytest_mailauth.model.deviations import Answer
 from pytest_mailauth.model.events import Command, Malformed, Response
-from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import CHUNKING, KEYWORDS, RelayPolicy
 
-CHUNKING = RelayPolicy(keywords=KEYWORDS + EXTRA_KEYWORDS)
+OFFERED = RelayPolicy(keywords=(*KEYWORDS, CHUNKING))
 TEXT = b"Subject: x\r\n\r\n.\r\nDATA\r\n..two\r\n"
 
 
-def sent(*pieces, relay=CHUNKING, **settings):
+def sent(*pieces, relay=OFFERED, **settings):
     """Return the codes behind those of the envelope, the outputs and the store."""
     data = b"".join(piece if isinstance(piece, bytes) else lines(piece) for piece in pieces)
     outputs, store = talk(lines(*ENVELOPE[:4]) + data, relay=relay, **settings)
@@ -67,17 +67,17 @@ def test_without_the_keyword_there_is_no_such_command():
     assert answers == ["502", "250"]
     assert contents(store) == []
     assert "CHUNKING" not in "".join(replies(outputs))
-    assert any("CHUNKING" in reply for reply in replies(sent(relay=CHUNKING)[1]))
+    assert any("CHUNKING" in reply for reply in replies(sent(relay=OFFERED)[1]))
 
 
 def test_a_chunk_without_a_recipient_is_read_and_refused():
-    outputs, store = talk(lines("EHLO here", "BDAT 6 LAST") + b"QUIT\r\n" + lines("NOOP"), relay=CHUNKING)
+    outputs, store = talk(lines("EHLO here", "BDAT 6 LAST") + b"QUIT\r\n" + lines("NOOP"), relay=OFFERED)
     assert codes(outputs) == ["250", "503", "250"]
     assert contents(store) == []
 
 
 def test_refused_recipients_leave_nobody_to_send_to():
-    relay = RelayPolicy(keywords=CHUNKING.keywords, known_recipients=())
+    relay = RelayPolicy(keywords=OFFERED.keywords, known_recipients=())
     answers, _, _ = sent("BDAT 6 LAST", b"QUIT\r\n", "NOOP", relay=relay)
     assert answers == ["554", "250"]
 
@@ -97,7 +97,7 @@ def test_data_does_not_follow_a_chunk():
 
 @pytest.mark.parametrize("chunks", [(11,), (6, 5), (11, 0)])
 def test_too_much_is_read_and_refused(chunks):
-    relay = RelayPolicy(keywords=CHUNKING.keywords, max_size=10)
+    relay = RelayPolicy(keywords=OFFERED.keywords, max_size=10)
     pieces = [part for size in chunks[:-1] for part in (f"BDAT {size}", b"x" * size)]
     answers, _, store = sent(*pieces, f"BDAT {chunks[-1]} LAST", b"x" * chunks[-1], "NOOP", relay=relay)
     assert "552" in answers

@@ -10,7 +10,7 @@ from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import names_network, own_words
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
-from pytest_mailauth.model.relay import EXTRA_KEYWORDS
+from pytest_mailauth.model.relay import CHUNKING
 from pytest_mailauth.model.reports import SENDER
 from pytest_mailauth.model.terms import Protocol, Verdict
 from pytest_mailauth.model.trial import Finding
@@ -151,7 +151,7 @@ def no_smuggling_output(trial: Trial) -> Finding:
         return Finding(Verdict.VIOLATION, found)
     chunked = any(command.verb == "BDAT" for session in trial.sessions for command in session.commands)
     asked = any(command.verb == "DATA" for session in trial.sessions for command in session.commands)
-    if asked and not chunked and set(EXTRA_KEYWORDS) & set(trial.served.relay.keywords):
+    if asked and not chunked and CHUNKING in trial.served.relay.keywords:
         return Finding(Verdict.NOT_APPLICABLE, "this client sends with DATA where BDAT is offered")
     message = trial.tells.get("message")
     last = _lines_of(message)[-1] if message else b""

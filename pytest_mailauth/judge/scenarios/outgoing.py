@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mailauth.judge.scenarios.scenario import Scenario
 from pytest_mailauth.model.canary import Secret
 from pytest_mailauth.model.deviations import Answer, Deviation, Hide
-from pytest_mailauth.model.relay import EXTRA_KEYWORDS, KEYWORDS, RelayPolicy
+from pytest_mailauth.model.relay import CHUNKING, KEYWORDS, RelayPolicy
 from pytest_mailauth.model.terms import Protocol
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ ROWS: Final = (
         "An honest server that offers CHUNKING; the lines of the message end with LF, so that their ends are mended.",
         severity="low",
         sources=("RFC 3030 section 2",),
-        settings={"relay": RelayPolicy(keywords=KEYWORDS + EXTRA_KEYWORDS)},
+        settings={"relay": RelayPolicy(keywords=(*KEYWORDS, CHUNKING))},
         tells={"message": _LONG_ENOUGH},
     ),
     _sends(

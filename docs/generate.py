@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 PUBLIC: Final = ("cert-self-signed", "cert-unknown-ca", "cert-wrong-host", "cert-expired", "starttls-offered-454")
 """What Python's own documentation says of these clients."""
-FIRST_COMMAND: Final = ("check", "smtplib", "imaplib", *(part for name in PUBLIC for part in ("--scenario", name)))
-"""The command whose output stands in the README: a part of the first one."""
+FIRST_COMMAND: Final = ("check", "smtplib", "poplib", "imaplib")
+"""The first command of the README."""
+SHOWN_COMMAND: Final = ("check", "smtplib", "imaplib", *(part for name in PUBLIC for part in ("--scenario", name)))
+"""The command whose output stands there: a part of the first one."""
 COLUMNS: Final = 100
 """The width of that output."""
 
@@ -70,7 +72,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 """Pages that are written as a whole."""
 
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
-    "README.md": {"first command": lambda: output(*FIRST_COMMAND)},
+    "README.md": {"first command": lambda: output(*SHOWN_COMMAND)},
     "docs/fixtures.md": {
         "server": lambda: settings(ServerConfig),
         "tls": lambda: settings(TLSPolicy),

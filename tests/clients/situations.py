@@ -360,9 +360,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=STRIPPED,
     ),
     "proof-in-clear": Situation(
-        shows=EARLY
-        | {"proves-in-clear": "operation-clear"}
-        | dict.fromkeys(("password-before-starttls", "stays-in-clear"), "outcome"),
+        shows=EARLY | {"proves-in-clear": "operation-clear"} | {"stays-in-clear": "outcome"},
         clear=Offer(tls=True, mechanisms=("CRAM-MD5",)),
     ),
     "ntlm-in-clear": Situation(
@@ -370,8 +368,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         clear=Offer(mechanisms=("NTLM",)),
     ),
     "apop": Situation(
-        shows=EARLY
-        | {"proves-in-clear": "operation-clear", "password-before-starttls": "outcome", "stays-in-clear": "outcome"},
+        shows=EARLY | {"proves-in-clear": "operation-clear", "stays-in-clear": "outcome"},
         protocols=(POP3,),
         greeting=b"+OK <1.2@mail.test>\r\n",
     ),
@@ -442,7 +439,7 @@ SITUATIONS: Final[dict[str, Situation]] = {
         shows={"retries-in-clear": "credential-clear"}, security=IMPLICIT, clear=STRIPPED, greets_in_clear=True
     ),
     "reset": Situation(
-        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"} | OLDER,
+        shows={"blames-password": "blame", "switches-port": "fallback", "retries-in-clear": "outcome"},
         security=IMPLICIT,
         port="reset",
         fallback=True,

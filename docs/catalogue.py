@@ -14,8 +14,6 @@ from pytest_mailauth.report.reference import CLASSES
 CATALOGUE: Final = Path(__file__).resolve().parent / "catalogue.tsv"
 """The rules and scenarios that were found in standards, in published attacks and in the source document."""
 
-NOT_YET: Final = "not built yet"
-
 REASONS: Final[dict[str, str]] = {
     "alpn-mismatch": "no TLS library at hand lets a server answer with a protocol that it was not offered, and "
     "a client on OpenSSL refuses that before anybody else could; it would need a TLS library of our own at both ends",
@@ -96,5 +94,5 @@ def _count(entries: list[Entry]) -> tuple[str, str, str]:
 def _row(entry: Entry) -> tuple[str, str, str]:
     found = here(entry)
     where = "rules.md" if entry.kind == "rule" else "scenarios.md"
-    there = links(where, found) if found else f"no: {REASONS.get(entry.name, NOT_YET)}"
+    there = links(where, found) if found else f"no: {REASONS[entry.name]}"
     return anchor(entry.name), entry.severity, there

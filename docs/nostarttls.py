@@ -63,7 +63,7 @@ def _answer(file: str, scenarios: tuple[str, ...]) -> str:
         return f"none: {OUT_OF_SCOPE[file]}"
     ids = [case for scenario in scenarios for case in cases(file, scenario)]
     missing = [name for name in scenarios if not cases(file, name)]
-    reasons = [f"{code(name)}: {REASONS.get(name, 'not built yet')}" for name in missing]
+    reasons = [f"{code(name)}: {REASONS[name]}" for name in missing]
     return "; ".join([*([code(*ids)] if ids else []), *reasons])
 
 

@@ -63,11 +63,15 @@ _ABOUT_BINDING: Final = [name for name, row in SCENARIOS.items() if "channel_bin
 """What a client meets that binds to its TLS connection, and elsewhere is like every other."""
 
 
-_ONE_OF_EACH: Final = frozenset(
+_ONE_OF_EACH: Final = sorted(
     {row.rules[0]: name for name, row in SCENARIOS.items() if row.needs.get("role") != "mta"}.values()
 )
-"""One scenario of each rule: what a faulty client meets beside those of its own rule where the matrix is not whole. Those
-that only an MTA meets would stand for nothing with all others."""
+"""One scenario of each rule: what shows, where the matrix is not whole, that a client is left alone by rules that are not
+its own. Those that only an MTA meets would stand for nothing with all others."""
+
+
+_PARTS: Final = 3
+"""How many parts they are dealt into: a faulty client meets one of them."""
 
 
 _OLD_TLS: Final = frozenset(name for name, row in SCENARIOS.items() if row.profile == "extended" and row.family in "KL")
@@ -211,7 +215,10 @@ def _shares(protocol: Protocol) -> Iterator[tuple[Iterable[str] | None, list[Cli
         return
     yield _ONE_OF_EACH, of_habit
     for rule, clients in by_rule.items():
-        yield [name for name, row in SCENARIOS.items() if rule in row.rules or name in _ONE_OF_EACH], clients
+        yield [name for name, row in SCENARIOS.items() if rule in row.rules], clients
+    faulty = [client for clients in by_rule.values() for client in clients]
+    for part in range(_PARTS):
+        yield _ONE_OF_EACH[part::_PARTS], faulty[part::_PARTS]
 
 
 def run_again(protocol: Protocol, name: str, select: Iterable[str]) -> tuple[Result, ...]:

@@ -21,7 +21,7 @@ class Obsolete(StrEnum):
     RC4 = "rc4"
     """The cipher is RC4 (RFC 7465)."""
     TRIPLE_DES = "3des"
-    """The cipher is 3DES, whose blocks are short (RFC 9325 section 4.1)."""
+    """The cipher is 3DES, whose keys are worth 112 bits (RFC 9325 section 4.1)."""
     EXPORT = "export"
     """The cipher has keys of 40 bits (RFC 9325 section 4.1)."""
     DHE_1024 = "dhe-1024"

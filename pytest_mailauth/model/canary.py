@@ -47,7 +47,7 @@ class Account:
     """One mail account: its login name, its password and its address.
 
     Attributes:
-        username: The authentication identity (RFC 4422 section 3.4.1).
+        username: The authentication identity (RFC 4422 section 2).
         password: The password; a :class:`Secret`, so assertion diffs and logs do not show it.
         address: The mail address. Mail to it lands in this account's INBOX.
         token: The bearer token (RFC 6750); a :class:`Secret` too.

@@ -159,7 +159,7 @@ def _said_before(one: Try) -> tuple[bytes, bool]:
 
 
 def _listed(protocol: Protocol, said: bytes) -> set[str]:
-    """Return the mechanisms in what a server said. POP3 also has a list of lines (RFC 5034 section 4)."""
+    """Return the mechanisms in what a server said. Old POP3 servers answer AUTH alone with lines, after no standard."""
     lines = {line.strip().decode("ascii", "replace").upper() for line in said.splitlines()}
     return _words(_OFFERS[protocol].findall(said)) | (lines if protocol is Protocol.POP3 else set())
 

@@ -20,6 +20,9 @@ from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Protocol, Se
 Adapt = Callable[[Callable[..., Any], Situation], Any]
 """Calls a user's function for a situation, and returns what it answered; raises ValueError where it refuses."""
 
+REFUSALS: Final = (ValueError,)
+"""What a selector raises to refuse."""
+
 PROVIDER: Final = Service(
     name="example",
     sending="smtp.example.test",
@@ -145,7 +148,7 @@ class Questioner:
             answer = self._adapt(self._function, asked)
         except ConfigError as error:  # a ValueError of ours is no refusal of the user's
             raise ConfigError(f"{error} (asked: {asked})") from None
-        except ValueError as refusal:
+        except REFUSALS as refusal:
             return Choice(refusal=str(refusal))
         except NotAsked:
             raise

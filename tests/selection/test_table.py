@@ -123,7 +123,7 @@ def test_every_line_has_a_source_and_every_law_a_line_that_says_so():
 
 
 def test_a_line_fits_only_where_all_its_columns_do():
-    narrow = Row(name="narrow", decides="mode", protocol="SMTP", port="25", plan="refuse", sources=("S7",))
+    narrow = Row(name="narrow", decides="mode", protocol="SMTP", port="a standard one", plan="refuse", sources=("S7",))
     assert narrow.fits(mail(port=25))
     assert not narrow.fits(mail(port=26))
     assert not narrow.fits(Situation(protocol=Protocol.IMAP, port=25))

@@ -158,6 +158,7 @@ def test_a_question_that_is_printed_is_not_looked_at():
         ({"mode": "ssl", "min_tls": 1.3}, Choice(mode="implicit", min_tls="1.3")),
         ({"mode": "ssl", "min_tls": ssl.TLSVersion.SSLv3}, Choice(mode="implicit", min_tls="SSLv3")),
         ({"mode": None, "use_ssl": True, "use_tls": False}, Choice(mode="implicit")),
+        ({"mode": "ssl", "validate_certs": False}, Choice(mode="implicit", verify=False)),
         (Choice(refusal="no"), Choice(refusal="no")),
     ],
 )

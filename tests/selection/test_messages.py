@@ -98,7 +98,9 @@ def test_pytest_shows_the_failure_and_none_of_our_frames(pytester):
             check_selection(select)
         """
     )
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
+    result = pytester.runpytest_inprocess(
+        "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:cacheprovider", "--tb=short"
+    )
     result.stdout.fnmatch_lines(
         [
             "test_*.py:7: in test_selector",

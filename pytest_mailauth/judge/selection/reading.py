@@ -40,6 +40,9 @@ FIELDS: Final = {
 PAIRS: Final = (("use_ssl", "use_starttls"), ("use_ssl", "use_tls"), ("use_tls", "start_tls"), ("ssl", "starttls"))
 """What it may call two booleans: for implicit TLS, and for STARTTLS."""
 
+VERIFY: Final = ("verify", "verify_certificate", "validate_certs", "verify_ssl")
+"""What it may call the boolean for verifying the certificate."""
+
 AUTH: Final = {
     **dict.fromkeys(("oauth", "oauth2", "oauth 2.0", "xoauth2", "oauthbearer", "bearer", "token"), "oauth"),
     **dict.fromkeys(("password", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "basic"), "password"),
@@ -74,7 +77,7 @@ def choice_of(answer: object) -> Choice:
         >>> choice_of("SSL/TLS").mode, choice_of((False, True)).mode
         ('implicit', 'starttls')
         >>> choice_of({"use_ssl": True, "use_starttls": False, "port": 465, "password": "secret"})
-        Choice(mode='implicit', port=465, host=None, auth=None, min_tls=None, refusal=None)
+        Choice(mode='implicit', port=465, host=None, auth=None, min_tls=None, verify=None, refusal=None)
     """
     if isinstance(answer, Choice):
         return _checked(answer)
@@ -146,11 +149,14 @@ def _from_fields(answer: object) -> Choice:
         pair = next((pair for pair in PAIRS if all(isinstance(held.get(name), bool) for name in pair)), None)
         if pair is not None:
             found["mode"] = _BOOLEANS[held[pair[0]], held[pair[1]]]
-    return _checked(Choice(**found)) if found else _unknown(answer)
+    if not found:
+        _unknown(answer)
+    verify = next((held[name] for name in VERIFY if isinstance(held.get(name), bool)), None)
+    return _checked(Choice(verify=verify, **found))
 
 
 def _attributes(answer: object) -> dict[str, Any]:
-    names = {name for group in (*FIELDS.values(), *PAIRS) for name in group}
+    names = {name for group in (*FIELDS.values(), *PAIRS, VERIFY) for name in group}
     return {name: getattr(answer, name) for name in names if hasattr(answer, name)}
 
 

@@ -105,7 +105,7 @@ def test_pytest_shows_the_failure_and_none_of_our_frames(pytester):
         [
             "test_*.py:7: in test_selector",
             "    check_selection(select)",
-            "E   *LawBroken: the law standard-ports is broken (S9, S13, S14, RFC 8314 section 3)",
+            "E   pytest_mailauth.selection.LawBroken: the law standard-ports is broken (S9, S13, S14, RFC 8314 section 3)",
             "E     Asked:    protocol='smtp', port=465, stated=None",
             "E     Expected: mode='implicit'",
             "E     Actual:   mode='starttls'",

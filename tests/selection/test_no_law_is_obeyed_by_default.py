@@ -12,6 +12,7 @@ from selectors_in_the_wild import MODES, Selector, select
 
 from pytest_mailauth import ConfigError
 from pytest_mailauth.judge.selection.questions import PROBES, PROVIDER
+from pytest_mailauth.model.terms import Protocol
 from pytest_mailauth.selection import LAWS, Choice, LawBroken, NotAsked, Situation, check_selection
 
 
@@ -247,3 +248,8 @@ def test_a_question_can_be_hashed_and_compared():
     one, other = (Situation(protocol="smtp", service=dataclasses.replace(PROVIDER)) for _ in range(2))
     assert one == other
     assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "imap", "pop3"])
+def test_a_host_is_found_by_the_plain_word_too(protocol):
+    assert PROVIDER.host_for(protocol) == PROVIDER.host_for(Protocol(protocol)) != ""

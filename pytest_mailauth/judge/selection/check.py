@@ -39,6 +39,8 @@ class LawBroken(MailAuthError, AssertionError):
         expected: What would have been right.
     """
 
+    __module__ = "pytest_mailauth.selection"  # where a user imports it from
+
     def __init__(self, law: Law, asked: Situation, choice: Choice, expected: str) -> None:
         self.law = law
         self.asked = asked

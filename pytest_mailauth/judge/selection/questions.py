@@ -41,6 +41,7 @@ PROBES: Final = tuple(
         Situation(protocol=protocol, port=STANDARD_PORTS[protocol, Security.IMPLICIT], stated=Security.IMPLICIT),
         Situation(protocol=protocol),
         Situation(protocol=protocol, port=_FIRST[protocol], service=PROVIDER),
+        Situation(protocol=protocol, service=PROVIDER),
         Situation(
             protocol=protocol,
             port=_BEFORE[protocol],

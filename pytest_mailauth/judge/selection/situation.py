@@ -66,8 +66,8 @@ class Service:
         return hash((self.name, self.sending, self.requires_oauth))
 
     def host_for(self, protocol: Protocol) -> str:
-        """Return the host for a protocol."""
-        return self.sending if protocol is Protocol.SMTP else self.retrieving[protocol]
+        """Return the host for a protocol, which may be the plain word."""
+        return self.sending if protocol == Protocol.SMTP else self.retrieving[Protocol(protocol)]
 
 
 @dataclass(frozen=True, kw_only=True)

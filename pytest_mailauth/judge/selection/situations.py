@@ -62,13 +62,18 @@ _CUSTOM: Final = st.one_of(
     st.sampled_from(IMPOSSIBLE),
 )
 
+_GIVEN_OR_CHOSEN: Final = st.one_of(ports(), st.none())
+
 ABOUT: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
     "standard-ports": {"where": st.sampled_from(sorted(MODES, key=_simplest)), "stated": _NO_MODE},
     "custom-port-needs-mode": {"stated": _NO_MODE, "port": _CUSTOM},
     "stated-mode-wins": {"stated": st.sampled_from(_TLS)},
     "never-weaker-after-failure": {"before": st.lists(attempts(), min_size=1, max_size=3).map(tuple)},
     "blocked-25-names-587": {"protocol": st.just(Protocol.SMTP), "port": st.just(25), "before": st.tuples(_BLOCKED)},
-    "deterministic": {"port": st.one_of(ports(), st.none())},
+    "right-name-for-right-job": {"port": _GIVEN_OR_CHOSEN},
+    "oauth-when-required": {"port": _GIVEN_OR_CHOSEN},
+    "tls-floor": {"port": _GIVEN_OR_CHOSEN},
+    "deterministic": {"port": _GIVEN_OR_CHOSEN},
     "submission-not-25": {"protocol": st.just(Protocol.SMTP), "port": st.none(), "stated": _NO_MODE},
 }
 """What the questions of a law have that others have not, so that hardly any has to be thrown away.

@@ -57,11 +57,21 @@ def test_whoever_refuses_every_provider_has_not_found_the_right_host():
                 raise ValueError("providers are not known here")
             return "localhost"
 
-    checked = check_selection(NoProviders(), adapt=whole)
-    assert "right-name-for-right-job" not in checked.laws
-    assert "refused all of its" in checked.not_asked["right-name-for-right-job"]
+    with pytest.raises(ConfigError, match="right-name-for-right-job cannot be asked: the selector refused all of its"):
+        check_selection(NoProviders(), adapt=whole, laws=["right-name-for-right-job"])
     # Here a refusal is an answer: the law has it.
-    assert "oauth-when-required" in checked.laws
+    assert "oauth-when-required" in check_selection(NoProviders(), adapt=whole, laws=["oauth-when-required"]).laws
+    assert broken_by(NoProviders(), adapt=whole) == "standard-ports"
+
+
+def test_whoever_cannot_do_oauth_may_refuse_it_and_is_asked_the_rest():
+    class OnlyPasswords(Selector):
+        def auth(self, asked):
+            if super().auth(asked) == "oauth":
+                raise ValueError("this provider wants OAuth 2.0, which this program does not know")
+            return "password"
+
+    assert check_selection(OnlyPasswords(), adapt=whole).laws == tuple(LAWS)
 
 
 def test_whoever_refuses_wherever_it_matters_has_kept_no_password():

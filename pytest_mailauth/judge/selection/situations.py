@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from pytest_mailauth.judge.selection.questions import PROVIDER
+from pytest_mailauth.judge.selection.questions import PROVIDER, SPLIT
 from pytest_mailauth.judge.selection.situation import Attempted, Failure, Service, Situation
 from pytest_mailauth.judge.selection.table import MODES, PORTS
 from pytest_mailauth.model.terms import Protocol, Security
@@ -21,11 +21,12 @@ IMPOSSIBLE: Final = (0, 65536, -1)
 """What a user may type for a port, and is none; it tells no mode either."""
 
 _TLS: Final = (Security.STARTTLS, Security.IMPLICIT)
-_PLAIN: Final = Service(
-    name="split",
-    sending="smtp.split.test",
-    retrieving={Protocol.IMAP: "mail.split.test", Protocol.POP3: "pop.split.test"},
+_SECURE: Final = Service(
+    name="secure",
+    sending="smtps.ssl.secure.test",
+    retrieving={Protocol.IMAP: "imaps.secure.test", Protocol.POP3: "pop3s.secure.test"},
 )
+"""Its names sound like a mode, and tell none."""
 
 
 def ports() -> st.SearchStrategy[int]:
@@ -94,13 +95,20 @@ def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
         "port": ports(),
         "stated": st.sampled_from((None, *_TLS, Security.NONE)) if "stated" in takes else _NO_MODE,
         "credentials": st.booleans() if "credentials" in takes else st.just(True),  # noqa: FBT003 - a value, no flag
-        "service": st.sampled_from((PROVIDER, _PLAIN)) if "service" in law.takes else st.none(),
+        "service": _services(law) if "service" in takes else st.none(),
         "before": st.just(()),
     }
     parts = usual | ABOUT.get(law.name, {})
     if "where" in parts:
         del parts["protocol"], parts["port"]
     return st.builds(_situation, **parts).filter(law.about)
+
+
+def _services(law: Law) -> st.SearchStrategy[Service | None]:
+    if "service" in law.takes:
+        return st.sampled_from((PROVIDER, SPLIT, _SECURE))
+    # Elsewhere nobody has to know OAuth 2.0, nor to refuse for want of it.
+    return st.sampled_from((None, SPLIT, _SECURE))
 
 
 def _situation(*, where: tuple[Protocol, int] | None = None, **parts: Any) -> Situation:

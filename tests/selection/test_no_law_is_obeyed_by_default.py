@@ -163,6 +163,22 @@ def test_a_selector_that_remembers_the_last_question_is_not_deterministic():
     assert broken_by(Remembers(), adapt=whole) == "deterministic"
 
 
+def test_a_selector_that_is_changed_by_another_question_is_not_deterministic():
+    class Afraid(Selector):
+        """A failure in one account makes it choose otherwise in the next; asked twice in a row it says the same."""
+
+        afraid = False
+
+        def __call__(self, asked):
+            self.afraid = self.afraid if asked.port is None and not asked.before else bool(asked.before)
+            return super().__call__(asked)
+
+        def choice(self, asked, port, mode):
+            return super().choice(asked, 587 if asked.port is None and self.afraid else port, mode)
+
+    assert broken_by(Afraid(), adapt=whole, laws=["deterministic"]) == "deterministic"
+
+
 def test_a_selector_that_is_wrong_once_is_not_deterministic():
     class Once(Selector):
         done = False

@@ -144,4 +144,5 @@ def test_selection() -> None:
         check_selection(choose, adapt=asked_by_words)
     law: str = failure.value.law.name
     asked: Situation = failure.value.asked
-    assert (law, asked.port)
+    assert law
+    assert asked.port

@@ -63,13 +63,25 @@ _CUSTOM: Final = st.one_of(
     st.sampled_from(IMPOSSIBLE),
 )
 
+
+def _befores(least: int = 0) -> st.SearchStrategy[tuple[Attempted, ...]]:
+    return st.lists(attempts(), min_size=least, max_size=3).map(tuple)
+
+
 _GIVEN_OR_CHOSEN: Final = st.one_of(ports(), st.none())
 
+_STATED: Final = st.one_of(_NO_MODE, st.sampled_from((Security.NONE, *_TLS)))
+"""Half of the users state nothing: the choice is the selector's then."""
+
+_STANDARD: Final = st.sampled_from(sorted(MODES, key=_simplest))
+_ANYWHERE: Final = st.one_of(_STANDARD, _STANDARD, st.tuples(st.sampled_from(Protocol), ports()))
+
 ABOUT: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
-    "standard-ports": {"where": st.sampled_from(sorted(MODES, key=_simplest)), "stated": _NO_MODE},
+    "standard-ports": {"where": _STANDARD, "stated": _NO_MODE},
+    "never-cleartext-credentials": {"where": _ANYWHERE, "credentials": st.just(True)},  # noqa: FBT003 - a value
     "custom-port-needs-mode": {"stated": _NO_MODE, "port": _CUSTOM},
     "stated-mode-wins": {"stated": st.sampled_from(_TLS)},
-    "never-weaker-after-failure": {"before": st.lists(attempts(), min_size=1, max_size=3).map(tuple)},
+    "never-weaker-after-failure": {"before": _befores(1)},
     "blocked-25-names-587": {"protocol": st.just(Protocol.SMTP), "port": st.just(25), "before": st.tuples(_BLOCKED)},
     "right-name-for-right-job": {"port": _GIVEN_OR_CHOSEN},
     "oauth-when-required": {"port": _GIVEN_OR_CHOSEN},
@@ -93,10 +105,10 @@ def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
     usual: dict[str, st.SearchStrategy[Any]] = {
         "protocol": st.sampled_from(Protocol),
         "port": ports(),
-        "stated": st.sampled_from((None, *_TLS, Security.NONE)) if "stated" in takes else _NO_MODE,
+        "stated": _STATED if "stated" in takes else _NO_MODE,
         "credentials": st.booleans() if "credentials" in takes else st.just(True),  # noqa: FBT003 - a value, no flag
         "service": _services(law) if "service" in takes else st.none(),
-        "before": st.just(()),
+        "before": st.one_of(st.just(()), _befores()) if law.twice and "before" in takes else st.just(()),
     }
     parts = usual | ABOUT.get(law.name, {})
     if "where" in parts:

@@ -6,9 +6,10 @@ from pytest_mailauth.judge.selection.check import Checked, LawBroken, check_sele
 from pytest_mailauth.judge.selection.laws import LAWS, Law
 from pytest_mailauth.judge.selection.questions import NotAsked
 from pytest_mailauth.judge.selection.situation import Attempted, Choice, Failure, Service, Situation
-from pytest_mailauth.judge.selection.table import MODES, TABLE, plan_for
+from pytest_mailauth.judge.selection.table import COLUMNS, MODES, TABLE, Row, plan_for, rows_for
 
 __all__ = [
+    "COLUMNS",
     "LAWS",
     "MODES",
     "TABLE",
@@ -19,8 +20,10 @@ __all__ = [
     "Law",
     "LawBroken",
     "NotAsked",
+    "Row",
     "Service",
     "Situation",
     "check_selection",
     "plan_for",
+    "rows_for",
 ]

@@ -147,7 +147,7 @@ _UNTAGGED: Final = {
     ),
     "fetch": (
         b"* 1 FETCH (FLAGS (\\Seen) UID 7)",
-        b"* 1 FETCH (BODY[] {10}\r\na\r\n* OK )\r\n)",
+        b"* 1 FETCH (BODY[] {10}\r\na\r\n* OK \r\n)",
         b"* 1 FETCH (BODY[TEXT] {0}\r\n)",
         b'* 1 FETCH (ENVELOPE (NIL "a" NIL NIL NIL NIL NIL NIL NIL "<a@b>"))',
     ),

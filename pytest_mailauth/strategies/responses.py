@@ -91,7 +91,7 @@ def smtp_replies(*, valid: bool | None = None) -> st.SearchStrategy[bytes]:
         1/12 long: a line of 510 to 512 bytes (RFC 5321 section 4.5.3.1.5).
         3/12 broken: codes that differ, a code that is none, no CR, 8 bits, a line beyond any limit, no end, or nothing.
 
-    Shrinks to: ``b"250 OK\\r\\n"``.
+    Shrinks to: ``b"250 OK\r\n"``.
     """
     good, bad = valid is not False, valid is not True
     code = one(_CODES)
@@ -182,7 +182,7 @@ def imap_responses(*, valid: bool | None = None) -> st.SearchStrategy[bytes]:
         1/14 state: BYE and PREAUTH.
         2/14 broken: cut off, a number out of range, open parentheses, a literal that never comes, NUL.
 
-    Shrinks to: ``b"* OK ready\\r\\n"``.
+    Shrinks to: ``b"* OK ready\r\n"``.
     """
     weights = {"status": 3, "capability": 1, "size": 2, "mailbox": 3, "fetch": 2, "state": 1, "broken": 2}
     wanted = {name: (name == "broken") in ({True, False} if valid is None else {not valid}) for name in weights}

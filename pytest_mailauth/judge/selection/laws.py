@@ -32,6 +32,7 @@ class Law:
         takes: What of a question a selector has to look at to be asked.
         answers: What of a choice it has to say to be judged.
         twice: Whether the same question is asked twice.
+        remedy: What to do about it, in one sentence; empty where nothing is told.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Law:
     takes: frozenset[str] = frozenset({"port"})
     answers: frozenset[str] = frozenset({"mode"})
     twice: bool = False
+    remedy: str = ""
 
 
 def _right_mode(asked: Situation, choice: Choice) -> str | None:

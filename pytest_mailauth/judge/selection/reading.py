@@ -30,6 +30,9 @@ FIELDS: Final = {
 PAIRS: Final = (("use_ssl", "use_starttls"), ("use_ssl", "use_tls"), ("use_tls", "start_tls"), ("ssl", "starttls"))
 """What it may call two booleans: for implicit TLS, and for STARTTLS."""
 
+VERIFY: Final = ("verify", "verify_certificate", "validate_certs", "verify_ssl")
+"""What it may call the boolean for verifying the certificate."""
+
 _BOOLEANS: Final = {
     (True, False): str(Security.IMPLICIT),
     (True, True): str(Security.IMPLICIT),  # TLS comes first, whatever is asked for inside it
@@ -79,11 +82,12 @@ def _from_fields(answer: object) -> Choice:
     if not found:
         _unknown(answer)
     port = found.pop("port", None)
-    return Choice(port=port, **{name: str(_plain(value)) for name, value in found.items()})
+    verify = next((held[name] for name in VERIFY if isinstance(held.get(name), bool)), None)
+    return Choice(port=port, verify=verify, **{name: str(_plain(value)) for name, value in found.items()})
 
 
 def _attributes(answer: object) -> dict[str, Any]:
-    names = {name for group in (*FIELDS.values(), *PAIRS) for name in group}
+    names = {name for group in (*FIELDS.values(), *PAIRS, VERIFY) for name in group}
     return {name: getattr(answer, name) for name in names if hasattr(answer, name)}
 
 

@@ -30,13 +30,19 @@ class Attempted:
 
     Attributes:
         port: Where.
-        mode: ``"implicit"``, ``"starttls"`` or ``"none"``.
+        mode: ``"implicit"``, ``"starttls"``, ``"none"`` or ``"opportunistic"``.
         failure: How it ended.
+        host: The host, where whoever tried it said one.
+        min_tls: The oldest TLS version, such as ``"1.2"``, where it was said.
+        verify: Whether the certificate was to be verified, where it was said.
     """
 
     port: int
-    mode: Security
+    mode: str
     failure: Failure
+    host: str | None = None
+    min_tls: str | None = None
+    verify: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +115,7 @@ class Choice:
         host: The host; None where it does not say.
         auth: ``"password"`` or ``"oauth"``; None where it does not say.
         min_tls: The oldest TLS version, such as ``"1.2"``; None where it does not say.
+        verify: Whether chain and name of the certificate are verified; None where it does not say.
         refusal: Why it connects to nobody, in its own words; None when it does.
     """
 
@@ -117,6 +124,7 @@ class Choice:
     host: str | None = None
     auth: str | None = None
     min_tls: str | None = None
+    verify: bool | None = None
     refusal: str | None = None
 
     @property

@@ -30,7 +30,7 @@ EXCUSED = {
     "submits-on-25": lambda scenario: scenario.name == "retry-after-cert-failure",
     # It never asks for TLS where it can log in without.
     "stays-in-clear": lambda scenario: (
-        getattr(scenario.settings.get("auth"), "before_tls", ()) or scenario.family in ("E", "F", "O")
+        getattr(scenario.settings.get("auth"), "before_tls", ()) or scenario.family in "DEFOS"
     ),
 }
 """Where a faulty client cannot be judged by other rules, because of what it does wrong."""

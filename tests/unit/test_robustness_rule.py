@@ -35,6 +35,20 @@ def test_a_flood_that_was_taken_is_a_violation_whatever_is_said():
 
 
 @pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        ([(TLS, e.Command("CAPA", b"", "CAPA"))], PASS),
+        ([(CLEAR, e.Command("CAPA", b"", "CAPA"))], Verdict.NOT_APPLICABLE),
+        ([(TLS, e.Command("USER", b"x", "USER x"))], Verdict.NOT_APPLICABLE),
+        ([], Verdict.NOT_APPLICABLE),
+    ],
+)
+def test_a_flood_that_nobody_asked_for_shows_nothing(facts, verdict):
+    flood = Flood(verb="CAPA", piece=b"x\r\n")
+    assert judged(*facts, outcome=GAVE_UP, deviations=(flood,)) is verdict
+
+
+@pytest.mark.parametrize(
     ("said", "verdict"),
     [
         ("RecursionError: maximum recursion depth exceeded", VIOLATION),

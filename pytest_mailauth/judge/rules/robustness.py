@@ -11,7 +11,7 @@ from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import own_words
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.floods import Flood, Trickle
-from pytest_mailauth.model.terms import Verdict
+from pytest_mailauth.model.terms import Layer, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
@@ -54,13 +54,21 @@ def bounded_resources(trial: Trial) -> Finding:
     said = own_words(trial)
     if said is not None and _CRASH.search(said):
         return Finding(Verdict.VIOLATION, f"the client fell over: {said}")
-    floods = any(isinstance(one, Flood) for one in trial.served.deviations)
+    floods = [one for one in trial.served.deviations if isinstance(one, Flood)]
+    if floods and not any(_began(trial, flood) for flood in floods):
+        return Finding(Verdict.NOT_APPLICABLE, f"the client never sent {floods[0].verb}, whose reply has no end")
     if trial.outcome.hung and floods:
         # It may have been a busy machine: what counts is how much was read.
         return Finding(Verdict.INCONCLUSIVE, "the client was still reading a reply without end when its time was over")
     if said is None and floods:
         return Finding(Verdict.INCONCLUSIVE, "the client reported no error, though the reply had no end")
     return Finding(Verdict.PASS, f"the client came to an end; it said: {said}" if said else "the client came to an end")
+
+
+def _began(trial: Trial, flood: Flood) -> bool:
+    """Return whether the reply was asked for; nobody asks for a greeting."""
+    layer = Layer.TLS if flood.over_tls else Layer.CLEAR
+    return not flood.verb or any(flood.verb in session.verbs(layer) for session in trial.sessions)
 
 
 def _of_time(trial: Trial, trickle: Trickle) -> Finding:

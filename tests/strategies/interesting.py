@@ -1,0 +1,79 @@
+"""What each strategy shrinks to, and what it has to come to: told by looking at the value, not at the case's name."""
+
+from __future__ import annotations
+
+from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.terms import SOUND, Certificate, PortState, Protocol, Refusal, Security
+
+SIMPLEST = {
+    "auth_policies": AuthPolicy(),
+    "cipher_lists": "ECDHE+AESGCM",
+    "mechanism_lists": ("PLAIN", "LOGIN"),
+    "ports": 465,
+    "protocols": Protocol.SMTP,
+    "securities": Security.IMPLICIT,
+    "server_configs": ServerConfig(protocol="smtp", security="implicit"),
+    "tls_policies": TLSPolicy(),
+}
+
+WELL_KNOWN = (25, 110, 143, 465, 587, 993, 995)
+
+INTERESTING = {
+    "ports": {
+        **{str(port): lambda value, port=port: value == port for port in (*WELL_KNOWN, 0, 2525, 65535)},
+        "beside a well-known one": lambda port: port in (24, 26, 464, 466, 586, 588, 992, 996),
+        "any": lambda port: port > 20000 and port != 65535,
+    },
+    "protocols": {one.value: lambda value, one=one: value is one for one in Protocol},
+    "securities": {one.value: lambda value, one=one: value is one for one in Security},
+    "cipher_lists": {
+        "one suite by name": lambda text: text.startswith("ECDHE-") and ":" not in text and "GCM" in text,
+        "several suites": lambda text: text.count("ECDHE-") > 2,
+        "static RSA": lambda text: text.startswith("AES"),
+        "no encryption": lambda text: text == "NULL",
+        "nobody authenticated": lambda text: text == "aNULL",
+    },
+    "tls_policies": {
+        "only TLS 1.0": lambda policy: policy.max_version == "1.0",
+        "only TLS 1.1": lambda policy: policy.max_version == "1.1",
+        "TLS 1.0 too": lambda policy: policy.min_version == "1.0" and policy.max_version is None,
+        "only TLS 1.3": lambda policy: policy.min_version == "1.3",
+        "weak ciphers": lambda policy: policy.ciphers is not None and not policy.ciphers.startswith("ECDHE"),
+        "nobody authenticated": lambda policy: policy.is_anonymous,
+        "a client's certificate": lambda policy: policy.client_certificate == "required",
+        "tickets": lambda policy: policy.resumption,
+    },
+    "mechanism_lists": {
+        "LOGIN first": lambda names: names[:1] == ("LOGIN",),
+        "no mechanism": lambda names: names == (),
+        "SCRAM without a password mechanism": lambda names: set(names) >= {"SCRAM-SHA-256"} and "PLAIN" not in names,
+        "tokens and passwords": lambda names: {"PLAIN", "LOGIN"} & {*names} and {"XOAUTH2", "OAUTHBEARER"} & {*names},
+        "tokens only": lambda names: names and {*names} <= {"XOAUTH2", "OAUTHBEARER"},
+        "nobody": lambda names: "ANONYMOUS" in names,
+    },
+    "auth_policies": {
+        "in clear": lambda policy: policy.before_tls,
+        "commands in clear": lambda policy: policy.password_commands == "always",
+        "token required": lambda policy: not policy.less_secure_apps,
+        "no password mechanism": lambda policy: not {"PLAIN", "LOGIN"} & {*policy.mechanisms},
+        "locks": lambda policy: policy.lockout is not None,
+        "counts": lambda policy: policy.rate_limit is not None,
+        "not announced": lambda policy: not policy.advertised,
+        "too weak": lambda policy: policy.too_weak,
+        **{f"refuses: {one}": lambda policy, one=one: policy.reject is one for one in (Refusal.INVALID,)},
+    },
+    "server_configs": {
+        **{one.value: lambda config, one=one: config.protocol is one for one in Protocol},
+        **{one.value: lambda config, one=one: config.security is one for one in Security},
+        "a certificate with a fault": lambda config: config.certificate not in SOUND,
+        "another good certificate": lambda config: config.certificate in SOUND - {Certificate.VALID},
+        "old TLS": lambda config: config.tls.is_legacy,
+        "in clear": lambda config: config.auth.before_tls and config.security is Security.STARTTLS,
+        "no TLS and a login": lambda config: config.security is Security.NONE and config.reachable_mechanisms,
+        "refuses": lambda config: config.auth.reject is not None,
+        "a blocked port": lambda config: config.port_state is PortState.TIMEOUT,
+        "an intercepted port": lambda config: config.port_state is PortState.INTERCEPTED,
+        "login first": lambda config: config.relay.login_first,
+        "lenient": lambda config: config.line_limits == "lenient",
+    },
+}

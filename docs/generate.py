@@ -27,6 +27,7 @@ from registries import (
     scenarios_page,
     settings,
 )
+from selections import decisions, documented, laws
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
 from pytest_mailauth.model.relay import RelayPolicy
@@ -84,6 +85,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/providers.md": {"profiles": provider_profiles},
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/diagnosis.md": {"causes": causes},
+    "docs/selection.md": {"laws": laws, "table": decisions, "documented": documented},
     "docs/source-document.md": {"citations": citations},
 }
 """Blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->`` in pages written by hand."""

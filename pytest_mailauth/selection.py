@@ -8,9 +8,10 @@ from pytest_mailauth.judge.selection.planlaws import PLAN_LAWS
 from pytest_mailauth.judge.selection.plans import PlanBroken, PlanChecked, check_connection_plan
 from pytest_mailauth.judge.selection.questions import NotAsked
 from pytest_mailauth.judge.selection.situation import Attempted, Choice, Failure, Service, Situation
-from pytest_mailauth.judge.selection.table import MODES, TABLE, plan_for
+from pytest_mailauth.judge.selection.table import COLUMNS, MODES, TABLE, Row, plan_for, rows_for
 
 __all__ = [
+    "COLUMNS",
     "LAWS",
     "MODES",
     "PLAN_LAWS",
@@ -24,9 +25,11 @@ __all__ = [
     "NotAsked",
     "PlanBroken",
     "PlanChecked",
+    "Row",
     "Service",
     "Situation",
     "check_connection_plan",
     "check_selection",
     "plan_for",
+    "rows_for",
 ]

@@ -18,6 +18,15 @@ BEST: Final = {"smtp": (465, "implicit"), "pop3": (995, "implicit"), "imap": (99
 SUBMISSION: Final = "port 25 may be blocked by the provider; use port 587 or 465"
 
 
+def select(protocol, port, stated):
+    """The right one in the plain form."""
+    if stated == "none":
+        raise ValueError("a password must not cross in clear")
+    if stated is None and port not in MODES:
+        raise ValueError(f"port {port} does not tell its mode: state implicit or starttls")
+    return stated or MODES[port]
+
+
 class Selector:
     """The right one; each of the wrong ones replaces one method."""
 

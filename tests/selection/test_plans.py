@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from planners_in_the_wild import RIGHT, WRONG, ClearAfterTimeout, PingPong, Planner, WithoutVerification
 
 from pytest_mailauth import ConfigError
@@ -187,3 +189,22 @@ def test_an_error_of_the_planner_is_its_own():
 def test_the_same_planner_is_told_the_same_twice():
     first, second = (text_of(PingPong(), adapt=asked_whole) for _ in range(2))
     assert first == second
+
+
+def test_a_planner_can_be_asked_inside_another_property():
+    """A user may draw the planner, or its settings."""
+
+    @settings(max_examples=2, deadline=None, database=None, derandomize=True)
+    @given(port=st.sampled_from([465, 587]))
+    def ask(port):
+        mode = "implicit" if port == 465 else "starttls"
+        check_connection_plan(lambda _protocol, attempts: None if attempts else (port, mode), examples=2)
+
+    ask()
+
+
+def test_nothing_of_a_settings_object_is_shown():
+    with pytest.raises(ConfigError) as caught:
+        check_connection_plan(lambda *_: {"mode": "implicit", "password": "hunter2"})
+    assert "a dict with mode, password, does not say port and mode" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from pytest_mailauth.judge.selection.laws import LAWS, Law
+from pytest_mailauth.judge.selection.laws import LAWS, MODERN, Law
 from pytest_mailauth.judge.selection.situation import OPPORTUNISTIC, Choice, Situation
 from pytest_mailauth.model.terms import RELAY_PORT, TLS_VERSIONS, Security
 
@@ -23,7 +23,6 @@ _WORDS: Final = (
     "mode='implicit' or mode='starttls' (or 'opportunistic', as before), or giving up",
     "mode='implicit' or mode='starttls', as before, or giving up",
 )
-_MODERN: Final = ("1.2", "1.3")
 
 
 def _never_weaker(asked: Situation, choice: Choice) -> str | None:
@@ -44,7 +43,7 @@ def _never_older(asked: Situation, choice: Choice) -> str | None:
 
 
 def _floor(_asked: Situation, choice: Choice) -> str | None:
-    return None if choice.min_tls in (None, *_MODERN) else "min_tls='1.2' or '1.3'"
+    return None if choice.min_tls in (None, *MODERN) else "min_tls='1.2' or '1.3'"
 
 
 def _verified(_asked: Situation, choice: Choice) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -48,6 +49,8 @@ class PlanBroken(LawBroken):
         choice: What the planner answered.
         expected: What would have been right.
     """
+
+    __module__ = "pytest_mailauth.selection"  # where a user imports it from
 
     def __init__(self, law: Law, asked: Situation, choice: Choice, expected: str) -> None:
         self.law = law
@@ -216,7 +219,12 @@ def _drive(planner: Planner, laws: Sequence[Law], examples: int, limit: int) -> 
         print_blob=False,
     )
     try:
-        run_state_machine_as_test(Journey, settings=options)
+        if currently_in_test_context():
+            # Inside a test with @given: Hypothesis minds that another one runs there, and knows of it by the thread.
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(run_state_machine_as_test, Journey, settings=options).result()
+        else:
+            run_state_machine_as_test(Journey, settings=options)
     except (PlanBroken, Flaky):
         if not found:
             raise

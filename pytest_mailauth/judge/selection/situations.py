@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_mailauth.judge.selection.questions import PROVIDER
 from pytest_mailauth.judge.selection.situation import Attempted, Failure, Service, Situation
-from pytest_mailauth.judge.selection.table import PORTS
+from pytest_mailauth.judge.selection.table import MODES, PORTS
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CUSTOM: Final = (2525, 8025, 10025, 24, 26, 2465, 2587, 8143, 1993, 1110, 65535, 1)
 """Ports that people put mail servers on, the neighbours of well-known ones, and the ends."""
+
+IMPOSSIBLE: Final = (0, 65536, -1)
+"""What a user may type for a port, and is none; it tells no mode either."""
 
 _TLS: Final = (Security.STARTTLS, Security.IMPLICIT)
 _PLAIN: Final = Service(
@@ -41,6 +44,11 @@ def attempts() -> st.SearchStrategy[Attempted]:
     )
 
 
+def _simplest(where: tuple[Protocol, int]) -> tuple[int, int]:
+    protocol, port = where
+    return list(Protocol).index(protocol), -port
+
+
 _NO_MODE: Final = st.none()
 _BLOCKED: Final = st.builds(
     Attempted,
@@ -51,18 +59,27 @@ _BLOCKED: Final = st.builds(
 _CUSTOM: Final = st.one_of(
     st.sampled_from([port for port in CUSTOM if port not in PORTS]),
     st.integers(1, 65535).filter(lambda port: port not in PORTS),
+    st.sampled_from(IMPOSSIBLE),
 )
 
+_GIVEN_OR_CHOSEN: Final = st.one_of(ports(), st.none())
+
 ABOUT: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
-    "standard-ports": {"stated": _NO_MODE},
+    "standard-ports": {"where": st.sampled_from(sorted(MODES, key=_simplest)), "stated": _NO_MODE},
     "custom-port-needs-mode": {"stated": _NO_MODE, "port": _CUSTOM},
     "stated-mode-wins": {"stated": st.sampled_from(_TLS)},
     "never-weaker-after-failure": {"before": st.lists(attempts(), min_size=1, max_size=3).map(tuple)},
     "blocked-25-names-587": {"protocol": st.just(Protocol.SMTP), "port": st.just(25), "before": st.tuples(_BLOCKED)},
-    "deterministic": {"port": st.one_of(ports(), st.none())},
+    "right-name-for-right-job": {"port": _GIVEN_OR_CHOSEN},
+    "oauth-when-required": {"port": _GIVEN_OR_CHOSEN},
+    "tls-floor": {"port": _GIVEN_OR_CHOSEN},
+    "deterministic": {"port": _GIVEN_OR_CHOSEN},
     "submission-not-25": {"protocol": st.just(Protocol.SMTP), "port": st.none(), "stated": _NO_MODE},
 }
-"""What the questions of a law have that others have not, so that hardly any has to be thrown away."""
+"""What the questions of a law have that others have not, so that hardly any has to be thrown away.
+
+``where`` is protocol and port together.
+"""
 
 
 def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
@@ -80,4 +97,11 @@ def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
         "service": st.sampled_from((PROVIDER, _PLAIN)) if "service" in law.takes else st.none(),
         "before": st.just(()),
     }
-    return st.builds(Situation, **usual | ABOUT.get(law.name, {})).filter(law.about)
+    parts = usual | ABOUT.get(law.name, {})
+    if "where" in parts:
+        del parts["protocol"], parts["port"]
+    return st.builds(_situation, **parts).filter(law.about)
+
+
+def _situation(*, where: tuple[Protocol, int] | None = None, **parts: Any) -> Situation:
+    return Situation(**parts) if where is None else Situation(protocol=where[0], port=where[1], **parts)

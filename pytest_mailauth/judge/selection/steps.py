@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.selection.questions import REFUSALS, NotAsked
-from pytest_mailauth.judge.selection.reading import choice_of
+from pytest_mailauth.judge.selection.reading import choice_of, shown
 from pytest_mailauth.judge.selection.situation import Attempted, Choice, Failure, Service, Situation
 from pytest_mailauth.judge.selection.table import MODES
 from pytest_mailauth.model.errors import ConfigError
@@ -149,7 +149,7 @@ class Planner:
         if choice.is_refused:
             return choice
         if choice.port is None or choice.mode is None:
-            raise ConfigError(f"the planner's step {answer!r} does not say port and mode; {_FORM}")
+            raise ConfigError(f"the planner's step, {shown(answer)}, does not say port and mode; {_FORM}")
         return choice
 
 

@@ -81,6 +81,13 @@ def test_the_failure_is_a_law_broken_with_its_parts():
     assert failure.expected == "None or ValueError, to give up after 3 attempts"
 
 
+def test_the_story_says_what_the_user_stated():
+    step = lambda _protocol, attempts: [(465, "implicit"), (2525, "starttls"), None][min(len(attempts), 2)]  # noqa: E731
+    story = text_of(step, laws=["blocked-25-names-587"])
+    assert "  Story:     smtp, with credentials, port 25 stated by the user\n" in story
+    assert "             1. starttls on port 25: nothing answered\n             2. mode='starttls', port=2525" in story
+
+
 def test_the_limit_is_what_a_plan_may_have():
     def thrice(protocol, attempts):
         return (465, "implicit") if protocol == "smtp" and len(attempts) < 3 else None
@@ -155,6 +162,7 @@ def test_verification_is_read_from_a_mapping(name):
         (lambda *_: 465, {}, "nobody knows what that means"),
         (lambda *_: (465, "implicit"), {"laws": ["standard-ports"]}, "there is no law of plans 'standard-ports'"),
         (lambda *_: (465, "implicit"), {"laws": ["tls-floor"]}, "the law tls-floor cannot be asked: the steps do not"),
+        (lambda *_: (465, "implicit"), {"laws": []}, "laws= names no law"),
         (lambda *_: (465, "implicit"), {"limit": 0}, "limit=0 must be at least 1"),
         (lambda *_: (465, "implicit"), {"examples": 0}, "examples=0 must be at least 1"),
     ],
@@ -174,8 +182,13 @@ def test_what_an_adapter_leaves_out_is_not_asked():
         asked.add(situation.protocol)
         return function(situation)
 
-    check_connection_plan(Planner(), adapt=imap_only)
+    checked = check_connection_plan(Planner(), adapt=imap_only)
     assert asked == {"imap"}
+    never = dict.fromkeys(("submission-not-25", "blocked-25-names-587"), "no step came to what it is about")
+    assert checked.not_asked == never
+    assert set(checked.laws) == set(PLAN_LAWS) - set(never)
+    with pytest.raises(ConfigError, match="submission-not-25 cannot be asked: no step came to what it is about"):
+        check_connection_plan(Planner(), adapt=imap_only, laws="submission-not-25")
 
 
 def test_an_error_of_the_planner_is_its_own():

@@ -15,13 +15,13 @@ from pytest_mailauth.judge.selection.check import LawBroken
 from pytest_mailauth.judge.selection.planlaws import ENDS, LIMIT, PLAN_LAWS
 from pytest_mailauth.judge.selection.questions import NotAsked
 from pytest_mailauth.judge.selection.situation import Choice, Failure
-from pytest_mailauth.judge.selection.steps import BLOCKED, Planner, after, ending, plain_step, started
+from pytest_mailauth.judge.selection.steps import BLOCKED, Planner, after, ending, own_attempts, plain_step, started
 from pytest_mailauth.model.errors import ConfigError, MailAuthError
 from pytest_mailauth.model.settings import check_number
 from pytest_mailauth.model.terms import Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_mailauth.judge.selection.laws import Law
     from pytest_mailauth.judge.selection.questions import Adapt
@@ -59,7 +59,8 @@ class PlanBroken(LawBroken):
         self.expected = expected
         story = [f"{number}. {_told(one)}" for number, one in enumerate(asked.before, start=1)]
         story.append(f"{len(story) + 1}. {choice}  <- here")
-        text = "\n             ".join([f"{asked.protocol}, with credentials", *story])
+        stated = "" if asked.port is None else f", port {asked.port} stated by the user"
+        text = "\n             ".join([f"{asked.protocol}, with credentials{stated}", *story])
         MailAuthError.__init__(
             self,
             f"the law {law.name} is broken ({', '.join(law.sources)})\n"
@@ -86,7 +87,7 @@ class PlanChecked:
 
     Attributes:
         laws: The laws that it obeys.
-        not_asked: The laws that it could not be asked, each with the reason.
+        not_asked: The laws that it could not be asked, or to which no step came, each with the reason.
         steps: How often it was asked for a step; twice for each, where ``deterministic`` is among the laws.
     """
 
@@ -118,8 +119,8 @@ def check_connection_plan(
 
     Args:
         step: The function under test. It gets all that has happened, and keeps nothing itself.
-        laws: Names of laws, see :data:`~pytest_mailauth.judge.selection.planlaws.PLAN_LAWS`; None (default) for all
-            that it can be asked.
+        laws: Names of laws, each of which has to be asked, see
+            :data:`~pytest_mailauth.judge.selection.planlaws.PLAN_LAWS`; None (default) for all that it can be asked.
         adapt: Calls the function.
         examples: How many runs there are, each with several networks.
         limit: How many attempts a plan may have; default 10.
@@ -142,7 +143,9 @@ def check_connection_plan(
     __tracebackhide__ = True
     check_number(examples, "examples", 1)
     check_number(limit, "limit", 1)
-    chosen = [_law(name) for name in (PLAN_LAWS if laws is None else laws)]
+    chosen = [_law(name) for name in (PLAN_LAWS if laws is None else (laws,) if isinstance(laws, str) else laws)]
+    if not chosen:
+        raise ConfigError("laws= names no law, so nothing would be asked; leave it out to ask all of them")
     planner = Planner(step, adapt, limit)
     unsaid = {law.name: sorted(law.answers - planner.answers) for law in chosen}
     reasons = {
@@ -150,12 +153,18 @@ def check_connection_plan(
         for name, missing in unsaid.items()
         if missing
     }
-    if laws is not None and reasons:
+    _must_be_asked(reasons, named=laws is not None)
+    judged = dict.fromkeys((law.name for law in chosen if law.name not in reasons), 0)
+    _drive(planner, [PLAN_LAWS[name] for name in judged], judged, examples, limit)
+    reasons |= {name: "no step came to what it is about" for name, count in judged.items() if not count}
+    _must_be_asked(reasons, named=laws is not None)
+    return PlanChecked(tuple(name for name in judged if name not in reasons), reasons, planner.asked)
+
+
+def _must_be_asked(reasons: Mapping[str, str], *, named: bool) -> None:
+    if named and reasons:
         name, reason = next(iter(reasons.items()))
         raise ConfigError(f"the law {name} cannot be asked: {reason}")
-    asked = [law for law in chosen if law.name not in reasons]
-    _drive(planner, asked, examples, limit)
-    return PlanChecked(tuple(law.name for law in asked), reasons, planner.asked)
 
 
 def _law(name: str) -> Law:
@@ -164,7 +173,7 @@ def _law(name: str) -> Law:
     return PLAN_LAWS[name]
 
 
-def _drive(planner: Planner, laws: Sequence[Law], examples: int, limit: int) -> None:
+def _drive(planner: Planner, laws: Sequence[Law], judged: dict[str, int], examples: int, limit: int) -> None:
     __tracebackhide__ = True
     found: list[PlanBroken] = []
     meets = st.sampled_from((*Failure, None))
@@ -196,13 +205,13 @@ def _drive(planner: Planner, laws: Sequence[Law], examples: int, limit: int) -> 
             if asked is None:
                 return
             try:
-                choice = _judged(planner, laws, asked, limit)
+                choice = _next(planner, laws, judged, asked, limit)
             except NotAsked:
                 return
             except PlanBroken as broken:
                 found.append(broken)
                 raise
-            if choice.is_refused or choice.port is None or len(asked.before) >= limit:
+            if choice.is_refused or choice.port is None or own_attempts(asked) >= limit:
                 return
             end = ending(self.ports.setdefault(choice.port, met), asked.protocol, choice)
             self.asked = None if end is None else after(asked, choice, end)
@@ -232,18 +241,19 @@ def _drive(planner: Planner, laws: Sequence[Law], examples: int, limit: int) -> 
         raise PlanBroken(last.law, last.asked, last.choice, last.expected) from None
 
 
-def _judged(planner: Planner, laws: Sequence[Law], asked: Situation, limit: int) -> Choice:
-    """Return the planner's next step, when it breaks none of the laws."""
+def _next(planner: Planner, laws: Sequence[Law], judged: dict[str, int], asked: Situation, limit: int) -> Choice:
+    """Return the planner's next step, when it breaks none of the laws; count in *judged* which it was held against."""
     choice = planner.next(asked)
     for law in laws:
         if not law.about(asked):
             continue
+        judged[law.name] += 1
         if law.twice:
             again = planner.next(asked)
             if again != choice:
                 raise PlanBroken(law, asked, again, f"{choice}, as it was answered before")
         elif law.name == ENDS:
-            if len(asked.before) >= limit and not choice.is_refused:
+            if own_attempts(asked) >= limit and not choice.is_refused:
                 raise PlanBroken(law, asked, choice, f"None or ValueError, to give up after {limit} attempts")
         elif (expected := law.judge(asked, choice)) is not None:
             raise PlanBroken(law, asked, choice, expected)

@@ -52,6 +52,11 @@ def started(protocol: Protocol) -> Situation:
     return Situation(protocol=protocol, service=SERVICE)
 
 
+def own_attempts(asked: Situation) -> int:
+    """Return how many of the attempts were the planner's own: a stated port was tried before it was asked."""
+    return len(asked.before) - (asked.port is not None)
+
+
 def after(asked: Situation, choice: Choice, failure: Failure) -> Situation:
     """Return the situation after a choice came to this end."""
     tried = Attempted(

@@ -38,6 +38,7 @@ class Law:
         takes: What of a question a selector has to look at to be asked.
         answers: What of a choice it has to say to be judged.
         twice: Whether the same question is asked twice.
+        remedy: What to do about it, in one sentence; empty where nothing is told.
         by_refusing: Whether it is obeyed by refusing, too. Where not, who refuses every question has shown nothing.
     """
 
@@ -50,6 +51,7 @@ class Law:
     takes: frozenset[str] = frozenset({"port"})
     answers: frozenset[str] = frozenset({"mode"})
     twice: bool = False
+    remedy: str = ""
     by_refusing: bool = False
 
 

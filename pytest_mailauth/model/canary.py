@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 SHOWN: Final = "<redacted>"
+CANARY: Final = 12
+"""Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 
 
 class Secret(str):
@@ -89,8 +91,6 @@ _PRINTABLE: Final = frozenset(range(32, 127))
 _SAFE: Final = frozenset(f"{string.ascii_letters}{string.digits}!*+-/".encode())
 """What may stand in an encoded word everywhere (RFC 2047 section 5)."""
 _HEX: Final = re.compile(r"%[0-9A-F]{2}")
-_NO_WORD: Final = 12
-"""Characters from which on what has a digit in it is no word, in capitals or without."""
 
 
 def _percent(raw: bytes) -> Iterator[str]:
@@ -185,7 +185,7 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
         forms.append(("ISO-8859-1", text.encode("latin-1")))
     octets = dict.fromkeys(form for _, form in forms)
     # Names of hosts mean the same in small letters (RFC 4343), which is how many programs write them.
-    if len(text) >= _NO_WORD and any(character.isdigit() for character in text):
+    if len(text) >= CANARY and any(character.isdigit() for character in text):
         forms += [("small letters", _octets(text.lower())), ("capitals", _octets(text.upper()))]
     for data in octets:
         every = "".join(f"%{byte:02X}" for byte in data)

@@ -55,14 +55,10 @@ def _must_refuse(_asked: Situation, choice: Choice) -> str | None:
     return None if choice.is_refused else "a refusal that says: state implicit or starttls"
 
 
-def _never_clear(_asked: Situation, choice: Choice) -> str | None:
-    return None if choice.is_refused or choice.is_secure else "mode='implicit' or mode='starttls', or a refusal"
-
-
-def _never_weaker(_asked: Situation, choice: Choice) -> str | None:
-    if choice.is_refused or choice.is_secure:
-        return None
-    return "mode='implicit' or mode='starttls', as before, or a refusal"
+def _never_clear(asked: Situation, choice: Choice) -> str | None:
+    as_before = ", as before" if asked.before else ""
+    is_well = choice.is_refused or choice.is_secure
+    return None if is_well else f"mode='implicit' or mode='starttls'{as_before}, or a refusal"
 
 
 def _names_submission(_asked: Situation, choice: Choice) -> str | None:
@@ -152,7 +148,7 @@ LAWS: Final[dict[str, Law]] = {
             reason="An attacker who can block a port or break a handshake would choose the security.",
             sources=("S11", "RFC 8314 section 5.2"),
             about=lambda asked: bool(asked.before) and asked.credentials and asked.stated is not Security.NONE,
-            judge=_never_weaker,
+            judge=_never_clear,
             takes=frozenset({"before"}),
         ),
         Law(

@@ -6,7 +6,6 @@ The honest clients of the matrix meet every scenario; here each habit meets the 
 from __future__ import annotations
 
 import ast
-import base64
 import contextlib
 import smtplib
 import socket
@@ -18,12 +17,10 @@ import pytest
 from clients import FAULTY, HONEST, ClientError, Faults, Habits, make_client
 from clients.failures import ProtocolError, TLSUnavailable
 from clients.wire import Wire
+from trying import encoded, plain, tried, verdicts_of
 
-from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
 
 PASS, NOTE, VIOLATION, NOT_APPLICABLE = Verdict.PASS, Verdict.NOTE, Verdict.VIOLATION, Verdict.NOT_APPLICABLE
 SMTP, POP3, IMAP = Protocol
@@ -104,14 +101,7 @@ def test_each_trap_has_tests_that_are_there(trap):
 
 def verdicts(run, protocol, select, security=STARTTLS, **declared):
     """Return the verdicts on a client, by the names of the scenarios."""
-    client = Client(
-        name="honest in its own way",
-        run=run,
-        protocols=(protocol,),
-        securities=(security,),
-        declared=Declaration(**{"timeout": 1.0, **declared}),
-    )
-    return {row.setting.scenario.name: row.verdict for row in Runner([client], select=[*select]).run()}
+    return verdicts_of(tried(run, select, protocol=protocol, securities=(security,), **declared))
 
 
 def named(*families, beside=(), security=STARTTLS):
@@ -124,10 +114,6 @@ ASK = {SMTP: "EHLO client.example.test", POP3: "CAPA", IMAP: "a1 CAPABILITY"}
 TLS = {SMTP: "STARTTLS", POP3: "STLS", IMAP: "a2 STARTTLS"}
 GO = {SMTP: "220", POP3: "+OK", IMAP: "a2 OK"}
 LEAVE = {SMTP: "QUIT", POP3: "QUIT", IMAP: "a9 LOGOUT"}
-
-
-def encoded(text):
-    return base64.b64encode(text.encode()).decode()
 
 
 class Talk:
@@ -177,11 +163,10 @@ class Talk:
         self.ask(ASK[self.protocol])
 
     def log_in(self):
-        secret = encoded(f"\0{self.case.username}\0{self.case.password}")
         if self.protocol is IMAP:
             reply = self.ask(f"a3 LOGIN {self.case.username} {self.case.password}")
         else:
-            reply = self.ask(f"AUTH PLAIN {secret}")
+            reply = self.ask(f"AUTH PLAIN {plain(self.case)}")
         if not reply.startswith(("235", "+OK", "a3 OK")):
             raise ProtocolError("not logged in")
 

@@ -102,8 +102,9 @@ SAID = {
 
 
 def test_what_a_test_leaves_behind_fails_it(pytester, request):
-    ours = (request.config.rootpath / "tests" / "conftest.py").read_text()
-    pytester.makeconftest(ours.replace("PATIENCE = 2.0", "PATIENCE = 0.05"))
+    tests = request.config.rootpath / "tests"
+    pytester.makeconftest((tests / "conftest.py").read_text().replace("PATIENCE = 2.0", "PATIENCE = 0.05"))
+    pytester.makepyfile(scheduling=(tests / "scheduling.py").read_text())
     pytester.makepyfile(LEAKS)
     result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=7, failed=1, errors=len(SAID))

@@ -1,7 +1,8 @@
 """What a client of this process prints and logs while its trial runs, beside other trials in other threads.
 
 Streams and the root logger belong to everybody: what one thread says is told apart by the thread, everything is passed
-on, and nothing of ours is left when nobody listens any more.
+on, and nothing of ours is left when nobody listens any more. A client may have threads of its own, or work in those of
+a pool: what they say is heard by everybody who listens. It is searched for secrets, and a secret tells whose it is.
 """
 
 from __future__ import annotations
@@ -16,13 +17,23 @@ _lock = threading.Lock()
 _ears: Final[dict[int, Ear]] = {}
 """Who listens, by the thread that is listened to."""
 _replaced: Final[dict[str, _Tap]] = {}
+OURS: Final = ("mailauth", "pytest-mailauth")
+"""How the names of our own threads begin: those of servers, and those in which clients run."""
+
+
+def _heard_by(thread: int, name: str) -> tuple[Ear, ...]:
+    """Return who hears a thread: whoever listens to it, or else everybody; nobody where it is one of ours."""
+    own = _ears.get(thread)
+    if own is not None:
+        return (own,)
+    return () if name.startswith(OURS) else tuple(_ears.values())
 
 
 class Ear:
-    """What was overheard of one thread.
+    """What was overheard of one thread, and of those that nobody else listens to.
 
     Attributes:
-        printed: What it wrote to the standard streams, piece by piece.
+        printed: What was written to the standard streams, piece by piece.
         logged: The log records that reached the root logger, as text.
     """
 
@@ -52,8 +63,7 @@ class _Tap:
 
     def write(self, text: str) -> int:
         """Write, and let it be overheard."""
-        ear = _ears.get(threading.get_ident())
-        if ear is not None:
+        for ear in _heard_by(threading.get_ident(), threading.current_thread().name):
             ear.printed.append(str(text))
         return self._stream.write(text)
 
@@ -68,8 +78,7 @@ class _Tap:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        ear = _ears.get(record.thread or 0)
-        if ear is not None:
+        for ear in _heard_by(record.thread or 0, record.threadName or ""):
             ear.logged.append(self.format(record))
         last = logging.lastResort
         if logging.getLogger().handlers == [self] and last is not None and record.levelno >= last.level:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.clients.case import PRINTED, Case
 from pytest_mailauth.judge.clients.client import in_process
-from pytest_mailauth.judge.overheard import Ear
+from pytest_mailauth.judge.overheard import OURS, Ear
 from pytest_mailauth.judge.scenarios.plan import plan_for
 from pytest_mailauth.judge.stage import at_localhost, in_network
 from pytest_mailauth.judge.work import work_told
@@ -39,7 +39,7 @@ DRAIN: Final = 0.5
 """Seconds that connections may outlive a client that has ended, before they are cut."""
 LINGER: Final = 0.5
 """Seconds that a client's threads may outlive it, before the ports close: one may be trying again in clear."""
-_NOT_ITS_OWN: Final = ("mailauth ", "pytest-mailauth", "asyncio_", "Dummy-")
+_NOT_ITS_OWN: Final = (*OURS, "asyncio_", "Dummy-")
 """How the names of threads begin that no client leaves behind: ours, an event loop's helpers (they end with the loop,
 and may be another trial's), and those that Python knows of only by chance and cannot wait for."""
 

@@ -5,6 +5,7 @@ The last table is what no search can find: a client that wants to hide its secre
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -14,10 +15,12 @@ import ssl
 import sys
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from logging import getLogger
 
 import pytest
-from trying import broken, encoded, plain, tried
+from trying import broken, encoded, plain, tried, verdicts_of
 
 from pytest_mailauth.model.terms import Verdict
 
@@ -233,6 +236,67 @@ def test_a_timer_that_goes_off_when_the_client_has_ended_is_heard():
             raise
 
     assert tried(run, ["starttls-not-offered"])["starttls-not-offered"].verdict is VIOLATION
+
+
+@pytest.fixture
+def older():
+    """Give a pool whose thread is older than any trial."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        yield pool
+
+
+def tells(case):
+    getLogger("a.client").warning("logging in with %s", case.password)
+
+
+def prints(case):
+    sys.stderr.write(f"logging in with {case.password}\n")
+
+
+def in_a_pool_of_its_own(step, case):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(step, case).result()
+
+
+def in_a_thread(step, case):
+    thread = threading.Thread(target=step, args=(case,))
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("step", [tells, prints])
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda step, case: step(case),
+        lambda step, case: asyncio.run(asyncio.to_thread(step, case)),
+        in_a_pool_of_its_own,
+        in_a_thread,
+    ],
+)
+def test_what_a_client_says_in_another_thread_is_heard(way, step, capsys):
+    def run(case):
+        log_in(case)
+        way(step, case)
+
+    assert broken(tried(run, ["secret-in-log"])) == {"secret-in-log": ["secrets-not-logged"]}
+
+
+def test_what_a_client_says_in_a_thread_that_others_began_is_heard(older, capsys):
+    def run(case):
+        log_in(case)
+        older.submit(tells, case).result()
+
+    assert broken(tried(run, ["secret-in-log"])) == {"secret-in-log": ["secrets-not-logged"]}
+
+
+def test_what_is_said_beside_a_client_is_not_its_own(capsys):
+    def run(case):
+        log_in(case)
+        in_a_thread(print, "a password, and whose it is: Pw0123456789")
+
+    assert verdicts_of(tried(run, ["secret-in-log"])) == {"secret-in-log": PASS}
 
 
 UNFINDABLE = {

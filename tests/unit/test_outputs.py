@@ -1,4 +1,4 @@
-"""What is overheard of one thread, and of that alone; nothing of ours is left behind."""
+"""What is overheard of one thread, and of those that nobody else listens to; nothing of ours is left behind."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import threading
 from pytest_mailauth.judge.overheard import Ear
 
 
-def in_a_thread(step):
-    thread = threading.Thread(target=step)
+def in_a_thread(step, name=None):
+    thread = threading.Thread(target=step, name=name)
     thread.start()
     thread.join()
 
@@ -26,14 +26,18 @@ def test_prints_and_logs_of_the_thread_are_overheard_and_passed_on(capsys, caplo
         print("to everybody", flush=True)
         sys.stderr.writelines(["an ", "error\n"])
         logging.getLogger("some.library").warning("a %s", "warning")
-        in_a_thread(lambda: (print("from another thread"), logging.getLogger().warning("likewise")))
+        for name in (None, "pytest-mailauth"):  # the second is one of ours, in which no client speaks
+            in_a_thread(lambda: (print("from another thread"), logging.getLogger().warning("likewise")), name)
     finally:
         ear.close()
     print("when nobody listens")
-    assert "".join(ear.printed) == "to everybody\nan error\n"
-    assert ear.logged == ["a warning"]
-    assert capsys.readouterr() == ("to everybody\nfrom another thread\nwhen nobody listens\n", "an error\n")
-    assert caplog.messages == ["a warning", "likewise"]
+    assert "".join(ear.printed) == "to everybody\nan error\nfrom another thread\n"
+    assert ear.logged == ["a warning", "likewise"]
+    assert capsys.readouterr() == (
+        "to everybody\n" + 2 * "from another thread\n" + "when nobody listens\n",
+        "an error\n",
+    )
+    assert caplog.messages == ["a warning", "likewise", "likewise"]
     assert state() == before
 
 

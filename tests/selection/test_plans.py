@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -221,3 +222,8 @@ def test_nothing_of_a_settings_object_is_shown():
         check_connection_plan(lambda *_: {"mode": "implicit", "password": "hunter2"})
     assert "a dict with mode, password, does not say port and mode" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_page_names_every_law():
+    page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text(encoding="utf-8")
+    assert [name for name in PLAN_LAWS if f"`{name}`" not in page] == []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from catalogue import coverage_page
+from distributions import distributions
 from nostarttls import no_starttls_page
 from registries import (
     calibration_page,
@@ -86,6 +87,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/diagnosis.md": {"causes": causes},
     "docs/selection.md": {"laws": laws, "table": decisions, "documented": documented},
+    "docs/property-testing.md": {"distributions": distributions},
     "docs/source-document.md": {"citations": citations},
 }
 """Blocks between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->`` in pages written by hand."""

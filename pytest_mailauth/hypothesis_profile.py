@@ -1,15 +1,13 @@
 """The Hypothesis profile ``mailauth``: settings that make sense for tests over a network.
 
 Hypothesis calls :func:`register` when it is imported (entry point ``hypothesis``), so that ``--hypothesis-profile
-mailauth`` finds it. Nothing but Hypothesis' settings is imported here.
+mailauth`` finds it. Nothing is imported here before that: else whoever imports this first would meet the import of
+Hypothesis on its way, which asks for :func:`register` before there is one.
 """
 
 from __future__ import annotations
 
 from typing import Final
-
-from hypothesis import Phase, settings
-from hypothesis.errors import InvalidArgument
 
 PROFILE: Final = "mailauth"
 """The name for ``--hypothesis-profile`` and ``settings.load_profile``."""
@@ -31,10 +29,14 @@ def register() -> None:
     why Hypothesis has nothing against it.
 
     Examples:
+        >>> from hypothesis import settings
         >>> register()
         >>> settings.get_profile("mailauth").deadline is None
         True
     """
+    from hypothesis import Phase, settings  # noqa: PLC0415 - see above
+    from hypothesis.errors import InvalidArgument  # noqa: PLC0415 - see above
+
     try:
         settings.get_profile(PROFILE)
     except InvalidArgument:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from scheduling import Together
 
 pytest_plugins = ["pytester"]
 
@@ -22,6 +23,13 @@ def pytest_addoption(parser):
         choices=("check", "write"),
         help="run every reference client through every scenario, and check what is published of it, or write that",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    return Together(config, log)
 
 
 # The guard.

@@ -15,9 +15,8 @@ from pytest_mailauth.judge.scenarios import SCENARIOS, settings_for
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
 
-# One worker runs the matrix of a protocol: it is one run, whose waiting happens side by side (--dist loadgroup).
-GROUPS = {protocol: pytest.mark.xdist_group(f"matrix of {protocol}") for protocol in Protocol}
-each_protocol = pytest.mark.parametrize("protocol", [pytest.param(p, marks=GROUPS[p]) for p in Protocol])
+# One worker runs the matrix of a protocol: it is one run, whose waiting happens side by side (tests/scheduling.py).
+each_protocol = pytest.mark.parametrize("protocol", Protocol)
 
 EXCUSED = {
     # Who shows no ALERT at all cannot show one that was injected.
@@ -43,10 +42,7 @@ CASES = [
         protocol,
         name,
         id=f"{protocol}-{name}",
-        marks=(
-            GROUPS[protocol],
-            pytest.mark.skipif(not can_be_run(row), reason="a DNS server takes dnslib: pip install --group test"),
-        ),
+        marks=pytest.mark.skipif(not can_be_run(row), reason="a DNS server takes dnslib: pip install --group test"),
     )
     for protocol in Protocol
     for name, row in FAULTY.items()
@@ -151,15 +147,34 @@ def settings_of(protocol):
     return {setting_id: setting for setting_id, setting in ALL_SETTINGS.items() if setting.protocol is protocol}
 
 
-def flagged(protocol, verdict):
-    """Return the cases in which a scenario's own rule said *verdict* about a faulty client, not the safety net."""
+def judged_by_their_own_rule(rows, verdict):
+    """Return the cases in which a scenario's own rule said *verdict*, not the safety net."""
     return {
         row.setting.id
-        for name in FAULTY
-        for row in matrix(protocol).get(name, ())
+        for row in rows
         for judgement in row.judgements
         if judgement.rule in row.setting.scenario.rules and judgement.finding.verdict is verdict
     }
+
+
+def flagged(protocol, verdict):
+    """Return the cases in which a scenario's own rule said *verdict* about a faulty client."""
+    rows = (row for name in FAULTY for row in matrix(protocol).get(name, ()))
+    return judged_by_their_own_rule(rows, verdict)
+
+
+def flagged_again(protocol, silent):
+    """Return those of some cases that flag, at a second look, a client that they are said to flag.
+
+    What takes time, or luck, does not show every time when hundreds of clients run side by side.
+    """
+    names = {ALL_SETTINGS[setting_id].scenario.name for setting_id in silent}
+    said = defaultdict(list)
+    for client, scenario, _ in (line.split("\t") for line in published(protocol)):
+        if scenario in names:
+            said[client].append(scenario)
+    rows = [row for client, scenarios in said.items() for row in run_again(protocol, client, scenarios)]
+    return judged_by_their_own_rule(rows, Verdict.VIOLATION)
 
 
 @each_protocol
@@ -171,6 +186,7 @@ def test_every_scenario_flags_a_faulty_client_in_every_mode(protocol):
         if setting.scenario.name not in controls and setting_id not in flagged(protocol, Verdict.VIOLATION)
     }
     unexplained = {setting_id for setting_id, name in silent.items() if name not in NEVER_A_VIOLATION}
+    unexplained -= flagged_again(protocol, unexplained)
     assert unexplained == {setting_id for setting_id in NOT_SHOWN if setting_id in settings_of(protocol)}
     exist = {setting.scenario.name for setting in settings_of(protocol).values()}
     assert set(silent.values()) >= {name for name in NEVER_A_VIOLATION if name in exist}
@@ -197,16 +213,24 @@ def test_no_transcript_or_evidence_shows_a_password(protocol):
 
 @each_protocol
 def test_what_is_published_is_what_was_found(protocol, request):
-    asked = request.config.getoption("--whole-matrix")
     lines = lines_of(matrix(protocol))
-    if asked == "write":
+    if request.config.getoption("--whole-matrix") == "write":
         write(protocol, lines)
-    if asked is None:  # a part of the matrix shows a part of what is published
-        return
+    ran = {(name, row.setting.scenario.name) for name, rows in matrix(protocol).items() for row in rows}
+    due = {line for line in published(protocol) if tuple(line.split("\t")[:2]) in ran}
     # Some clients fall for an injection now and then: what was not seen is looked for once more.
     missed = defaultdict(list)
-    for line in published(protocol) - lines:
+    for line in due - lines:
         client, scenario, _ = line.split("\t")
         missed[client].append(scenario)
     again = {name: [*matrix(protocol)[name], *run_again(protocol, name, missed[name])] for name in missed}
-    assert lines_of(matrix(protocol) | again) == published(protocol)
+    assert lines_of(matrix(protocol) | again) == due
+
+
+@each_protocol
+def test_the_scenarios_of_its_own_rule_are_run_whatever_part_is(protocol):
+    for name, rows in matrix(protocol).items():
+        if name in FAULTY:
+            ran = {row.setting.scenario.name for row in rows}
+            said = {line.split("\t")[1] for line in published(protocol) if line.startswith(f"{name}\t")}
+            assert {scenario for scenario in said if FAULTY[name].rule in SCENARIOS[scenario].rules} <= ran

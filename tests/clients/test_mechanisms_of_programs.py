@@ -25,9 +25,6 @@ from pytest_mailauth.model.terms import HandshakeOutcome, Layer
 if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord
 
-# One worker runs them all: the clients run side by side in a pool of this module's own.
-pytestmark = pytest.mark.xdist_group("programs that authenticate")
-
 AT_ONCE = 4
 NOT_IT = "not-it"
 WRONG_IS_IMPOSSIBLE = ("ANONYMOUS",)

@@ -32,6 +32,18 @@ class Mode(Enum):
     STARTTLS = auto()
 
 
+class Django(Enum):
+    """A name that is clear beside a value that is not."""
+
+    SSL = "ssl"
+    STARTTLS = "tls"
+
+
+class Unclear(Enum):
+    TLS = 1
+    MAYBE_LATER = "correct horse"
+
+
 class Words(Enum):
     TLS_FIRST = "SSL/TLS"
     TLS_LATER = "STARTTLS"
@@ -57,6 +69,7 @@ FORMS = {
     "upper case": str.upper,
     "enumeration, by name": lambda mode: Mode.SSL if mode == "implicit" else Mode.STARTTLS,
     "enumeration, by value": lambda mode: Words.TLS_FIRST if mode == "implicit" else Words.TLS_LATER,
+    "enumeration, by its clear part": lambda mode: Django.SSL if mode == "implicit" else Django.STARTTLS,
     "pair": lambda mode: (mode == "implicit", mode == "starttls"),
     "list": lambda mode: [mode == "implicit", mode == "starttls"],
     "named tuple": lambda mode: Flags(starttls=mode == "starttls", ssl=mode == "implicit"),
@@ -182,6 +195,9 @@ def test_what_an_answer_means(answer, read):
         ({"mode": "ssl", "port": "smtps"}, "port is 'smtps'"),
         ({"mode": "ssl", "host": b"smtp"}, "host is a bytes"),
         ({"mode": "ssl", "min_tls": "the newest that there is"}, None),
+        (Unclear.TLS, "implicit TLS to some"),
+        (Unclear.MAYBE_LATER, "returned Unclear.MAYBE_LATER"),
+        (asyncio.Future(loop=Mock()), "asynchronous"),
         (Choice(), "says nothing"),
         (Choice(mode="none", refusal="but"), "refuses, and says mode too"),
         (Choice(mode="sometimes"), "'sometimes'"),
@@ -213,6 +229,27 @@ def test_no_failure_shows_a_secret_of_an_answer(answer):
     with pytest.raises(ConfigError) as failure:
         check_selection(lambda *_: answer)
     assert "horse" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no mode in Settings(port=465, password='correct horse', user='bob')",
+        'bad: {"port": 465, "smtp_password": "correct horse"}',
+        "access_token: horse; port 465",
+        "SECRET=horse",
+    ],
+)
+def test_a_refusal_is_shown_without_what_it_calls_a_secret(text):
+    def refusing(protocol, port, stated):
+        if port == 465 and not stated:
+            raise ValueError(text)
+        return select(protocol, port, stated)
+
+    with pytest.raises(LawBroken, match=r"refused: .*\*\*\*") as failure:
+        check_selection(refusing)
+    assert "horse" not in str(failure.value)
+    assert ("465" in str(failure.value.choice)) is ("465" in text)
 
 
 def test_a_broken_law_shows_no_more_of_a_settings_object_than_was_judged():

@@ -6,7 +6,8 @@ import pytest
 from selectors_in_the_wild import DowngradesOnTimeout, OneHostForBoth, SaysOnlyFailed, Undecided, select
 
 from pytest_mailauth import ConfigError
-from pytest_mailauth.selection import LAWS, LawBroken, NotAsked, check_selection
+from pytest_mailauth.judge.selection.reading import choice_of
+from pytest_mailauth.selection import LAWS, Choice, LawBroken, NotAsked, check_selection
 
 GOLDEN = {
     "custom-port-needs-mode": """\
@@ -189,11 +190,27 @@ def test_a_function_of_another_form_is_told_the_form():
         check_selection(choose)
 
 
+def test_a_function_that_does_not_tell_its_form_is_called_all_the_same():
+    with pytest.raises(TypeError, match="not supported") as failure:
+        check_selection(max)  # written in C, without a signature
+    assert "asked: protocol='smtp', port=587" in failure.value.__notes__[0]
+
+
+def test_a_mistake_of_an_adapter_is_no_refusal():
+    def adapt(_function, asked):
+        return Choice(mode="starttls", refusal="both") if asked.port == 993 else choice_of("sometimes")
+
+    with pytest.raises(
+        ConfigError, match=r"'sometimes', and nobody .*\(asked: protocol='smtp', port=587, stated=None\)"
+    ):
+        check_selection(select, adapt=adapt)
+
+
 def test_a_selector_that_refuses_everything_is_told_what_it_said():
     def refusing(*_):
         raise ValueError("no protocol SMTP")
 
-    with pytest.raises(ConfigError, match=r"refused all of 12 questions.*'no protocol SMTP'"):
+    with pytest.raises(ConfigError, match=r"refused all of 15 questions.*'no protocol SMTP'"):
         check_selection(refusing)
 
 

@@ -57,11 +57,21 @@ def test_whoever_refuses_every_provider_has_not_found_the_right_host():
                 raise ValueError("providers are not known here")
             return "localhost"
 
-    checked = check_selection(NoProviders(), adapt=whole)
-    assert "right-name-for-right-job" not in checked.laws
-    assert "refused all of its" in checked.not_asked["right-name-for-right-job"]
+    with pytest.raises(ConfigError, match="right-name-for-right-job cannot be asked: the selector refused all of its"):
+        check_selection(NoProviders(), adapt=whole, laws=["right-name-for-right-job"])
     # Here a refusal is an answer: the law has it.
-    assert "oauth-when-required" in checked.laws
+    assert "oauth-when-required" in check_selection(NoProviders(), adapt=whole, laws=["oauth-when-required"]).laws
+    assert broken_by(NoProviders(), adapt=whole) == "standard-ports"
+
+
+def test_whoever_cannot_do_oauth_may_refuse_it_and_is_asked_the_rest():
+    class OnlyPasswords(Selector):
+        def auth(self, asked):
+            if super().auth(asked) == "oauth":
+                raise ValueError("this provider wants OAuth 2.0, which this program does not know")
+            return "password"
+
+    assert check_selection(OnlyPasswords(), adapt=whole).laws == tuple(LAWS)
 
 
 def test_whoever_refuses_wherever_it_matters_has_kept_no_password():
@@ -151,6 +161,22 @@ def test_a_selector_that_remembers_the_last_question_is_not_deterministic():
             return super().choice(asked, port, "starttls" if kept == "imap" and asked.port is None else mode)
 
     assert broken_by(Remembers(), adapt=whole) == "deterministic"
+
+
+def test_a_selector_that_is_changed_by_another_question_is_not_deterministic():
+    class Afraid(Selector):
+        """A failure in one account makes it choose otherwise in the next; asked twice in a row it says the same."""
+
+        afraid = False
+
+        def __call__(self, asked):
+            self.afraid = self.afraid if asked.port is None and not asked.before else bool(asked.before)
+            return super().__call__(asked)
+
+        def choice(self, asked, port, mode):
+            return super().choice(asked, 587 if asked.port is None and self.afraid else port, mode)
+
+    assert broken_by(Afraid(), adapt=whole, laws=["deterministic"]) == "deterministic"
 
 
 def test_a_selector_that_is_wrong_once_is_not_deterministic():

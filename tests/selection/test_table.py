@@ -132,3 +132,9 @@ def test_a_line_fits_only_where_all_its_columns_do():
 @pytest.mark.parametrize("column", COLUMNS)
 def test_every_condition_is_one_of_a_line(column):
     assert {getattr(row, column) for row in TABLE} == {"any", *COLUMNS[column]}
+
+
+def test_a_condition_that_no_column_has_is_noticed():
+    odd = Row(name="odd", decides="mode", port="26", plan="refuse", sources=("S7",))
+    with pytest.raises(KeyError, match="26"):
+        odd.fits(mail(port=26))

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import hypothesis
 from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from pytest_mailauth.strategies import cases
 
@@ -32,9 +31,8 @@ def drawn(strategy, examples):
         hypothesis.event(text)
 
     @settings(max_examples=examples, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
-    # Hypothesis tries no example twice: without something beside it, a strategy of few values would run out of them.
-    @given(strategy, st.integers(0, 2**64))
-    def draw(value, _):
+    @given(strategy)
+    def draw(value):
         values.append(value)
 
     real, cases.event = cases.event, count
@@ -43,6 +41,22 @@ def drawn(strategy, examples):
     finally:
         cases.event = real
     return Drawn(values, counted)
+
+
+def dealt(make, name):
+    """Return the shares that the table of a strategy deals, by the name of the case."""
+    tables = {}
+
+    def noting(of, rows):
+        tables[of] = Counter(case for case, _ in rows)
+        return real(of, rows)
+
+    real, cases._drawn = cases._drawn, noting
+    try:
+        make()
+    finally:
+        cases._drawn = real
+    return {case: Fraction(weight, tables[name].total()) for case, weight in tables[name].items()}
 
 
 def documented(strategy):

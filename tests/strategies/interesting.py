@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from interesting_texts import INTERESTING_TEXTS, SIMPLEST_TEXTS
+
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
+from pytest_mailauth.model.deviations import Admit, Announce, Greet, Hide, MisplaySCRAM, RefuseHello, Slow, Trail
 from pytest_mailauth.model.terms import SOUND, Certificate, PortState, Protocol, Refusal, Security
+from pytest_mailauth.strategies import FaultPlan
 from pytest_mailauth.worlds import World
 
 SIMPLEST = {
+    **SIMPLEST_TEXTS,
+    "deviations": Slow(delay=0.001),
+    "fault_plans": FaultPlan(),
     "auth_policies": AuthPolicy(),
     "cipher_lists": "ECDHE+AESGCM",
     "mechanism_lists": ("PLAIN", "LOGIN"),
@@ -22,6 +29,28 @@ SIMPLEST = {
 WELL_KNOWN = (25, 110, 143, 465, 587, 993, 995)
 
 INTERESTING = {
+    **INTERESTING_TEXTS,
+    "fault_plans": {
+        **{
+            act: lambda plan, act=act: any(fault.act == act for fault in plan.faults)
+            for act in ("drop", "reset", "garble", "delay", "drip", "refuse", "later")
+        },
+        "at STARTTLS": lambda plan: any(fault.verb == "STARTTLS" for fault in plan.faults),
+        "at the message": lambda plan: any(fault.verb == "message" for fault in plan.faults),
+        "several": lambda plan: len(plan.faults) == 4,
+        "a seed": lambda plan: plan.seed is not None and not plan.faults,
+        "both": lambda plan: plan.seed is not None and plan.faults,
+        "every command": lambda plan: plan.rate == 1.0,
+    },
+    "deviations": {
+        "STARTTLS left out": lambda one: one == Hide(names=("STARTTLS",)),
+        "injected": lambda one: isinstance(one, Trail),
+        "announced in clear": lambda one: isinstance(one, Announce) and not one.over_tls,
+        "let in": lambda one: isinstance(one, Admit),
+        "no signature": lambda one: isinstance(one, MisplaySCRAM) and one.signature == "missing",
+        "no greeting": lambda one: one == Greet(data=b""),
+        "an alert": lambda one: isinstance(one, RefuseHello),
+    },
     "ports": {
         **{str(port): lambda value, port=port: value == port for port in (*WELL_KNOWN, 0, 2525, 65535)},
         "beside a well-known one": lambda port: port in (24, 26, 464, 466, 586, 588, 992, 996),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import poplib
 import smtplib
@@ -9,8 +10,9 @@ import smtplib
 import pytest
 from drawing import drawn
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pytest_mailauth import strategies
+from pytest_mailauth import ServerConfig, strategies
 from pytest_mailauth.model.terms import Protocol, Security
 from pytest_mailauth.strategies.cases import mix
 
@@ -32,18 +34,25 @@ def log_in(server):
         case Protocol.IMAP:
             kind = imaplib.IMAP4_SSL if implicit else imaplib.IMAP4
             options = {"ssl_context": context} if implicit else {}
-            with kind(server.host, server.port, timeout=TIMEOUT, **options) as imap:
+            imap = kind(server.host, server.port, timeout=TIMEOUT, **options)
+            try:
                 if not implicit:
                     imap.starttls(context)
                 imap.login(account.username, account.password)
+                imap.logout()
+            except Exception:  # a logout that fails leaves the socket open
+                with contextlib.suppress(OSError):
+                    imap.shutdown()
+                raise
         case Protocol.POP3:
             kind = poplib.POP3_SSL if implicit else poplib.POP3
             pop = kind(server.host, server.port, timeout=TIMEOUT, **({"context": context} if implicit else {}))
-            if not implicit:
-                pop.stls(context)
-            pop.user(account.username)
-            pop.pass_(account.password)
-            pop.quit()
+            with contextlib.closing(pop):
+                if not implicit:
+                    pop.stls(context)
+                pop.user(account.username)
+                pop.pass_(account.password)
+                pop.quit()
 
 
 @settings_of_many
@@ -98,3 +107,54 @@ def test_there_is_no_clear_phase_with_implicit_tls():
 def test_a_case_without_weight_is_left_out():
     only = mix("x", (1, "a", strategies.ports()), (0, "b", strategies.ports()))
     assert {text for text in drawn(only, 30).counted if text.startswith("x: ")} == {"x: a"}
+
+
+# Misbehaviour.
+
+
+@settings_of_many
+@given(data=st.data(), protocol=strategies.protocols(), security=st.sampled_from(["starttls", "implicit"]))
+def test_every_deviation_can_be_had(mailauth_factory, data, protocol, security):
+    config = ServerConfig(
+        protocol=protocol, security=security, deviations=(data.draw(strategies.deviations(protocol)),)
+    )
+    with mailauth_factory.serve(config):
+        pass
+
+
+FAILURES = (OSError, EOFError, ValueError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto)
+"""What the standard library raises when a server does not do what it should."""
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(data=st.data(), protocol=strategies.protocols())
+def test_a_plan_of_faults_is_met(mailauth_factory, data, protocol):
+    plan = data.draw(strategies.fault_plans(protocol))
+    with mailauth_factory.serve(ServerConfig(protocol=protocol, security="implicit")) as server:
+        plan.tell(server)
+        try:
+            log_in(server)
+        except FAILURES:
+            assert plan != strategies.FaultPlan()
+        else:
+            assert server.sessions[0].auth[-1].accepted
+
+
+@pytest.mark.parametrize(
+    ("act", "raised"),
+    [
+        ("drop", smtplib.SMTPServerDisconnected),
+        ("reset", OSError),
+        ("garble", smtplib.SMTPAuthenticationError),
+        ("refuse", smtplib.SMTPAuthenticationError),
+        ("later", smtplib.SMTPAuthenticationError),
+        ("delay", None),
+        ("drip", None),
+    ],
+)
+def test_each_act_of_a_plan(mailauth, act, raised):
+    server = mailauth.smtp(security="implicit")
+    strategies.FaultPlan(faults=(strategies.Fault(verb="AUTH", act=act, times=3),)).tell(server)
+    with pytest.raises(raised) if raised else contextlib.nullcontext():
+        log_in(server)
+    assert f"scripted {act}" in server.transcript() or "scripted reply" in server.transcript()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import HealthCheck, Phase, currently_in_test_context, given, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from pytest_mailauth.judge.selection.laws import LAWS, Law
-from pytest_mailauth.judge.selection.questions import PROBES, NotAsked, Questioner, plain
+from pytest_mailauth.judge.selection.questions import NotAsked, Questioner, plain
 from pytest_mailauth.judge.selection.situations import situations
 from pytest_mailauth.model.errors import ConfigError, MailAuthError
 
@@ -169,11 +170,11 @@ def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
     broken: LawBroken | None = None
     notes: list[str] = []
 
-    def question(asked: Situation) -> None:
+    def question(asked: Situation, others: list[Situation]) -> None:
         nonlocal judged, refused, broken
         try:
             choice = questioner.ask(asked)
-            again = _again(questioner, asked, choice) if law.twice else choice
+            again = _again(questioner, asked, choice, others) if law.twice else choice
         except NotAsked:
             return
         except Exception as defect:
@@ -205,7 +206,7 @@ def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
 
 
 def _as_property(
-    question: Callable[[Situation], None], law: Law, questioner: Questioner, examples: int
+    question: Callable[[Situation, list[Situation]], None], law: Law, questioner: Questioner, examples: int
 ) -> Callable[[], None]:
     wanted = settings(
         max_examples=examples,
@@ -218,7 +219,9 @@ def _as_property(
     )
 
     def made() -> Callable[[], None]:
-        test: Callable[[], None] = wanted(given(situations(law, questioner.takes))(question))
+        asked = situations(law, questioner.takes)
+        others = st.lists(asked, max_size=3) if law.twice else st.just([])
+        test: Callable[[], None] = wanted(given(asked, others)(question))
         return test
 
     if not currently_in_test_context():
@@ -228,12 +231,12 @@ def _as_property(
         return elsewhere.submit(made).result()
 
 
-def _again(questioner: Questioner, asked: Situation, choice: Choice) -> Choice:
+def _again(questioner: Questioner, asked: Situation, choice: Choice, others: list[Situation]) -> Choice:
     """Return what is answered at another time: another answer than *choice*, if there is one."""
     again = questioner.ask(asked)
     if again != choice:
         return again
-    for other in PROBES:  # a selector that remembers what it was asked may take its last answer for this one
+    for other in others:  # a selector that remembers something may be changed by what it is asked in between
         with suppress(NotAsked):
             questioner.ask(other)
     return questioner.ask(asked)

@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import fields
 from typing import Any, Final
 
-from pytest_mailauth.judge.selection.reading import choice_of
+from pytest_mailauth.judge.selection.reading import choice_of, redacted
 from pytest_mailauth.judge.selection.situation import Attempted, Choice, Failure, Service, Situation
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Protocol, Security
@@ -30,6 +30,12 @@ PROVIDER: Final = Service(
     requires_oauth=True,
 )
 
+SPLIT: Final = Service(
+    name="split",
+    sending="smtp.split.test",
+    retrieving={Protocol.IMAP: "mail.split.test", Protocol.POP3: "pop.split.test"},
+)
+
 _FIRST: Final = {protocol: STANDARD_PORTS[protocol, Security.STARTTLS] for protocol in Protocol}
 _BEFORE: Final = {**_FIRST, Protocol.SMTP: RELAY_PORT}
 
@@ -42,6 +48,8 @@ PROBES: Final = tuple(
         Situation(protocol=protocol),
         Situation(protocol=protocol, port=_FIRST[protocol], service=PROVIDER),
         Situation(protocol=protocol, service=PROVIDER),
+        Situation(protocol=protocol, port=_FIRST[protocol], service=SPLIT),
+        Situation(protocol=protocol, service=SPLIT),
         Situation(
             protocol=protocol,
             port=_BEFORE[protocol],
@@ -150,7 +158,7 @@ class Questioner:
         except ConfigError as error:  # a ValueError of ours is no refusal of the user's
             raise ConfigError(f"{error} (asked: {asked})") from None
         except REFUSALS as refusal:
-            return Choice(refusal=str(refusal))
+            return Choice(refusal=redacted(str(refusal)))
         except NotAsked:
             raise
         except Exception as defect:

@@ -53,6 +53,10 @@ _VERSION: Final = re.compile(r"(?:tls)?\s*v?\s*1(?:[._]([0-3]))?")
 _PORT: Final = re.compile(r"-?\d{1,9}")
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9_/+. -]{0,24}")
 """A string that may be shown: too short and too plain for most secrets, and long enough for a misspelled mode."""
+_SECRET: Final = re.compile(
+    r"(?i)(\w*(?:passw|pwd|secret|token)\w*)(['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;)}\]]+)"
+)
+"""A name that says that its value is one, and the value."""
 _BOOLEANS: Final = {
     (True, False): str(Security.IMPLICIT),
     (True, True): str(Security.IMPLICIT),  # TLS comes first, whatever is asked for inside it
@@ -113,12 +117,22 @@ def shown(answer: object) -> str:
     return f"{article} {kind} with {said}" if said else f"{article} {kind}"
 
 
+def redacted(text: str) -> str:
+    """Return a selector's own words without what they call a password, a secret or a token.
+
+    Examples:
+        >>> redacted("no mode in Settings(port=2525, password='correct horse')")
+        'no mode in Settings(port=2525, password=***)'
+    """
+    return _SECRET.sub(r"\1\2***", text)
+
+
 def _mode(answer: object) -> str | None:
     """Return the mode that a word, a member or a pair stands for; None if it is none of them."""
     if isinstance(answer, Enum):
-        return _word(answer.value) or _word(answer.name) or _unknown(answer)
+        return _of_words(answer, answer.value, answer.name)
     if isinstance(answer, str):
-        return _word(answer) or _unknown(answer)
+        return _of_words(answer, answer)
     if isinstance(answer, (tuple, list)) and not hasattr(answer, "_fields"):  # a named tuple is read by its names
         pair: tuple[object, ...] = tuple(answer)
         is_pair = len(pair) == 2 and all(isinstance(part, bool) for part in pair)
@@ -126,14 +140,15 @@ def _mode(answer: object) -> str | None:
     return None
 
 
-def _word(value: object) -> str | None:
-    word = value.strip().lower() if isinstance(value, str) else ""
-    if word == AMBIGUOUS:
+def _of_words(answer: object, *values: object) -> str:
+    words = [value.strip().lower() for value in values if isinstance(value, str)]
+    found = next((WORDS[word] for word in words if word in WORDS), None)
+    if found is None and AMBIGUOUS in words:
         raise ConfigError(
             "the selector answered 'tls', which is implicit TLS to some and STARTTLS to others; let adapt=... return "
             "'implicit' or 'starttls'"
         )
-    return WORDS.get(word)
+    return found or _unknown(answer)
 
 
 def _from_fields(answer: object) -> Choice:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from pytest_mailauth.judge.selection.questions import PROVIDER
+from pytest_mailauth.judge.selection.questions import PROVIDER, SPLIT
 from pytest_mailauth.judge.selection.situation import Attempted, Failure, Service, Situation
 from pytest_mailauth.judge.selection.table import MODES, PORTS
 from pytest_mailauth.model.terms import Protocol, Security
@@ -21,11 +21,12 @@ IMPOSSIBLE: Final = (0, 65536, -1)
 """What a user may type for a port, and is none; it tells no mode either."""
 
 _TLS: Final = (Security.STARTTLS, Security.IMPLICIT)
-_PLAIN: Final = Service(
-    name="split",
-    sending="smtp.split.test",
-    retrieving={Protocol.IMAP: "mail.split.test", Protocol.POP3: "pop.split.test"},
+_SECURE: Final = Service(
+    name="secure",
+    sending="smtps.ssl.secure.test",
+    retrieving={Protocol.IMAP: "imaps.secure.test", Protocol.POP3: "pop3s.secure.test"},
 )
+"""Its names sound like a mode, and tell none."""
 
 
 def ports() -> st.SearchStrategy[int]:
@@ -62,13 +63,25 @@ _CUSTOM: Final = st.one_of(
     st.sampled_from(IMPOSSIBLE),
 )
 
+
+def _befores(least: int = 0) -> st.SearchStrategy[tuple[Attempted, ...]]:
+    return st.lists(attempts(), min_size=least, max_size=3).map(tuple)
+
+
 _GIVEN_OR_CHOSEN: Final = st.one_of(ports(), st.none())
 
+_STATED: Final = st.one_of(_NO_MODE, st.sampled_from((Security.NONE, *_TLS)))
+"""Half of the users state nothing: the choice is the selector's then."""
+
+_STANDARD: Final = st.sampled_from(sorted(MODES, key=_simplest))
+_ANYWHERE: Final = st.one_of(_STANDARD, _STANDARD, st.tuples(st.sampled_from(Protocol), ports()))
+
 ABOUT: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
-    "standard-ports": {"where": st.sampled_from(sorted(MODES, key=_simplest)), "stated": _NO_MODE},
+    "standard-ports": {"where": _STANDARD, "stated": _NO_MODE},
+    "never-cleartext-credentials": {"where": _ANYWHERE, "credentials": st.just(True)},  # noqa: FBT003 - a value
     "custom-port-needs-mode": {"stated": _NO_MODE, "port": _CUSTOM},
     "stated-mode-wins": {"stated": st.sampled_from(_TLS)},
-    "never-weaker-after-failure": {"before": st.lists(attempts(), min_size=1, max_size=3).map(tuple)},
+    "never-weaker-after-failure": {"before": _befores(1)},
     "blocked-25-names-587": {"protocol": st.just(Protocol.SMTP), "port": st.just(25), "before": st.tuples(_BLOCKED)},
     "right-name-for-right-job": {"port": _GIVEN_OR_CHOSEN},
     "oauth-when-required": {"port": _GIVEN_OR_CHOSEN},
@@ -92,15 +105,22 @@ def situations(law: Law, takes: frozenset[str]) -> st.SearchStrategy[Situation]:
     usual: dict[str, st.SearchStrategy[Any]] = {
         "protocol": st.sampled_from(Protocol),
         "port": ports(),
-        "stated": st.sampled_from((None, *_TLS, Security.NONE)) if "stated" in takes else _NO_MODE,
+        "stated": _STATED if "stated" in takes else _NO_MODE,
         "credentials": st.booleans() if "credentials" in takes else st.just(True),  # noqa: FBT003 - a value, no flag
-        "service": st.sampled_from((PROVIDER, _PLAIN)) if "service" in law.takes else st.none(),
-        "before": st.just(()),
+        "service": _services(law) if "service" in takes else st.none(),
+        "before": st.one_of(st.just(()), _befores()) if law.twice and "before" in takes else st.just(()),
     }
     parts = usual | ABOUT.get(law.name, {})
     if "where" in parts:
         del parts["protocol"], parts["port"]
     return st.builds(_situation, **parts).filter(law.about)
+
+
+def _services(law: Law) -> st.SearchStrategy[Service | None]:
+    if "service" in law.takes:
+        return st.sampled_from((PROVIDER, SPLIT, _SECURE))
+    # Elsewhere nobody has to know OAuth 2.0, nor to refuse for want of it.
+    return st.sampled_from((None, SPLIT, _SECURE))
 
 
 def _situation(*, where: tuple[Protocol, int] | None = None, **parts: Any) -> Situation:

@@ -110,6 +110,8 @@ class WorldBroken(ClientViolation):
         played: How it got on.
     """
 
+    __module__ = "pytest_mailauth.worlds"  # where a user imports it from
+
     def __init__(self, played: Played, text: str) -> None:
         self.world = played.world
         self.played = played

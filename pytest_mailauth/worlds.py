@@ -146,7 +146,7 @@ class World:
         security: The mode that they state; None (default) for the one of that port.
 
     Raises:
-        ConfigError: There is no port, one is there twice, or a value is unknown.
+        ConfigError: There is no port, one is there twice, a value is unknown, or what is said does not go together.
 
     Examples:
         >>> print(World(ports=(Port(number=587, security="starttls", strips=True),)))
@@ -172,6 +172,8 @@ class World:
             object.__setattr__(self, "security", choose(Security, self.security, "security"))
         elif self.port is not None and self.port not in numbers:
             raise ConfigError(f"port={self.port} has nothing behind it, so state its security, too")
+        for one in self.ports:
+            one.config(Protocol(self.protocol), self.host)  # which raises where it does not go together
 
     @property
     def stated(self) -> tuple[int, Security]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from enum import Enum
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planners_in_the_wild import RIGHT, WRONG, ClearAfterTimeout, PingPong, Planner, WithoutVerification
 
-from pytest_mailauth import ConfigError
-from pytest_mailauth.selection import PLAN_LAWS, Choice, LawBroken, NotAsked, PlanBroken, check_connection_plan
+from pytest_mailauth import ConfigError, Protocol
+from pytest_mailauth.judge.selection.steps import ending
+from pytest_mailauth.selection import PLAN_LAWS, Choice, Failure, LawBroken, NotAsked, PlanBroken, check_connection_plan
 
 
 def asked_whole(function, asked):
@@ -221,3 +224,44 @@ def test_nothing_of_a_settings_object_is_shown():
         check_connection_plan(lambda *_: {"mode": "implicit", "password": "hunter2"})
     assert "a dict with mode, password, does not say port and mode" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_page_names_every_law():
+    page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text(encoding="utf-8")
+    assert [name for name in PLAN_LAWS if f"`{name}`" not in page] == []
+
+
+def test_a_planner_that_breaks_a_law_only_now_and_then_is_not_deterministic():
+    """The law that it broke is the only one that was asked; that cannot be shown again, and this can."""
+    turn = itertools.count()
+
+    def step(_protocol, attempts):
+        return None if attempts else (465, "none" if next(turn) == 60 else "implicit")
+
+    with pytest.raises(PlanBroken) as caught:
+        check_connection_plan(step, laws=["never-cleartext-credentials"])
+    assert caught.value.law.name == "deterministic"
+    assert "at another time, when it did not break never-cleartext-credentials" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("met", "choice", "end"),
+    [
+        (None, {"mode": "implicit", "port": 465}, None),
+        (None, {"mode": "starttls", "port": 2525}, None),
+        (None, {"mode": "starttls", "port": 465}, "timeout"),
+        (None, {"mode": "implicit", "port": 587}, "handshake"),
+        ("timeout", {"mode": "none", "port": 25}, "timeout"),
+        ("refused", {"mode": "implicit", "port": 587}, "refused"),
+        ("stripped", {"mode": "starttls", "port": 587}, "stripped"),
+        ("stripped", {"mode": "implicit", "port": 465}, "handshake"),
+        ("stripped", {"mode": "opportunistic", "port": 587}, None),
+        ("handshake", {"mode": "starttls", "port": 587}, "handshake"),
+        ("handshake", {"mode": "none", "port": 587}, None),
+        ("certificate", {"mode": "implicit", "port": 465, "verify": True}, "certificate"),
+        ("certificate", {"mode": "implicit", "port": 465}, "certificate"),
+        ("certificate", {"mode": "implicit", "port": 465, "verify": False}, None),
+    ],
+)
+def test_what_becomes_of_an_attempt(met, choice, end):
+    assert ending(met and Failure(met), Protocol.SMTP, Choice(**choice)) == end

@@ -238,6 +238,8 @@ def test_a_world_is_written_as_what_makes_it():
         (lambda: World(ports=(Port(number=25, security="none"),) * 2), r"ports=\[25, 25\] must be one port or more"),
         (lambda: World(port=587), "port=587 has nothing behind it, so state its security, too"),
         (lambda: World(port=0), "port=0 must be a number from 1 to 65535"),
+        (lambda: World(ports=(Port(number=465, security="implicit", auth={}),)), "auth={} must be an AuthPolicy"),
+        (lambda: World(host="no host"), "host='no host'"),
         (lambda: World(protocol="nntp"), "protocol='nntp' is not known"),
         (lambda: World(security="tls"), "security='tls' is not known"),
         (

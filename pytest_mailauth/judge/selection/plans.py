@@ -234,11 +234,14 @@ def _drive(planner: Planner, laws: Sequence[Law], judged: dict[str, int], exampl
                 elsewhere.submit(run_state_machine_as_test, Journey, settings=options).result()
         else:
             run_state_machine_as_test(Journey, settings=options)
-    except (PlanBroken, Flaky):
+    except PlanBroken as broken:
+        raise PlanBroken(broken.law, broken.asked, broken.choice, broken.expected) from None
+    except Flaky:
         if not found:
             raise
-        last = found[-1]
-        raise PlanBroken(last.law, last.asked, last.choice, last.expected) from None
+        law, last = PLAN_LAWS["deterministic"], found[-1]
+        expected = f"what it answered at another time, when it did not break {last.law.name}"
+        raise PlanBroken(law, last.asked, last.choice, expected) from None
 
 
 def _next(planner: Planner, laws: Sequence[Law], judged: dict[str, int], asked: Situation, limit: int) -> Choice:

@@ -1,6 +1,8 @@
 """Fake SMTP, POP3 and IMAP servers with TLS and authentication policies, and a verdict on mail clients.
 
 Names are imported when they are first used: pytest imports this package at every start, needed or not.
+
+PYTEST_DONT_REWRITE: Hypothesis imports it for its profile, maybe before pytest starts, which would warn of that.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def mail_addresses(*, utf8: bool = True) -> st.SearchStrategy[str]:
         1/12 any: a local part of any characters that need no quotes, in one to three parts.
         2/12 quoted: a local part in quotes: empty, with a space, ``@``, dots, a quote or a backslash.
         2/12 UTF-8: a local part or both parts in UTF-8; one is not in the form NFC.
-        1/12 subaddress: with a plus sign and a detail (RFC 5233 section 1).
+        1/12 subaddress: with a plus sign and a detail.
         1/12 domain: an address literal, an A-label, upper case, a single label.
         1/12 long: a local part of 63 or 64 octets, or an address of 253 or 254.
 

@@ -58,7 +58,7 @@ def securities() -> st.SearchStrategy[Security]:
 
 
 def ports() -> st.SearchStrategy[int]:
-    """Return port numbers from 0 to 65535 (RFC 9293 section 3.1: 16 bits).
+    """Return port numbers from 0 to 65535.
 
     0 is no port to connect to; many libraries take it for "the default one", and so it is worth a try.
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAPPED: Final = ("I\u00adX", "pass\u00a0word", "\u00aa", "\u2168", "e\u0301", "\ufb01sh", "\u200bzero")
-"""What SASLprep turns into something else (RFC 4013 section 2): mapped to nothing or to a space, or composed."""
+"""What SASLprep turns into something else (RFC 4013): mapped to nothing or to a space, or composed."""
 PROHIBITED: Final = ("\u0007", "\u06271", "\ue000", "\ufffd", "a\u0085b", "\u202etxt")
-"""What SASLprep does not allow (RFC 4013 section 2.3), and for its directions (section 2.4)."""
+"""What SASLprep does not allow (RFC 4013 section 2.3), and text of both directions."""
 _EIGHT_BIT: Final = ("pässwörd", "grüße", "пароль", "密码", "🔑", "naïve€", "ÿ")
 _MARKS: Final = ('"', "\\", 'a"b\\c', " a ", "{5}", "%", "*", "(a)", "a,b=c", "'; --", "&", "=", "~/")
 """What means something in a quoted string, a literal, a SCRAM message (RFC 5802 section 5.1), or a shell."""
@@ -59,7 +59,7 @@ def usernames(*, sound: bool | None = None) -> st.SearchStrategy[str]:
         1/14 any: 1 to 20 letters, digits and signs.
         2/14 marks: quotes, backslashes, spaces, braces, commas and equals signs.
         2/14 8-bit: letters beyond ASCII, in UTF-8 two to four bytes each.
-        2/14 SASLprep: what SASLprep maps to something else, or prohibits (RFC 4013 section 2).
+        2/14 SASLprep: what SASLprep maps to something else, or prohibits (RFC 4013).
         1/14 NUL: with NUL, which PLAIN cannot carry (RFC 4616 section 2).
         1/14 line break: with CR, LF or both, which would be a command of its own.
         1/14 long: 64 to 2048 characters, at the limits of lines.
@@ -82,7 +82,7 @@ def passwords(*, sound: bool | None = None) -> st.SearchStrategy[str]:
         1/14 any: 1 to 20 letters, digits and signs.
         2/14 marks: quotes, backslashes, spaces, braces, commas and equals signs.
         2/14 8-bit: letters beyond ASCII, in UTF-8 two to four bytes each.
-        2/14 SASLprep: what SASLprep maps to something else, or prohibits (RFC 4013 section 2).
+        2/14 SASLprep: what SASLprep maps to something else, or prohibits (RFC 4013).
         1/14 NUL: with NUL, which PLAIN cannot carry (RFC 4616 section 2).
         1/14 line break: with CR, LF or both, which would be a command of its own.
         1/14 long: 64 to 2048 characters, at the limits of lines.
@@ -107,7 +107,7 @@ def bearer_tokens(*, sound: bool | None = None) -> st.SearchStrategy[str]:
     Distribution:
         3/14 simple: such as ya29.mailauth-token.
         1/14 short: 2 to 40 characters.
-        2/14 JWT: three parts of base64url with dots between them (RFC 7519 section 3).
+        2/14 JWT: three parts of base64url with dots between them (RFC 7519).
         1/14 padded: one or two equals signs at the end.
         1/14 around 497: 495 to 499 characters, where a command line with AUTH XOAUTH2 is full.
         1/14 around 512: 510 to 514, where a command line is full (RFC 5321 section 4.5.3.1.4).

@@ -57,9 +57,9 @@ def hostnames() -> st.SearchStrategy[str]:
         3/12 simple: such as mail.example.test.
         1/12 any: two to four labels of letters, digits and hyphens.
         2/12 neighbour: names that the wildcard ``*.example.test`` matches, and ones that it just does not.
-        2/12 IDN: a label in Unicode or its A-label (RFC 5890 section 2.3.2.1), with letters that IDNA2003 mapped.
+        2/12 IDN: a label in Unicode or its A-label (RFC 5890), with letters that IDNA2003 mapped.
         1/12 trailing dot: one with the dot of the root.
-        1/12 upper case: one in other letters, which is the same name (RFC 4343 section 3).
+        1/12 upper case: one in other letters, which is the same name.
         1/12 long: a label of 62 or 63 octets, or a name of 252 or 253.
         1/12 address: an address of loopback, and localhost.
 

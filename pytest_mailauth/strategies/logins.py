@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
@@ -28,7 +28,9 @@ def _some(names: Sequence[str], least: int = 1) -> st.SearchStrategy[tuple[str, 
     return st.lists(one(names), min_size=least, max_size=5, unique=True).map(tuple)
 
 
-def mechanism_lists(protocol: Protocol | str | None = None, *, external: bool = False) -> st.SearchStrategy[Any]:
+def mechanism_lists(
+    protocol: Protocol | str | None = None, *, external: bool = False
+) -> st.SearchStrategy[tuple[str, ...]]:
     """Return tuples of SASL mechanisms that a server can offer, each once, in any order.
 
     Args:

@@ -59,7 +59,7 @@ def tls_policies(*, sound: bool | None = None) -> st.SearchStrategy[TLSPolicy]:
         1/12 resumption: sessions can be resumed, or SNI is acknowledged (RFC 6066 section 3).
         1/12 weak ciphers: TLS 1.2 with weak suites alone.
         1/12 requires a certificate: the client has to show one.
-        1/12 old only: TLS 1.0 or 1.1 and nothing newer (RFC 8996, RFC 8997 section 3).
+        1/12 old only: TLS 1.0 or 1.1 and nothing newer (RFC 8996, RFC 8997).
         1/12 old too: TLS 1.0 or 1.1 beside the newer ones.
 
     Shrinks to: ``TLSPolicy()``.

@@ -29,6 +29,8 @@ def run(pytester):
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in groups[group].items()) for group in groups
     ]
     (info / "entry_points.txt").write_text("".join(lines))
+    modules = sorted(path.relative_to(ROOT) for path in (ROOT / "pytest_mailauth").rglob("*.py"))
+    (info / "RECORD").write_text("".join(f"{path.as_posix()},,\n" for path in modules))
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTHONWARNINGS")}
     # The first of two installations of one name counts, so the one beside this interpreter is not looked at.
     environment["PYTHONPATH"] = os.pathsep.join([str(info.parent), str(ROOT)])
@@ -82,6 +84,15 @@ def test_registering_imports_nothing_but_hypothesis(run):
     )
     done = run("-c", program)
     assert done.stdout == "['pytest_mailauth', 'pytest_mailauth.hypothesis_profile']\n", done.stderr
+
+
+def test_hypothesis_may_be_imported_before_pytest_starts(run, pytester):
+    pytester.makepyfile("def test_nothing(mailauth_smtp): pass")
+    program = "import hypothesis, pytest, sys; sys.exit(pytest.main(['-p', 'no:asyncio']))"
+    done = run("-c", program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    warned = [line for line in (done.stdout + done.stderr).splitlines() if "cannot be rewritten" in line]
+    assert not [line for line in warned if "mailauth" in line]  # Hypothesis warns of modules of its own
 
 
 def test_the_plugin_imports_no_hypothesis(run):

@@ -78,6 +78,12 @@ def test_the_protocol_can_be_given(protocol, sound):
     assert {config.protocol for config in values} == {protocol}
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+def test_settings_that_contradict_each_other_are_never_drawn(protocol):
+    configs = drawn(strategies.server_configs(protocol, sound=False), 500).values  # or it would have failed
+    assert any(not config.reachable_mechanisms for config in configs)
+
+
 @settings_of_many
 @given(policy=strategies.tls_policies())
 def test_every_tls_policy_can_be_served(mailauth_factory, policy):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from drawing import dealt, documented, drawn
 from hypothesis import find
@@ -15,6 +17,12 @@ ENOUGH = 500
 """Within so many examples everything interesting has been there."""
 
 
+@functools.cache
+def drawn_by(name):
+    """Return what a strategy draws, asked with nothing."""
+    return drawn(getattr(strategies, name)(), ENOUGH)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_cases_are_dealt_as_documented(name):
     strategy = getattr(strategies, name)
@@ -24,7 +32,7 @@ def test_cases_are_dealt_as_documented(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_case_comes_and_is_counted(name):
     strategy = getattr(strategies, name)
-    counted = drawn(strategy(), ENOUGH).counted
+    counted = drawn_by(name).counted
     assert {text for text in counted if text.startswith(f"{name}: ")} == {
         f"{name}: {case}" for case in documented(strategy)
     }
@@ -39,7 +47,7 @@ def test_the_simplest_is_secure(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_interesting_is_reached(name):
-    values = drawn(getattr(strategies, name)(), ENOUGH).values
+    values = drawn_by(name).values
     missing = [what for what, holds in INTERESTING[name].items() if not any(holds(value) for value in values)]
     assert not missing, missing
 

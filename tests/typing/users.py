@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
 
 from pytest_mailauth import (
     AuthPolicy,
@@ -18,6 +19,7 @@ from pytest_mailauth import (
     Network,
     Secret,
     Secrets,
+    ServerConfig,
     SessionRecord,
     TLSPolicy,
     assert_attempts,
@@ -39,6 +41,7 @@ from pytest_mailauth import (
     conformance,
     diagnose,
     explain,
+    strategies,
 )
 from pytest_mailauth.selection import Checked, Choice, LawBroken, NotAsked, Situation, check_selection
 
@@ -146,3 +149,13 @@ def test_selection() -> None:
     asked: Situation = failure.value.asked
     assert law
     assert asked.port
+
+
+@given(config=strategies.server_configs("imap", sound=True), plan=strategies.fault_plans("imap"))
+def test_property(mailauth_factory: MailServers, config: ServerConfig, plan: strategies.FaultPlan) -> None:
+    with mailauth_factory.serve(config) as server:
+        plan.tell(server)
+
+
+names: tuple[str, ...] = strategies.mechanism_lists(external=True).example()
+reply: bytes = strategies.smtp_replies(valid=True).example()

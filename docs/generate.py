@@ -28,6 +28,7 @@ from registries import (
     scenarios_page,
     settings,
 )
+from selections import decisions, documented, laws
 
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
 from pytest_mailauth.model.relay import RelayPolicy
@@ -85,6 +86,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/providers.md": {"profiles": provider_profiles},
     "docs/command.md": {"help": lambda: output("check", "--help")},
     "docs/diagnosis.md": {"causes": causes},
+    "docs/selection.md": {"laws": laws, "table": decisions, "documented": documented},
     "docs/property-testing.md": {"distributions": distributions},
     "docs/source-document.md": {"citations": citations},
 }

@@ -19,7 +19,7 @@ from pytest_mailauth.report.explain import endings
 from pytest_mailauth.report.text import explain_assertion, explain_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_mailauth.model.config import ServerConfig
     from pytest_mailauth.model.record import SessionRecord
@@ -75,18 +75,41 @@ def assert_obeys(
     """
     __tracebackhide__ = True
     declared = declared or Declaration()
-    usual = [name for name, applies in _APPLIES.items() if applies(server.config, declared)]
-    names = usual if rules is None else _named(rules)
     trial = _trial(server, declared)
+    names = _usual(server, declared) if rules is None else _named(rules)
     findings = {name: RULES[name].check(trial) for name in names}
+    broken = _broken(server, findings)
+    if broken is not None:
+        raise broken
+    for name, finding in findings.items():
+        if finding.verdict not in _ANSWERS and (rules is not None or name in _OWED):
+            raise _violation(server, name, finding)
+
+
+def broken_rule(server: MailServer, declared: Declaration) -> str | None:
+    """Return the text about the first rule that a client of *server* broke, or None. What is left open is no failure.
+
+    Raises:
+        ServerFault: The record contradicts itself.
+    """
+    trial = _trial(server, declared)
+    names = _usual(server, declared) if server.sessions else ()
+    broken = _broken(server, {name: RULES[name].check(trial) for name in names})
+    return None if broken is None else str(broken)
+
+
+def _usual(server: MailServer, declared: Declaration) -> list[str]:
+    return [name for name, applies in _APPLIES.items() if applies(server.config, declared)]
+
+
+def _broken(server: MailServer, findings: Mapping[str, Finding]) -> ClientViolation | None:
+    """Return the failure of the first rule that was broken, or None."""
     for name, finding in findings.items():
         if finding.verdict is Verdict.ERROR:
             raise ServerFault(f"{name}: {finding.evidence}")
         if finding.verdict is Verdict.VIOLATION:
-            raise _violation(server, name, finding)
-    for name, finding in findings.items():
-        if finding.verdict not in _ANSWERS and (rules is not None or name in _OWED):
-            raise _violation(server, name, finding)
+            return _violation(server, name, finding)
+    return None
 
 
 def _violation(server: MailServer, rule: str, finding: Finding) -> ClientViolation:

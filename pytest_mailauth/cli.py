@@ -244,7 +244,7 @@ def scenarios(*, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="[RULE_OR_SCENARIO]", required=False)
+@click.argument("name", metavar="[RULE, SCENARIO OR LAW]", required=False)
 @click.option(
     "--from",
     "file",
@@ -253,9 +253,9 @@ def scenarios(*, as_json: bool) -> None:
 )
 @_ends_well
 def explain(name: str | None, *, file: str | None) -> None:
-    """Say what a rule demands, what a scenario does, and what to do about it; or what went wrong in a report."""
+    """Say what a rule or a law demands, what a scenario does, and what to do; or what went wrong in a report."""
     if (name is None) is (file is None):
-        raise click.UsageError("name a rule or a scenario, or give a report: mailauth explain --from report.json")
+        raise click.UsageError("name a rule, scenario or law, or give a report: mailauth explain --from report.json")
     if file is not None:
         from pytest_mailauth.report.reread import explain_file
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pytest_mailauth.judge.selection.check import Checked, LawBroken, check_selection
 from pytest_mailauth.judge.selection.laws import LAWS, Law
+from pytest_mailauth.judge.selection.planlaws import PLAN_LAWS
+from pytest_mailauth.judge.selection.plans import PlanBroken, PlanChecked, check_connection_plan
 from pytest_mailauth.judge.selection.questions import NotAsked
 from pytest_mailauth.judge.selection.situation import Attempted, Choice, Failure, Service, Situation
-from pytest_mailauth.judge.selection.table import MODES, TABLE, plan_for
+from pytest_mailauth.judge.selection.table import COLUMNS, MODES, TABLE, Row, plan_for, rows_for
 
 __all__ = [
+    "COLUMNS",
     "LAWS",
     "MODES",
+    "PLAN_LAWS",
     "TABLE",
     "Attempted",
     "Checked",
@@ -19,8 +23,13 @@ __all__ = [
     "Law",
     "LawBroken",
     "NotAsked",
+    "PlanBroken",
+    "PlanChecked",
+    "Row",
     "Service",
     "Situation",
+    "check_connection_plan",
     "check_selection",
     "plan_for",
+    "rows_for",
 ]

@@ -13,6 +13,7 @@ from pytest_mailauth.command_patterns import Pattern
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.config import MECHANISMS
 from pytest_mailauth.model.errors import ConfigError
+from pytest_mailauth.model.exchanges import CAPABILITIES, LOGINS
 from pytest_mailauth.model.portstates import UNSEEN
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer, Protocol, Security
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from pytest_mailauth.servers.server import MailServer
 
 
-_CAPABILITIES: Final = {Protocol.SMTP: "EHLO", Protocol.POP3: "CAPA", Protocol.IMAP: "CAPABILITY"}
 _HARMLESS: Final = frozenset({"NOOP", "ID"})
 """Commands that need no capability, and may come before they are asked for."""
-_LOGINS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
 _LOGIN_LINE: Final = {
     Protocol.SMTP: re.compile(rb"(?im)^[ \t]*AUTH\b"),
     Protocol.POP3: re.compile(rb"(?im)^[ \t]*(?:AUTH[ \t]+\S|USER\b|PASS\b|APOP\b)"),
@@ -115,7 +114,7 @@ def assert_capabilities_refetched(server: MailServer) -> None:
     """
     __tracebackhide__ = True
     _needs_starttls(server, "assert_capabilities_refetched")
-    asking = _CAPABILITIES[server.protocol]
+    asking = CAPABILITIES[server.protocol]
     expected = f"{asking} is the first command inside TLS."
     decided = False
     for session in server.sessions:
@@ -272,7 +271,7 @@ def _was_awaited(session: SessionRecord, asked: e.Command, following: e.Command)
 def _begins_login(session: SessionRecord, command: e.Command) -> bool:
     # A bare AUTH asks a POP3 server for its mechanisms and logs nobody in.
     lists_only = session.protocol is Protocol.POP3 and command.verb == "AUTH" and not command.argument.strip()
-    return command.verb in _LOGINS and not lists_only
+    return command.verb in LOGINS and not lists_only
 
 
 def _was_cut_short(session: SessionRecord) -> bool:

@@ -10,6 +10,7 @@ from pytest_mailauth.model.config import ServerConfig
 from pytest_mailauth.model.deviations import pointed
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Protocol, Security
 from pytest_mailauth.model.webrequests import FOUND
+from pytest_mailauth.servers.oauth_paths import DISCOVERY_PATH
 from pytest_mailauth.servers.webserver import WEB_PORTS, WebServer
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 LISTENER: Final = "decoy"
 """What the sessions of one that speaks a mail protocol are called in the record."""
-DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
-"""Where the configuration of an OpenID provider is (OpenID Connect Discovery 1.0 section 4)."""
 
 
 @dataclass(frozen=True)

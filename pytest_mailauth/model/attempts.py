@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import CANARY, find
 from pytest_mailauth.model.exchanges import operations_in_clear
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Layer, Protocol, Security
 
@@ -69,8 +69,6 @@ _STANDS_FOR: Final = {port: service for service, port in STANDARD_PORTS.items()}
 _BY_MODE: Final = {Security.IMPLICIT: Strength.IMPLICIT, Security.STARTTLS: Strength.EXPLICIT}
 _HANDSHAKE: Final = b"\x16"
 """The content type that a ClientHello begins with (RFC 8446 section 5.1)."""
-_CANARY: Final = 12
-"""Characters from which on a secret does not stand in a text by chance."""
 _TEXT: Final = (e.Command, e.Response, e.Malformed, e.Authentication)
 
 
@@ -172,4 +170,4 @@ def _was_in_clear(session: SessionRecord) -> bool:
     if shown or operations_in_clear(session):
         return True
     secrets = [secret for account in session.accounts for secret in account.secrets.values()]
-    return any(len(secret) >= _CANARY and find(secret, session.clear_in) for secret in secrets)
+    return any(len(secret) >= CANARY and find(secret, session.clear_in) for secret in secrets)

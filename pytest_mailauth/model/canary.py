@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 SHOWN: Final = "<redacted>"
+CANARY: Final = 12
+"""Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 
 
 class Secret(str):
@@ -47,7 +49,7 @@ class Account:
     """One mail account: its login name, its password and its address.
 
     Attributes:
-        username: The authentication identity (RFC 4422 section 3.4.1).
+        username: The authentication identity (RFC 4422 section 2).
         password: The password; a :class:`Secret`, so assertion diffs and logs do not show it.
         address: The mail address. Mail to it lands in this account's INBOX.
         token: The bearer token (RFC 6750); a :class:`Secret` too.
@@ -182,7 +184,13 @@ def encodings(secret: str) -> tuple[tuple[str, bytes], ...]:
     with contextlib.suppress(UnicodeEncodeError):
         forms.append(("ISO-8859-1", text.encode("latin-1")))
     octets = dict.fromkeys(form for _, form in forms)
-    # Letters and digits are nowhere escaped, and made canaries have nothing else: there are thousands of them.
+    # Names of hosts mean the same in small letters (RFC 4343), which is how many programs write them.
+    if len(text) >= CANARY and any(character.isdigit() for character in text):
+        forms += [("small letters", _octets(text.lower())), ("capitals", _octets(text.upper()))]
+    for data in octets:
+        every = "".join(f"%{byte:02X}" for byte in data)
+        forms += [("percent-encoded", form.encode()) for form in (every, every.lower())]
+    # Letters and digits are nowhere else escaped, and made canaries have nothing else: there are thousands of them.
     if not (text.isascii() and text.isalnum()):
         for name, ways in _TEXTS:
             forms += [(name, _octets(form)) for form in ways(text)]

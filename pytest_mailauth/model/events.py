@@ -99,7 +99,7 @@ class Deviated(NamedTuple):
     data: bytes
 
     def __repr__(self) -> str:
-        # A reply repeats the client's tag (RFC 9051 section 2.2.1), and that may be anything.
+        # A reply repeats the client's tag (RFC 9051 section 2.2.2), and that may be anything.
         return f"Deviated({self.kind!r}, {self.verb!r}, <{len(self.data)} bytes>)"
 
 

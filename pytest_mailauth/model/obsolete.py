@@ -21,7 +21,7 @@ class Obsolete(StrEnum):
     RC4 = "rc4"
     """The cipher is RC4 (RFC 7465)."""
     TRIPLE_DES = "3des"
-    """The cipher is 3DES, whose blocks are short (RFC 9325 section 4.1)."""
+    """The cipher is 3DES, whose keys are worth 112 bits (RFC 9325 section 4.1)."""
     EXPORT = "export"
     """The cipher has keys of 40 bits (RFC 9325 section 4.1)."""
     DHE_1024 = "dhe-1024"
@@ -43,9 +43,9 @@ WENT_ON: Final = "the client answered the forged flight with ClientKeyExchange"
 """``TLSFacts.reason`` when a client accepted what was forged."""
 
 SECURE_RENEGOTIATION: Final = 0xFF01
-"""The extension renegotiation_info (RFC 5746 section 3.4)."""
+"""The extension renegotiation_info (RFC 5746 section 3.2)."""
 SECURE_RENEGOTIATION_SUITE: Final = 0x00FF
-"""What stands for it in the list of cipher suites (RFC 5746 section 3.4)."""
+"""What stands for it in the list of cipher suites (RFC 5746 section 3.3)."""
 
 
 def offers_secure_renegotiation(hello: ClientHello) -> bool:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 _HEADER: Final = re.compile(rb"[\x14-\x18]\x03[\x00-\x04][\x00-\x41]")
-"""How a record begins (RFC 8446 section 5.1): type, version, and a length of at most 2^14 + 256 bytes."""
+"""How a record begins: type, version, and a length of at most 2^14 + 256 bytes (RFC 8446 sections 5.1 and 5.2)."""
 _BEHIND_A_LINE: Final = re.compile(rb"\n(?=[\x14-\x18]\x03[\x00-\x04][\x00-\x41])")
 _HALF_A_HEADER: Final = re.compile(rb"(?:\A|(?<=\n))[\x14-\x18](?:\x03[\x00-\x04]?)?\Z")
 _SUSPICIOUS: Final = re.compile(rb"[\x14-\x18]")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS, Setting
+from pytest_mailauth.judge.selection.laws import LAWS
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.report.text import labelled
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_mailauth.judge.rules import Rule
     from pytest_mailauth.judge.scenarios import Scenario
+    from pytest_mailauth.judge.selection.laws import Law
 
 CLASSES: Final = {
     "A": "honest servers",
@@ -111,22 +113,27 @@ def scenarios_text(width: int) -> str:
 
 
 def explain(name: str, width: int) -> str:
-    """Return what there is to say about a rule, a scenario, or one case of a scenario.
+    """Return what there is to say about a rule, a scenario, one case of a scenario, or a law of selection.
 
     Args:
-        name: The name of a rule or a scenario, or the id of a case, as the report shows them.
+        name: The name of a rule, a scenario or a law, or the id of a case, as the report shows them.
         width: Columns to wrap at.
 
     Raises:
         ConfigError: There is nothing of that name.
     """
-    if name in RULES:
-        return _explain_rule(RULES[name], width)
     cases = {case: scenario for scenario in SCENARIOS.values() for case in _ids(scenario)}
-    scenario = SCENARIOS.get(name) or cases.get(name)
-    if scenario is None:
-        raise ConfigError(unknown("rule or scenario", name, (*RULES, *SCENARIOS)))
-    return _explain_scenario(scenario, width)
+    told = []
+    if name in RULES:
+        told.append(_explain_rule(RULES[name], width))
+    if scenario := SCENARIOS.get(name) or cases.get(name):
+        told.append(_explain_scenario(scenario, width))
+    if name in LAWS:  # some rules, which look at the wire, and laws, which look at a choice, demand the same
+        told.append(_explain_law(LAWS[name], width))
+    if not told:
+        text = unknown("rule, scenario or law", name, (*RULES, *SCENARIOS, *LAWS))
+        raise ConfigError(f"{text} The laws are {', '.join(LAWS)}.")
+    return "\n\n".join(told)
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:
@@ -170,6 +177,16 @@ def _explain_scenario(scenario: Scenario, width: int) -> str:
             labelled("Next step", rule.advice, width),
         ]
     return "\n".join(lines)
+
+
+def _explain_law(law: Law, width: int) -> str:
+    told = {
+        "Law": law.statement,
+        "Why": law.reason,
+        "Sources": _sources(law.sources),
+        "Asked by": f'pytest_mailauth.selection.check_selection(function, laws=["{law.name}"])',
+    }
+    return "\n".join([f"{law.name} (law of selection)", *(labelled(name, text, width) for name, text in told.items())])
 
 
 def _rules() -> list[Rule]:

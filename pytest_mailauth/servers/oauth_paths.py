@@ -20,7 +20,7 @@ ENDPOINTS: Final[dict[str, str]] = {
 DEVICE_PAGE: Final = "/device"
 """Where users say yes to a device."""
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
-"""OpenID Connect Discovery section 4."""
+"""Where the configuration of an OpenID provider is (OpenID Connect Discovery 1.0 section 4)."""
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 """RFC 8414 section 3."""
 

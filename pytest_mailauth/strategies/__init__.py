@@ -14,9 +14,11 @@ from pytest_mailauth.strategies.hostnames import hostnames
 from pytest_mailauth.strategies.logins import auth_policies, mechanism_lists
 from pytest_mailauth.strategies.messages import messages
 from pytest_mailauth.strategies.misbehaviour import Fault, FaultPlan, deviations, fault_plans
+from pytest_mailauth.strategies.networks import networks
 from pytest_mailauth.strategies.responses import capability_lists, imap_responses, smtp_replies
 from pytest_mailauth.strategies.servers import server_configs
 from pytest_mailauth.strategies.tls import cipher_lists, tls_policies
+from pytest_mailauth.strategies.worlds import worlds
 
 __all__ = [
     "Fault",
@@ -32,6 +34,7 @@ __all__ = [
     "mail_addresses",
     "mechanism_lists",
     "messages",
+    "networks",
     "passwords",
     "ports",
     "protocols",
@@ -40,6 +43,7 @@ __all__ = [
     "smtp_replies",
     "tls_policies",
     "usernames",
+    "worlds",
 ]
 
 register()

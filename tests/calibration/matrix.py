@@ -63,22 +63,25 @@ _ABOUT_BINDING: Final = [name for name, row in SCENARIOS.items() if "channel_bin
 """What a client meets that binds to its TLS connection, and elsewhere is like every other."""
 
 
-_ONE_OF_EACH: Final = sorted(
-    {row.rules[0]: name for name, row in SCENARIOS.items() if row.needs.get("role") != "mta"}.values()
-)
-"""One scenario of each rule: what shows, where the matrix is not whole, that a client is left alone by rules that are not
-its own. Those that only an MTA meets would stand for nothing with all others."""
-
-
-_PARTS: Final = 3
-"""How many parts they are dealt into: a faulty client meets one of them."""
-
-
 _OLD_TLS: Final = frozenset(name for name, row in SCENARIOS.items() if row.profile == "extended" and row.family in "KL")
 _ABOUT_OLD_TLS: Final = frozenset(rule for name in _OLD_TLS for rule in SCENARIOS[name].rules)
 _WITH_OPENSSL: Final = [name for name in SCENARIOS if name not in _OLD_TLS]
 """What faulty clients meet whose rule has nothing to do with old TLS. A handshake in Python takes as long as twenty
 others, and what is negotiated there concerns those that take it; they are as slow, and meet what concerns them."""
+
+
+_ONE_OF_EACH: Final = sorted(
+    {
+        row.rules[0]: name for name, row in SCENARIOS.items() if row.needs.get("role") != "mta" and name not in _OLD_TLS
+    }.values()
+)
+"""One scenario of each rule: what shows, where the matrix is not whole, that a client is left alone by rules that are not
+its own. Those that only an MTA meets would stand for nothing with all others, and old TLS concerns those
+that take it."""
+
+
+_PARTS: Final = 3
+"""How many parts they are dealt into: a faulty client meets one of them."""
 
 
 _OF_HABIT: Final = [f"honest {name}" for name, habits in HONEST.items() if habits != Habits()]

@@ -9,32 +9,20 @@ import ssl
 import warnings
 
 import pytest
+from trying import broken_in, tried
 
 from pytest_mailauth.judge.clients.catalogue import builtin
-from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.clients.thirdparty import is_installed
 from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS, certificates, names
-from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.model.terms import Security, Verdict
 
 OURS = [row.name for table in (certificates, names) for row in table.ROWS]
 ALLOWED = (Verdict.PASS, Verdict.NOTE, Verdict.NOT_APPLICABLE)
 
 
 def judged(run, *select, **declared):
-    client = Client(
-        name="under test",
-        run=run,
-        protocols=(Protocol.SMTP,),
-        securities=(Security.IMPLICIT,),
-        declared=Declaration(timeout=1.0, **declared),
-    )
-    return {row.setting.scenario.name: row for row in Runner([client], select=select).run()}
-
-
-def rules_broken(row):
-    return [j.rule for j in row.judgements if j.finding.verdict is Verdict.VIOLATION]
+    return tried(run, select, securities=(Security.IMPLICIT,), **declared)
 
 
 def send(case, context, *, works=True):
@@ -69,7 +57,7 @@ def test_an_honest_client_of_another_make_breaks_nothing(name):
 def test_a_client_that_looks_at_no_name_is_told_so_in_every_row_about_names(name):
     rows = judged(nameless, name)
     assert list(rows) == [name]  # and not the one that it is compared with
-    assert rows[name].verdict is Verdict.NOTE or rules_broken(rows[name]) == ["verify-hostname"]
+    assert rows[name].verdict is Verdict.NOTE or broken_in(rows[name]) == ["verify-hostname"]
 
 
 def test_what_is_compared_with_runs_once_for_all_that_need_it():
@@ -95,7 +83,7 @@ def test_a_client_that_leaves_after_its_login_looked_too_late():
             client.sendmail(case.sender, [case.recipient], "Subject: hello\r\n\r\nhello\r\n")
 
     rows = judged(late, "cert-wrong-host", "cert-expired")
-    assert [rules_broken(row) for row in rows.values()] == [["verify-before-credentials"]] * 2
+    assert [broken_in(row) for row in rows.values()] == [["verify-before-credentials"]] * 2
 
 
 # Exceptions.
@@ -141,7 +129,7 @@ EXCEPTIONS = ("cert-exception-scope", "cert-exception-other-account", "cert-swap
 def test_how_far_an_exception_goes(covers, flagged):
     rows = judged(makes_exceptions(covers), *EXCEPTIONS)
     wanted = {name: ["no-blanket-exception"] if name in flagged else [] for name in EXCEPTIONS}
-    assert {name: rules_broken(row) for name, row in rows.items()} == wanted
+    assert {name: broken_in(row) for name, row in rows.items()} == wanted
     assert {row.verdict for name, row in rows.items() if name not in flagged} <= {Verdict.PASS}
 
 
@@ -180,7 +168,7 @@ def by_default(verifies):
 def test_the_default_is_a_row_of_its_own_beside_the_client_as_it_is_configured(verifies, flagged):
     rows = judged(by_default(verifies), "cert-self-signed", "verify-off-is-explicit")
     assert rows["cert-self-signed"].verdict is Verdict.PASS
-    assert rules_broken(rows["verify-off-is-explicit"]) == flagged
+    assert broken_in(rows["verify-off-is-explicit"]) == flagged
     assert rows["verify-off-is-explicit"].verdict is (Verdict.VIOLATION if flagged else Verdict.PASS)
 
 

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import re
 
 import pytest
 from clients.failures import ConnectionFailed, ProtocolError
 from clients.wire import Wire
+from trying import broken, encoded, plain, tried
 
-from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Runner
-from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.model.terms import Protocol, Verdict
 
 RULE = "discard-pretls-bytes"
 
 
 def judged(run, protocol, *scenarios):
-    client = Client(
-        name="under test",
-        run=run,
-        protocols=(Protocol(protocol),),
-        securities=(Security.STARTTLS,),
-        declared=Declaration(timeout=0.6),
-    )
-    return {row.setting.scenario.name: row for row in Runner([client], select=scenarios).run()}
-
-
-def flagged(rows):
-    return {
-        name: [j.rule for j in row.judgements if j.finding.verdict is Verdict.VIOLATION] for name, row in rows.items()
-    }
-
-
-def plain(case):
-    return base64.b64encode(f"\0{case.username}\0{case.password}".encode()).decode()
+    return tried(run, scenarios, protocol=Protocol(protocol), timeout=0.6)
 
 
 def login(case):
-    return [base64.b64encode(answer.encode()).decode() for answer in (case.username, case.password)]
+    return [encoded(answer) for answer in (case.username, case.password)]
 
 
 class Talk:
@@ -146,7 +126,7 @@ def is_careful_once(case):
 def test_what_only_the_injected_lines_can_have_answered_is_a_violation(run, protocol):
     scenario = f"inject-after-starttls-ok-{protocol}"
     rows = judged(run, protocol, scenario)
-    assert flagged(rows) == {scenario: [RULE]}
+    assert broken(rows) == {scenario: [RULE]}
     assert "used them as replies" in rows[scenario].judgements[0].finding.evidence
 
 
@@ -169,7 +149,7 @@ def has_tags_that_cannot_be_foreseen(case):
 
 def test_an_untagged_line_needs_no_tag_to_be_used():
     rows = judged(has_tags_that_cannot_be_foreseen, "imap", "inject-after-starttls-ok-imap", "inject-untagged-line")
-    assert flagged(rows) == {"inject-after-starttls-ok-imap": [], "inject-untagged-line": [RULE]}
+    assert broken(rows) == {"inject-after-starttls-ok-imap": [], "inject-untagged-line": [RULE]}
 
 
 @pytest.mark.parametrize("farewell", ["QUIT", "NOOP", "RSET", "EHLO x"])
@@ -297,7 +277,7 @@ def test_who_reads_byte_by_byte_cannot_be_tried_and_is_told_so():
 
 def test_who_reads_a_part_is_tried_with_what_fits_it():
     rows = judged(reads_64_bytes_and_keeps_what_it_has, "smtp", *SMALL)
-    assert flagged(rows)["inject-partial-line"] == [RULE]
+    assert broken(rows)["inject-partial-line"] == [RULE]
     assert rows["inject-login-ok"].verdict is Verdict.INCONCLUSIVE
 
 
@@ -321,7 +301,7 @@ def asks_for_no_list(case):
 
 def test_a_login_without_a_list_can_be_answered_by_injected_lines_too():
     rows = judged(asks_for_no_list, "pop3", "inject-after-starttls-ok-pop3", "inject-login-ok")
-    assert flagged(rows) == {name: [RULE] for name in rows}
+    assert broken(rows) == {name: [RULE] for name in rows}
     assert "USER, PASS, STAT" in rows["inject-login-ok"].judgements[0].finding.evidence
 
 
@@ -333,7 +313,7 @@ def test_bytes_of_their_own_segment_spare_a_client_that_keeps_its_buffer():
             talk.smtp(f"AUTH PLAIN {plain(case)}")
 
     rows = judged(keeps, "smtp", "inject-after-starttls-ok-smtp", "inject-split-segments")
-    assert flagged(rows) == {"inject-after-starttls-ok-smtp": [RULE], "inject-split-segments": []}
+    assert broken(rows) == {"inject-after-starttls-ok-smtp": [RULE], "inject-split-segments": []}
     assert "came to the client's TLS" in rows["inject-split-segments"].judgements[0].finding.evidence
 
 

@@ -13,12 +13,10 @@ from clients import Faults, Habits, OperationFailed, TLSFailed, make_client
 from clients.relaying import Duty, check_records, duty_of
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from trying import tried, verdicts_of
 
-from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS
-from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
+from pytest_mailauth.model.terms import Protocol, Verdict
 
 PASS, VIOLATION, NOT_APPLICABLE = Verdict.PASS, Verdict.VIOLATION, Verdict.NOT_APPLICABLE
 ABOUT = ["base-opportunistic-setup", *(name for name, row in SCENARIOS.items() if row.needs.get("role") == "mta")]
@@ -26,9 +24,7 @@ HONEST = Habits(has_credentials=False, relays=True)
 
 
 def verdicts(run, policy="no", select=ABOUT):
-    declared = Declaration(timeout=1.0, role="mta", auth="none", mta_policy=policy)
-    client = Client(name="mta", run=run, protocols=(Protocol.SMTP,), securities=(Security.STARTTLS,), declared=declared)
-    return {row.setting.scenario.name: row.verdict for row in Runner([client], select=select).run()}
+    return verdicts_of(tried(run, select, role="mta", auth="none", mta_policy=policy))
 
 
 def smtplib_relay(case):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 from clients import Faults, Habits, make_client
+from trying import tried, verdicts_of
 
-from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import SCENARIOS
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
 
 MAY_GO_WITHOUT = Faults(clear_when_starttls_missing=True)
 """With the right declaration it is no fault."""
@@ -22,14 +20,8 @@ ABOUT = [
 
 
 def verdicts(protocol, faults=None, habits=None, *, select=ABOUT, **declared):
-    client = Client(
-        name="opportunistic",
-        run=make_client(protocol, faults, habits),
-        protocols=(protocol,),
-        securities=(Security.STARTTLS,),
-        declared=Declaration(timeout=1.0, starttls="opportunistic", **declared),
-    )
-    return {row.setting.scenario.name: row.verdict for row in Runner([client], select=select).run()}
+    run = make_client(protocol, faults, habits)
+    return verdicts_of(tried(run, select, protocol=protocol, starttls="opportunistic", **declared))
 
 
 @pytest.mark.parametrize("protocol", Protocol)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import smtplib
 import socket
 import ssl
@@ -11,10 +10,9 @@ from itertools import count
 from time import monotonic
 
 import pytest
+from trying import encoded, tried
 
-from pytest_mailauth.judge.clients.client import Client, in_process
 from pytest_mailauth.judge.rules import RULES
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.trialrun import LINGER
 from pytest_mailauth.model.canary import Account
 from pytest_mailauth.model.config import ServerConfig
@@ -31,16 +29,8 @@ QUICK = [
 ]
 
 
-def judged(run, *, select=QUICK, securities=(Security.STARTTLS,), reach=in_process, **declared):
-    client = Client(
-        name="under test",
-        run=run,
-        reach=reach,
-        protocols=(Protocol.SMTP,),
-        securities=securities,
-        declared=Declaration(timeout=1.0, **declared),
-    )
-    return {row.setting.scenario.name: row for row in Runner([client], select=select).run()}
+def judged(run, *, select=QUICK, **how):
+    return tried(run, select, **how)
 
 
 def verifying(case, **versions):
@@ -268,7 +258,7 @@ def test_a_token_in_clear_is_a_leak_like_a_password():
 
 
 def xoauth2(case):
-    return base64.b64encode(f"user={case.username}\x01auth=Bearer {case.token}\x01\x01".encode()).decode()
+    return encoded(f"user={case.username}\x01auth=Bearer {case.token}\x01\x01")
 
 
 def test_a_client_with_tokens_is_refused_its_password():

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
 from clients.failures import ConnectionFailed
 from clients.wire import Wire
+from trying import broken, encoded, plain, tried
 
-from pytest_mailauth.judge.clients.client import Client
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
-from pytest_mailauth.model.trial import Declaration
 
 ROWS = ("starttls-reply-withheld", "client-pipelines-after-starttls", "auth-pipelined-with-starttls")
 RULE = "nothing-between-starttls-and-tls"
@@ -45,7 +41,7 @@ def judged(protocol, rider, *, lag=False, before=False):
             log_in(wire, case)
 
     def log_in(wire, case):
-        secret = base64.b64encode(f"\0{case.username}\0{case.password}".encode()).decode()
+        secret = plain(case)
         wire.send_line(ASK[protocol])
         while not wire.read_line().startswith(LAST[protocol]):
             pass
@@ -54,14 +50,7 @@ def judged(protocol, rider, *, lag=False, before=False):
         )
         wire.read_line()
 
-    client = Client(
-        name="under test",
-        run=run,
-        protocols=(protocol,),
-        securities=(Security.STARTTLS,),
-        declared=Declaration(timeout=1.0),
-    )
-    return {row.setting.scenario.name: row for row in Runner([client], select=ROWS).run()}
+    return tried(run, ROWS, protocol=protocol)
 
 
 def _waits_in_vain(wire, case):
@@ -74,12 +63,6 @@ def _waits_in_vain(wire, case):
     finally:
         wire._socket.settimeout(case.timeout)
     return False
-
-
-def broken(rows):
-    return {
-        name: [j.rule for j in row.judgements if j.finding.verdict is Verdict.VIOLATION] for name, row in rows.items()
-    }
 
 
 @pytest.mark.parametrize("protocol", Protocol)
@@ -107,7 +90,7 @@ def test_a_login_that_travels_with_the_question_was_not_offered(protocol, waits)
         with Wire(case.host, case.port, timeout=case.timeout) as wire:
             wire.start_tls(case.ssl_context())
             wire.read_line()
-            secret = base64.b64encode(f"\0{case.username}\0{case.password}".encode()).decode()
+            secret = plain(case)
             login = f"a3 AUTHENTICATE PLAIN {secret}" if protocol is Protocol.IMAP else f"AUTH PLAIN {secret}"
             wire.rider = "" if waits else login
             wire.send_line(ASK[protocol])
@@ -117,21 +100,15 @@ def test_a_login_that_travels_with_the_question_was_not_offered(protocol, waits)
                 wire.send_line(login)
             wire.read_line()
 
-    client = Client(
-        name="under test",
-        run=run,
-        protocols=(protocol,),
-        securities=(Security.IMPLICIT,),
-        declared=Declaration(timeout=1.0),
-    )
-    (row,) = Runner([client], select=("auth-ir-sent-before-capability",)).run()
+    name = "auth-ir-sent-before-capability"
+    row = tried(run, [name], protocol=protocol, securities=(Security.IMPLICIT,))[name]
     assert row.verdict is (Verdict.PASS if waits else Verdict.VIOLATION)
     assert row.judgements[0].rule == "offered-mechanisms-only"
 
 
 def test_a_secret_in_the_same_write_is_in_no_evidence():
     def rider(case):
-        return f"AUTH PLAIN {base64.b64encode(f'0{case.username}0{case.password}'.encode()).decode()}"
+        return f"AUTH PLAIN {encoded(f'0{case.username}0{case.password}')}"
 
     rows = judged(Protocol.SMTP, rider)
     assert broken(rows) == {name: [RULE] for name in ROWS}

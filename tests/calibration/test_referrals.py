@@ -8,10 +8,10 @@ import threading
 
 import pytest
 from clients import FAULTY, Faults, Habits, make_client
+from trying import tried
 
-from pytest_mailauth.judge.clients.client import NO_WEB, Client, in_process
+from pytest_mailauth.judge.clients.client import NO_WEB, Client
 from pytest_mailauth.judge.group import Group
-from pytest_mailauth.judge.runner import Runner
 from pytest_mailauth.judge.scenarios import settings_for
 from pytest_mailauth.model.terms import Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Declaration
@@ -19,17 +19,8 @@ from pytest_mailauth.model.trial import Declaration
 WITH_TOKEN = {"auth": "oauth"}
 
 
-def judged(run, *scenarios, protocol=Protocol.IMAP, by_name=False, **declared):
-    client = Client(
-        name="under test",
-        run=run,
-        protocols=(protocol,),
-        securities=(Security.IMPLICIT,),
-        declared=Declaration(timeout=1.0, **declared),
-        reach=in_process,
-        by_name=by_name,
-    )
-    return {row.setting.scenario.name: row for row in Runner([client], select=scenarios).run()}
+def judged(run, *scenarios, by_name=False, **declared):
+    return tried(run, scenarios, protocol=Protocol.IMAP, securities=(Security.IMPLICIT,), by_name=by_name, **declared)
 
 
 def reference(faults=None, **declared):

@@ -18,6 +18,15 @@ BEST: Final = {"smtp": (465, "implicit"), "pop3": (995, "implicit"), "imap": (99
 SUBMISSION: Final = "port 25 may be blocked by the provider; use port 587 or 465"
 
 
+def select(protocol, port, stated):
+    """The right one in the plain form."""
+    if stated == "none":
+        raise ValueError("a password must not cross in clear")
+    if stated is None and port not in MODES:
+        raise ValueError(f"port {port} does not tell its mode: state implicit or starttls")
+    return stated or MODES[port]
+
+
 class Selector:
     """The right one; each of the wrong ones replaces one method."""
 
@@ -85,6 +94,34 @@ class ImplicitOn587(Selector):
 class StarttlsEverywhere(Selector):
     def habit(self, port):
         return "starttls" if super().habit(port) else None
+
+
+class ModeFromTheHostName(Selector):
+    """What is called smtps must be implicit TLS, whatever the port is."""
+
+    def mode(self, asked):
+        sounds = "ssl" in (self.host(asked) or "") or (self.host(asked) or "").split(".")[0].endswith("s")
+        is_standard = asked.port in MODES and asked.stated is None
+        return "implicit" if sounds and is_standard else super().mode(asked)
+
+
+class GuessesByTheHostName(Selector):
+    """The same on a port that tells nothing."""
+
+    def mode(self, asked):
+        sounds = (self.host(asked) or "").split(".")[0].endswith("s")
+        return (
+            "implicit"
+            if sounds and asked.port and asked.stated is None and asked.port not in MODES
+            else super().mode(asked)
+        )
+
+
+class OldTLSAfterAFailedHandshake(Selector):
+    def after(self, asked):
+        if asked.failed.failure is Failure.HANDSHAKE:
+            return Choice(mode=asked.failed.mode, port=asked.failed.port, min_tls="1.0")
+        return super().after(asked)
 
 
 class PortWins(Selector):
@@ -179,6 +216,8 @@ WRONG: Final = {
     ImplicitByTheLastDigits: "custom-port-needs-mode",
     ImplicitOn587: "standard-ports",
     StarttlsEverywhere: "standard-ports",
+    ModeFromTheHostName: "standard-ports",
+    GuessesByTheHostName: "custom-port-needs-mode",
     PortWins: "stated-mode-wins",
     StatedOnOtherPortsOnly: "stated-mode-wins",
     OpportunisticByDefault: "never-cleartext-credentials",
@@ -187,6 +226,7 @@ WRONG: Final = {
     DowngradesOnTimeout: "never-weaker-after-failure",
     GoesOnWithoutStarttls: "never-weaker-after-failure",
     OpportunisticAfterABadCertificate: "never-weaker-after-failure",
+    OldTLSAfterAFailedHandshake: "never-weaker-after-failure",
     SaysOnlyFailed: "blocked-25-names-587",
     First25: "submission-not-25",
     OneHostForBoth: "right-name-for-right-job",

@@ -28,6 +28,19 @@ def test_the_right_selector_obeys_every_law():
     assert checked.not_asked == {}
 
 
+class GoesOnTo587(Selector):
+    """Right as well: where 25 gives no answer, it takes another port by itself."""
+
+    def after(self, asked):
+        if asked.failed.port == 25 and asked.failed.failure in ("timeout", "refused"):
+            return self.choice(asked, 587, "starttls")
+        return super().after(asked)
+
+
+def test_whoever_goes_on_to_submission_obeys_every_law():
+    assert check_selection(GoesOnTo587(), adapt=asked_whole).laws == tuple(LAWS)
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
 def test_a_wrong_selector_is_caught_by_its_law_and_by_no_other(wrong):
     assert list(broken(wrong(), examples=100)) == [WRONG[wrong]]

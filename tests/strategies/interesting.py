@@ -8,6 +8,7 @@ from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy
 from pytest_mailauth.model.deviations import Admit, Announce, Greet, Hide, MisplaySCRAM, RefuseHello, Slow, Trail
 from pytest_mailauth.model.terms import SOUND, Certificate, PortState, Protocol, Refusal, Security
 from pytest_mailauth.strategies import FaultPlan
+from pytest_mailauth.worlds import World
 
 SIMPLEST = {
     **SIMPLEST_TEXTS,
@@ -16,11 +17,13 @@ SIMPLEST = {
     "auth_policies": AuthPolicy(),
     "cipher_lists": "ECDHE+AESGCM",
     "mechanism_lists": ("PLAIN", "LOGIN"),
+    "networks": {},
     "ports": 465,
     "protocols": Protocol.SMTP,
     "securities": Security.IMPLICIT,
     "server_configs": ServerConfig(protocol="smtp", security="implicit"),
     "tls_policies": TLSPolicy(),
+    "worlds": World(),
 }
 
 WELL_KNOWN = (25, 110, 143, 465, 587, 993, 995)
@@ -104,5 +107,30 @@ INTERESTING = {
         "an intercepted port": lambda config: config.port_state is PortState.INTERCEPTED,
         "login first": lambda config: config.relay.login_first,
         "lenient": lambda config: config.line_limits == "lenient",
+    },
+    "networks": {
+        "25 never answers": lambda blocks: blocks == {25: PortState.TIMEOUT},
+        "25 is somebody else's": lambda blocks: blocks.get(25) is PortState.INTERCEPTED,
+        "closed": lambda blocks: PortState.REFUSED in blocks.values(),
+        "several": lambda blocks: len({*blocks.values()}) > 2,
+        "only 587 is left": lambda blocks: len(blocks) == 6 and 587 not in blocks,
+        "only 993 is left": lambda blocks: len(blocks) == 6 and 993 not in blocks,
+    },
+    "worlds": {
+        **{one.value: lambda world, one=one: world.protocol is one for one in Protocol},
+        **{one.value: lambda world, one=one: world.stated[1] is one for one in (Security.IMPLICIT, Security.STARTTLS)},
+        "honest": lambda world: world.is_honest,
+        "stripped, and passwords in clear": lambda world: world.ports[0].strips and world.ports[0].auth.before_tls,
+        "a certificate with a fault": lambda world: world.ports[0].certificate not in SOUND,
+        "old TLS": lambda world: world.ports[0].tls.is_legacy,
+        "465 blocked, 587 tempts": lambda world: (
+            world.ports[0].number == 465
+            and world.ports[0].state is PortState.TIMEOUT
+            and any(one.number == 587 and one.auth.before_tls for one in world.ports[1:])
+        ),
+        "25 is open, too": lambda world: any(one.number == 25 for one in world.ports[1:]),
+        "a port of its own": lambda world: world.stated[0] == 2525,
+        "every login is refused": lambda world: world.ports[0].auth.reject is Refusal.INVALID,
+        "intercepted": lambda world: world.ports[0].state is PortState.INTERCEPTED,
     },
 }

@@ -43,9 +43,11 @@ from pytest_mailauth import (
     explain,
     strategies,
 )
+from pytest_mailauth.selection import Checked, Choice, LawBroken, NotAsked, Situation, check_selection
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 
 @pytest.mark.mailauth(certificate="expired", security="implicit")
@@ -135,3 +137,25 @@ def test_property(mailauth_factory: MailServers, config: ServerConfig, plan: str
 
 names: tuple[str, ...] = strategies.mechanism_lists(external=True).example()
 reply: bytes = strategies.smtp_replies(valid=True).example()
+
+
+def choose(protocol: str, port: int, stated: str | None) -> str:
+    return stated or f"{protocol}{port}"
+
+
+def asked_by_words(function: Callable[..., str], asked: Situation) -> Choice:
+    if asked.port is None or asked.service is not None:
+        raise NotAsked
+    return Choice(mode=function(asked.protocol, asked.port, asked.stated), port=asked.port)
+
+
+def test_selection() -> None:
+    checked: Checked = check_selection(choose, laws=["standard-ports"], examples=50)
+    laws: tuple[str, ...] = checked.laws
+    assert laws
+    with pytest.raises(LawBroken) as failure:
+        check_selection(choose, adapt=asked_by_words)
+    law: str = failure.value.law.name
+    asked: Situation = failure.value.asked
+    assert law
+    assert asked.port

@@ -26,6 +26,7 @@ from pytest_mailauth.judge.clients.client import Client
 from pytest_mailauth.judge.clients.command import PLACEHOLDERS
 from pytest_mailauth.judge.rules import RULES
 from pytest_mailauth.judge.scenarios import SCENARIOS
+from pytest_mailauth.judge.selection.laws import LAWS
 from pytest_mailauth.model.canary import Account, find
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import Protocol, Security
@@ -355,6 +356,15 @@ def test_every_name_can_be_explained(name):
     assert result.exit_code == 0, result.output
     for label in ("Requirement:", "Expected:", "Severity:", "Sources:", "Next step:"):
         assert label in result.stdout
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_every_law_of_selection_can_be_explained(name):
+    result = run("explain", name)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert f"{name} (law of selection) Law: {LAWS[name].statement} Why: {LAWS[name].reason} Sources: S" in text
+    assert (f"{name} (rule)" in text) is (name in RULES)
 
 
 def test_version_and_help():

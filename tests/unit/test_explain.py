@@ -243,4 +243,4 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_one_thing_at_a_time_is_explained(arguments):
     result = told(*arguments)
     assert result.exit_code == 2
-    assert "name a rule or a scenario, or give a report" in result.output
+    assert "name a rule, scenario or law, or give a report" in result.output

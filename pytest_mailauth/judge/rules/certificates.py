@@ -21,12 +21,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, leak, operations, spoken
+from pytest_mailauth.judge.rules.evidence import handshakes, leak, operations, spoken, work
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.resumption import taken_elsewhere
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Swap
-from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import (
     ALMOST_FOR_THE_HOST,
     FOR_ANOTHER_HOST,
@@ -241,8 +240,8 @@ def _unseen(trial: Trial) -> Finding:
             Verdict.INCONCLUSIVE, f"the client did not make the earlier transfer; it said: {trial.outcome.error}"
         )
     baseline = _baseline(trial)
-    usual = max((len(_work(session)) for session in baseline.sessions), default=0) if baseline else 0
-    if max(len(_work(session)) for session in trial.sessions) > usual > 0:
+    usual = max((len(work(session)) for session in baseline.sessions), default=0) if baseline else 0
+    if max(len(work(session)) for session in trial.sessions) > usual > 0:
         return Finding(Verdict.NOT_APPLICABLE, "both transfers went over one connection, so one certificate was shown")
     return Finding(
         Verdict.INCONCLUSIVE, f"nothing shows that the second transfer was tried; it said: {trial.outcome.error}"
@@ -295,13 +294,8 @@ def _blamed(trial: Trial, fault: Certificate | None) -> str:
 
 def _broke_off(trial: Trial, baseline: Trial) -> bool:
     """Return whether a client logged in and then did not do the work that it does with the honest server."""
-    works = any(_work(session) for session in baseline.sessions)
-    return works and trial.logged_in(Layer.TLS) and not any(_work(session) for session in trial.sessions)
-
-
-def _work(session: SessionRecord) -> list[e.Command]:
-    """Return what a client did on a connection beside looking around and logging in."""
-    return [c for c in session.commands if is_operation(session.protocol, c) and c.verb not in LOGIN_COMMANDS]
+    works = any(work(session) for session in baseline.sessions)
+    return works and trial.logged_in(Layer.TLS) and not any(work(session) for session in trial.sessions)
 
 
 def _beside(trial: Trial, name: str) -> str:

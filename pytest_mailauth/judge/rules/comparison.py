@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS
 from pytest_mailauth.model import events as e
+from pytest_mailauth.model.exchanges import LOGINS
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer
 
@@ -44,7 +44,7 @@ def mechanism(command: e.Command) -> bytes:
 
 def methods(trial: Trial) -> set[str]:
     """Return how the client logged in, or tried to, inside TLS: mechanisms, and the commands that need none."""
-    said = [c for session in trial.sessions for c in session.of(e.Command, Layer.TLS) if c.verb in LOGIN_COMMANDS]
+    said = [c for session in trial.sessions for c in session.of(e.Command, Layer.TLS) if c.verb in LOGINS]
     # PASS belongs to USER, and POP3's AUTH without a mechanism asks for a list.
     named_ways = {mechanism(c).decode("ascii", "replace") if "AUTH" in c.verb else c.verb for c in said}
     return named_ways - {"", "PASS"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import CANARY, find
 from pytest_mailauth.model.config import OTHER_MECHANISMS, PASSWORD_MECHANISMS, PROOF_MECHANISMS, TOKEN_MECHANISMS
 from pytest_mailauth.model.deviations import Greet
-from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.exchanges import LOGINS, is_operation
 from pytest_mailauth.model.hello import in_words
 from pytest_mailauth.model.record import FAREWELLS
 from pytest_mailauth.model.terms import Layer, Security, Verdict
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.record import SessionRecord, TLSFacts
     from pytest_mailauth.model.trial import Trial
 
-CANARY: Final = 12
-"""Characters from which on a secret does not stand in a text by chance. A test may choose shorter passwords."""
 ABOUT_CERTIFICATES: Final = frozenset(
     {
         "bad_certificate",
@@ -34,7 +32,6 @@ ABOUT_CERTIFICATES: Final = frozenset(
 )
 """Alerts about the server's certificate (RFC 5246 section 7.2.2). It comes after the ServerHello, so the client had
 taken the version by then."""
-LOGIN_COMMANDS: Final = frozenset({"AUTH", "AUTHENTICATE", "LOGIN", "USER", "PASS", "APOP"})
 
 
 def operations(trial: Trial, layer: Layer, *, after: float = 0.0) -> list[e.Command]:
@@ -47,6 +44,11 @@ def operations(trial: Trial, layer: Layer, *, after: float = 0.0) -> list[e.Comm
         and entry.at >= after
         and is_operation(trial.protocol, entry.fact)
     ]
+
+
+def work(session: SessionRecord) -> list[e.Command]:
+    """Return what a client did on a connection beside looking around and logging in."""
+    return [c for c in session.commands if is_operation(session.protocol, c) and c.verb not in LOGINS]
 
 
 def spoken(commands: Iterable[e.Command]) -> str:

@@ -7,13 +7,13 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, spoken
+from pytest_mailauth.judge.rules.evidence import spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.tries import LOGIN_COMMAND, Try, strength, tries
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
 from pytest_mailauth.model.deviations import Hide
-from pytest_mailauth.model.exchanges import CAPABILITIES
+from pytest_mailauth.model.exchanges import CAPABILITIES, LOGINS
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -159,7 +159,7 @@ def _said_before(one: Try) -> tuple[bytes, bool]:
 
 
 def _listed(protocol: Protocol, said: bytes) -> set[str]:
-    """Return the mechanisms in what a server said. POP3 also has a list of lines (RFC 5034 section 4)."""
+    """Return the mechanisms in what a server said. Old POP3 servers answer AUTH alone with lines, after no standard."""
     lines = {line.strip().decode("ascii", "replace").upper() for line in said.splitlines()}
     return _words(_OFFERS[protocol].findall(said)) | (lines if protocol is Protocol.POP3 else set())
 
@@ -210,7 +210,7 @@ def _met(session: SessionRecord) -> tuple[int, str, bool] | None:
             command = fact
         elif isinstance(fact, e.Deviated) and fact.kind == "challenge":
             return at, f"{_CHALLENGED} {fact.data.decode('ascii', 'replace')!r}", _is_base64(fact.data)
-        elif isinstance(fact, e.Deviated) and fact.kind == "answer" and fact.verb in LOGIN_COMMANDS and command:
+        elif isinstance(fact, e.Deviated) and fact.kind == "answer" and fact.verb in LOGINS and command:
             literal = _LITERAL.search(command.argument)
             if fact.verb == "LOGIN" and (literal is None or literal[1]):
                 continue  # everything had been sent with the command
@@ -234,6 +234,6 @@ def _secret_after(trial: Trial, session: SessionRecord, at: int) -> bool:
     for line in heard.splitlines():
         words = line.split()
         verb = words[place].decode("ascii", "replace").upper() if len(words) > place else ""
-        if verb not in LOGIN_COMMANDS and find(secret, line):
+        if verb not in LOGINS and find(secret, line):
             return True
     return False

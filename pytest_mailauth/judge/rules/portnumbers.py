@@ -156,7 +156,7 @@ def _submissions(trial: Trial) -> list[Attempt]:
     "prefer-implicit-tls",
     requirement="Where implicit TLS and STARTTLS are both to be had and nobody chose, implicit TLS is preferred.",
     expected="Given the host alone, the client logs in on 465, 993 or 995.",
-    sources=("S14", "RFC 8314 section 3.3"),
+    sources=("S14", "RFC 8314 section 3"),
     severity="low",
     advice="Try 465, 993 or 995 before the port with STARTTLS.",
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, handshakes, spoken
+from pytest_mailauth.judge.rules.evidence import handshakes, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.exchanges import is_operation
+from pytest_mailauth.model.exchanges import LOGINS, is_operation
 from pytest_mailauth.model.terms import Layer, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -41,7 +41,7 @@ def taken_elsewhere(trial: Trial, *, too_late: bool) -> Finding:
             continue
         asked = "it resumed a session" if _asks_to_resume(session) else "it made a full handshake"
         evidence = f"the certificate is for {host}; told {_called(session) or 'another name'}, the client went on with "
-        left = all(command.verb in LOGIN_COMMANDS for command in done) and bool(session.of(e.Authentication))
+        left = all(command.verb in LOGINS for command in done) and bool(session.of(e.Authentication))
         verdict = Verdict.VIOLATION if left is too_late else Verdict.NOT_APPLICABLE
         return Finding(verdict, f"{evidence}{spoken(done)} ({asked}){', and left then' if left else ''}")
     if any(session.closed is None for session in second):

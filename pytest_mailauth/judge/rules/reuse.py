@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, spoken
+from pytest_mailauth.judge.rules.evidence import spoken, work
 from pytest_mailauth.judge.rules.registry import rule
-from pytest_mailauth.model.exchanges import is_operation
 from pytest_mailauth.model.terms import Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
 if TYPE_CHECKING:
-    from pytest_mailauth.model.events import Command
-    from pytest_mailauth.model.record import SessionRecord
     from pytest_mailauth.model.trial import Earlier, Trial
 
 
@@ -36,20 +33,20 @@ def reuse_matches_security(trial: Trial) -> Finding:
             Verdict.NOT_APPLICABLE,
             "this client makes one transfer; if it keeps connections, let it make case.earlier first",
         )
-    usual = max((len(_work(session)) for session in trial.control.sessions), default=0) if trial.control else 0
+    usual = max((len(work(session)) for session in trial.control.sessions), default=0) if trial.control else 0
     if not usual:
         return Finding(Verdict.INCONCLUSIVE, "nothing shows how much one transfer of this client takes")
-    busy = [session for session in trial.sessions if _work(session)]
+    busy = [session for session in trial.sessions if work(session)]
     if not busy:
         return Finding(
             Verdict.INCONCLUSIVE, f"the client did not make the earlier transfer; it said: {trial.outcome.error}"
         )
     first, *others = busy
-    if len(_work(first)) > usual and not others:
+    if len(work(first)) > usual and not others:
         return Finding(
             Verdict.VIOLATION,
             f"the transfer {_terms(earlier)} left a connection, and the next one, which asks for more, went on there: "
-            f"{spoken(_work(first)[usual:])} on session {first.number}",
+            f"{spoken(work(first)[usual:])} on session {first.number}",
         )
     opened = [session for session in trial.sessions if session is not first]
     if not opened:
@@ -57,11 +54,6 @@ def reuse_matches_security(trial: Trial) -> Finding:
             Verdict.INCONCLUSIVE, f"nothing shows that the second transfer was tried; it said: {trial.outcome.error}"
         )
     return Finding(Verdict.PASS, f"after the transfer {_terms(earlier)} the next one opened a connection of its own")
-
-
-def _work(session: SessionRecord) -> list[Command]:
-    """Return what a client did on a connection beside looking around and logging in."""
-    return [c for c in session.commands if is_operation(session.protocol, c) and c.verb not in LOGIN_COMMANDS]
 
 
 def _terms(earlier: Earlier) -> str:

@@ -7,12 +7,12 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, spoken
+from pytest_mailauth.judge.rules.evidence import spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.tries import tries
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import MisplaySCRAM
-from pytest_mailauth.model.exchanges import CAPABILITIES, is_operation
+from pytest_mailauth.model.exchanges import CAPABILITIES, LOGINS, is_operation
 from pytest_mailauth.model.terms import Layer, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -51,7 +51,7 @@ class _Met(NamedTuple):
     def went_on(self) -> list[e.Command]:
         """What it did from there on as though it were logged in."""
         commands = (x.fact for x in self.session.entries[self.at :] if isinstance(x.fact, e.Command))
-        return [c for c in commands if is_operation(self.session.protocol, c) and c.verb not in LOGIN_COMMANDS]
+        return [c for c in commands if is_operation(self.session.protocol, c) and c.verb not in LOGINS]
 
     @property
     def sent_proof(self) -> bool:

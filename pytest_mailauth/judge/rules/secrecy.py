@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mailauth.judge.rules.evidence import CANARY
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import own_words
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import CANARY, find
 from pytest_mailauth.model.deviations import Answer
 from pytest_mailauth.model.terms import Verdict
 from pytest_mailauth.model.trial import Finding

@@ -6,20 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.judge.rules.comparison import PROVE_NOTHING
-from pytest_mailauth.judge.rules.evidence import (
-    LOGIN_COMMANDS,
-    connected,
-    fired,
-    leak,
-    operations,
-    proofs,
-    spoken,
-)
+from pytest_mailauth.judge.rules.evidence import connected, fired, leak, operations, proofs, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.stripping import preauthenticated_inside
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.deviations import Cut, Greet, GreetAgain
-from pytest_mailauth.model.exchanges import CAPABILITIES, DISCOVERY, TLS_STARTERS, is_turned_away
+from pytest_mailauth.model.exchanges import CAPABILITIES, DISCOVERY, LOGINS, TLS_STARTERS, is_turned_away
 from pytest_mailauth.model.sieve import Sieve
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
@@ -105,7 +97,7 @@ def no_operation_before_required_tls(trial: Trial) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, "the client never connected")
     done = [command for command in operations(trial, Layer.CLEAR) if command.verb != "USER"]
     if leak(trial, Layer.CLEAR) is not None:
-        done = [command for command in done if command.verb not in LOGIN_COMMANDS]
+        done = [command for command in done if command.verb not in LOGINS]
     if done:
         return Finding(Verdict.VIOLATION, f"before TLS the client sent {spoken(done)}")
     stray = _stray_text(trial, after=0.0)

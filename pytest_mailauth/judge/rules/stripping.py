@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_mailauth.judge.rules.evidence import LOGIN_COMMANDS, connected, in_clear, leak, proofs, spoken
+from pytest_mailauth.judge.rules.evidence import connected, in_clear, leak, proofs, spoken
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.model import events as e
 from pytest_mailauth.model.canary import find
-from pytest_mailauth.model.exchanges import TLS_STARTERS, operations_in_clear
+from pytest_mailauth.model.exchanges import LOGINS, TLS_STARTERS, operations_in_clear
 from pytest_mailauth.model.terms import Layer, Protocol, Security, Verdict
 from pytest_mailauth.model.trial import Finding
 
@@ -196,7 +196,7 @@ def preauthenticated_inside(trial: Trial) -> Finding:
     if not there:
         return Finding(Verdict.INCONCLUSIVE, "the PREAUTH greeting never reached the client")
     said = [command for session in there for command in session.of(e.Command, Layer.TLS)]
-    logins = [command for command in said if command.verb in LOGIN_COMMANDS]
+    logins = [command for command in said if command.verb in LOGINS]
     if logins:
         return Finding(Verdict.NOTE, f"the greeting was PREAUTH, and the client sent {spoken(logins)} all the same")
     written = [command for command in said if command.verb in _WRITES]

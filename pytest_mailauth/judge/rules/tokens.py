@@ -8,11 +8,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_mailauth.judge.rules.evidence import CANARY, connected
+from pytest_mailauth.judge.rules.evidence import connected
 from pytest_mailauth.judge.rules.registry import rule
 from pytest_mailauth.judge.rules.wording import names_network, own_words
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import CANARY, find
 from pytest_mailauth.model.config import TOKEN_MECHANISMS
 from pytest_mailauth.model.terms import Layer, Protocol, Verdict
 from pytest_mailauth.model.trial import Finding

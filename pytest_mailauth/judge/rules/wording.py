@@ -93,7 +93,7 @@ _NETWORK: Final = re.compile(
 
 _REFUSAL: Final = re.compile(
     _any(
-        r"\b(?:554|421)\b",  # RFC 5321 section 3.1
+        r"\b(?:554|421)\b",  # RFC 5321 sections 3.1 and 3.8
         r"\* bye\b",
         r"-err\b",
         r"(?:unexpected|invalid|weird|bad) (?:\S+ )?(?:response|reply|greeting|banner)",

@@ -25,7 +25,7 @@ _FAULTS: Final = (
     ("cert-eku-client-only", Certificate.CLIENT_AUTH_ONLY, "medium", "RFC 5280 section 4.2.1.12"),
     ("cert-unknown-critical-extension", Certificate.UNKNOWN_CRITICAL, "low", "RFC 5280 section 4.2"),
     ("cert-rsa-1024", Certificate.WEAK_KEY, "medium", "RFC 9325 section 4.5"),
-    ("cert-sha1-signature", Certificate.SHA1, "medium", "RFC 9155"),
+    ("cert-sha1-signature", Certificate.SHA1, "medium", "RFC 9325 section 4.5"),
 )
 
 _WEAK: Final = (Certificate.WEAK_KEY, Certificate.SHA1)

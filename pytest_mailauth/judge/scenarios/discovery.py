@@ -8,18 +8,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.plan import Beside, NetworkPlan
-from pytest_mailauth.judge.scenarios.scenario import Scenario
+from pytest_mailauth.judge.scenarios.scenario import BOTH, Scenario, without_starttls
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import STANDARD_PORTS, Certificate, Protocol, Security
 from pytest_mailauth.model.trial import Earlier
 from pytest_mailauth.servers.configfile import ConfigFile
 
 _STARTTLS, _IMPLICIT = Security.STARTTLS, Security.IMPLICIT
-
-
-def _without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
-    return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
 
 
 def _addresses(name: str, first: str, other: str) -> Scenario:
@@ -36,7 +31,7 @@ def _addresses(name: str, first: str, other: str) -> Scenario:
         modes=(_STARTTLS,),
         needs={"port": "given"},
         settings={"auth": IN_CLEAR},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         network=NetworkPlan(addresses=(first, other), beside=beside),
         variant_of="address-family-fallback" if first == "ipv6" else "",
     )
@@ -67,7 +62,7 @@ ROWS: Final = (
         severity="high",
         modes=(_STARTTLS,),
         settings={"auth": IN_CLEAR},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         network=NetworkPlan(denies_implicit=True),
     ),
     _discovery(
@@ -102,7 +97,7 @@ ROWS: Final = (
         severity="high",
         modes=(_STARTTLS,),
         settings={"auth": IN_CLEAR},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         network=NetworkPlan(config_file=ConfigFile(mode=Security.NONE)),
     ),
     _discovery(
@@ -139,7 +134,7 @@ ROWS: Final = (
                         listener="decoy",
                         settings={"certificate": Certificate.UNTRUSTED_ROOT},
                     )
-                    for mode in (_STARTTLS, _IMPLICIT)
+                    for mode in BOTH
                 )
                 for protocol in Protocol
             },

@@ -1,6 +1,7 @@
 """Class U: servers as a mail transfer agent meets them, and what binds it to TLS there. One row is of class R.
 
-Without a policy an MTA delivers in clear and over any certificate, and that is right (RFC 3207 section 4, RFC 7435).
+Without a policy an MTA delivers in clear and over any certificate, and that is right (RFC 3207 sections 4 and 4.1,
+RFC 7435).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ ROWS: Final = (
         "mta-opportunistic-untrusted-cert",
         "The certificate is self-signed, and no policy asks for another.",
         severity="info",
-        sources=("RFC 3207 section 4",),
+        sources=("RFC 3207 section 4.1",),
         settings={"certificate": "self-signed"},
     ),
     _row(

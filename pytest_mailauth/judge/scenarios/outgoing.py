@@ -195,7 +195,7 @@ ROWS: Final = (
         severity="medium",
         # The catalogue gives this row to credentials-only-after-continuation, which is about secrets. What happens is
         # what happens in smuggling: lines of a message are read as commands.
-        sources=("RFC 5321 section 4.1.1.4",),
+        sources=("RFC 5321 section 3.3",),
         deviations=lambda _protocol, _timeout: (Answer(verb="DATA", reply=b"554 5.7.1 Not today\r\n", over_tls=True),),
     ),
     _sends(

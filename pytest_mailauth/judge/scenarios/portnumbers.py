@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pytest_mailauth.judge.scenarios.plan import REAL_PORTS, Beside, NetworkPlan
-from pytest_mailauth.judge.scenarios.scenario import OTHER_MODE, Scenario
+from pytest_mailauth.judge.scenarios.scenario import BOTH, OTHER_MODE, Scenario, without_starttls
 from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy
-from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, PortState, Protocol, Security
 
 _STARTTLS, _IMPLICIT = Security.STARTTLS, Security.IMPLICIT
@@ -24,7 +23,7 @@ CHOOSES: Final = {"mode": "from-port", "port": "chosen", "discovers": "no"}
 CUSTOM_PORTS: Final = {Protocol.SMTP: 2525, Protocol.POP3: 2110, Protocol.IMAP: 2143}
 """Ports that stand for no mode (S10)."""
 _CUSTOM: Final = NetworkPlan(
-    ports={(protocol, mode): (port,) for protocol, port in CUSTOM_PORTS.items() for mode in (_STARTTLS, _IMPLICIT)}
+    ports={(protocol, mode): (port,) for protocol, port in CUSTOM_PORTS.items() for mode in BOTH}
 )
 _IMPLICIT_PORTS: Final = {protocol: STANDARD_PORTS[protocol, _IMPLICIT] for protocol in Protocol}
 _BOTH: Final = NetworkPlan(
@@ -32,10 +31,6 @@ _BOTH: Final = NetworkPlan(
 )
 """The implicit TLS port of the account is open as well, and as honest."""
 _IMPLICIT_DROPPED: Final = NetworkPlan(blocked=dict.fromkeys(_IMPLICIT_PORTS.values(), PortState.TIMEOUT))
-
-
-def _without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
-    return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
 
 
 def _custom(name: str, mode: Security, summary: str, needs: dict[str, str], **served: Any) -> Scenario:
@@ -62,7 +57,7 @@ def _autodetect(name: str, summary: str, auth: AuthPolicy) -> Scenario:
         modes=(_STARTTLS,),
         needs=CHOOSES,
         settings={"auth": auth},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         network=_IMPLICIT_DROPPED,
         waits=True,
     )
@@ -159,7 +154,7 @@ ROWS: Final = (
         summary="The client is told the host alone; the ports for STARTTLS and for implicit TLS are open and honest.",
         rules=("prefer-implicit-tls",),
         severity="low",
-        sources=("S14", "RFC 8314 section 3.3"),
+        sources=("S14", "RFC 8314 section 3"),
         modes=(_STARTTLS,),
         needs=CHOOSES,
         network=_BOTH,

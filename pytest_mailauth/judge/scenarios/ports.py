@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pytest_mailauth.judge.scenarios.plan import IF_REACHABLE, Beside, NetworkPlan
-from pytest_mailauth.judge.scenarios.scenario import Scenario
+from pytest_mailauth.judge.scenarios.scenario import BOTH, Scenario, without_starttls
 from pytest_mailauth.model.config import IN_CLEAR
-from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import RELAY_PORT, STANDARD_PORTS, Certificate, PortState, Protocol, Security
 
 
@@ -43,10 +42,6 @@ def _switched(
     )
 
 
-def _without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
-    return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
-
-
 def _guessable() -> dict[Protocol, tuple[Beside, ...]]:
     """Return honest servers under the names that a client may come upon by itself, on the usual ports."""
     names = {Protocol.SMTP: "smtp", Protocol.POP3: "pop", Protocol.IMAP: "imap"}
@@ -54,7 +49,7 @@ def _guessable() -> dict[Protocol, tuple[Beside, ...]]:
         protocol: tuple(
             Beside(host=host, port=STANDARD_PORTS[protocol, mode], security=mode, listener="decoy")
             for host in ("{domain}", f"{name}.{{domain}}")
-            for mode in (Security.STARTTLS, Security.IMPLICIT)
+            for mode in BOTH
         )
         for protocol, name in names.items()
     }
@@ -133,7 +128,7 @@ ROWS: Final = (
         modes=(Security.IMPLICIT,),
         server_security=Security.STARTTLS,
         settings={"auth": IN_CLEAR},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         waits=True,
     ),
     Scenario(
@@ -146,7 +141,7 @@ ROWS: Final = (
         modes=(Security.IMPLICIT,),
         server_security=Security.STARTTLS,
         settings={"auth": IN_CLEAR},
-        deviations=_without_starttls,
+        deviations=without_starttls,
         supplied=True,
         waits=True,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.judge.scenarios.plan import REAL_PORTS, Decoy
 from pytest_mailauth.judge.scenarios.scenario import BOTH, EVERY, Scenario
@@ -10,6 +10,11 @@ from pytest_mailauth.judge.scenarios.starttls import stripped
 from pytest_mailauth.model.config import IN_CLEAR, AuthPolicy
 from pytest_mailauth.model.deviations import Announce, Answer, Deviation, Greet, Hide, Precede
 from pytest_mailauth.model.terms import Protocol, Security
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_mailauth.judge.scenarios.scenario import Deviations
 
 _SMTP, _IMAP = Protocol.SMTP, Protocol.IMAP
 _STARTTLS, _IMPLICIT = Security.STARTTLS, Security.IMPLICIT
@@ -44,79 +49,70 @@ def _untagged(place: str) -> bytes:
     return f"* OK [REFERRAL imaps://{{decoy}}/] This server has moved ({place})\r\n".encode()
 
 
+def _referred(
+    name: str,
+    summary: str,
+    deviations: Deviations,
+    *,
+    rules: tuple[str, ...] = _RULE,
+    sources: tuple[str, ...] = ("RFC 2221 section 4.1",),
+    settings: Mapping[str, Any] | None = None,
+    variant_of: str = "",
+) -> Scenario:
+    """Return a row in which a client is referred to a server that offers no TLS."""
+    return Scenario(
+        name=name,
+        family="J",
+        summary=summary,
+        rules=rules,
+        severity="critical",
+        sources=sources,
+        protocols=(_IMAP,),
+        needs=_PASSWORD,
+        settings=settings or {},
+        deviations=deviations,
+        decoy=_STRIPPED,
+        profile="full",
+        variant_of=variant_of,
+    )
+
+
 ROWS: Final = (
-    Scenario(
-        name="login-referral-on-login",
-        family="J",
-        summary="Inside TLS, LOGIN is refused with a referral to a server that offers no TLS.",
-        rules=_RULE,
-        severity="critical",
-        sources=("RFC 2221 section 4.1",),
-        protocols=(_IMAP,),
-        needs=_PASSWORD,
+    _referred(
+        "login-referral-on-login",
+        "Inside TLS, LOGIN is refused with a referral to a server that offers no TLS.",
+        lambda _protocol, _timeout: _login_referral("LOGIN"),
         settings=_BY_COMMAND,
-        deviations=lambda _protocol, _timeout: _login_referral("LOGIN"),
-        decoy=_STRIPPED,
-        profile="full",
     ),
-    Scenario(
-        name="login-referral-on-auth",
-        family="J",
-        summary="Inside TLS, AUTHENTICATE is refused with a referral to a server that offers no TLS.",
-        rules=_RULE,
-        severity="critical",
-        sources=("RFC 2221 section 4.1",),
-        protocols=(_IMAP,),
-        needs=_PASSWORD,
+    _referred(
+        "login-referral-on-auth",
+        "Inside TLS, AUTHENTICATE is refused with a referral to a server that offers no TLS.",
+        lambda _protocol, _timeout: _login_referral("AUTHENTICATE"),
         settings=_BY_MECHANISM,
-        deviations=lambda _protocol, _timeout: _login_referral("AUTHENTICATE"),
-        decoy=_STRIPPED,
-        profile="full",
     ),
-    Scenario(
-        name="login-referral-in-ok",
-        family="J",
-        summary="Inside TLS, the login succeeds with a referral to a server that offers no TLS.",
-        rules=_RULE,
-        severity="critical",
-        sources=("RFC 2221 section 4.1",),
-        protocols=(_IMAP,),
-        needs=_PASSWORD,
-        deviations=lambda _protocol, _timeout: _login_referral(*_LOGINS, status="OK"),
-        decoy=_STRIPPED,
-        profile="full",
+    _referred(
+        "login-referral-in-ok",
+        "Inside TLS, the login succeeds with a referral to a server that offers no TLS.",
+        lambda _protocol, _timeout: _login_referral(*_LOGINS, status="OK"),
         variant_of="login-referral-on-auth",
     ),
-    Scenario(
-        name="mailbox-referral-preauth",
-        family="J",
-        summary="The greeting is PREAUTH, and SELECT is refused with a referral to a server that offers no TLS.",
-        # Where STARTTLS is required, a client has left at the greeting; who has not is told so by that rule.
-        rules=(*_RULE, "preauth-ends-required-starttls"),
-        severity="critical",
-        sources=("RFC 2193 section 3", "RFC 9051 section 7.1.4"),
-        protocols=(_IMAP,),
-        needs=_PASSWORD,
-        settings={"auth": AuthPolicy(preauthenticated=True)},
-        deviations=lambda protocol, timeout: (
+    _referred(
+        "mailbox-referral-preauth",
+        "The greeting is PREAUTH, and SELECT is refused with a referral to a server that offers no TLS.",
+        lambda protocol, timeout: (
             *stripped(b"{tag} NO not allowed\r\n")(protocol, timeout),
             *_mailbox_referral(),
         ),
-        decoy=_STRIPPED,
-        profile="full",
+        # Where STARTTLS is required, a client has left at the greeting; who has not is told so by that rule.
+        rules=(*_RULE, "preauth-ends-required-starttls"),
+        sources=("RFC 2193 section 3", "RFC 9051 section 7.1.4"),
+        settings={"auth": AuthPolicy(preauthenticated=True)},
     ),
-    Scenario(
-        name="mailbox-referral-in-tls",
-        family="J",
-        summary="Inside TLS and after the login, SELECT is refused with a referral to a server that offers no TLS.",
-        rules=_RULE,
-        severity="critical",
+    _referred(
+        "mailbox-referral-in-tls",
+        "Inside TLS and after the login, SELECT is refused with a referral to a server that offers no TLS.",
+        lambda _protocol, _timeout: _mailbox_referral(),
         sources=("RFC 2193 section 3",),
-        protocols=(_IMAP,),
-        needs=_PASSWORD,
-        deviations=lambda _protocol, _timeout: _mailbox_referral(),
-        decoy=_STRIPPED,
-        profile="full",
     ),
     Scenario(
         name="referral-scheme-downgrade",

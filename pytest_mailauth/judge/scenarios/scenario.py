@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mailauth.model.config import ServerConfig
-from pytest_mailauth.model.deviations import Deviation
+from pytest_mailauth.model.deviations import Deviation, Hide
 from pytest_mailauth.model.terms import Protocol, Security
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ Deviations = Callable[[Protocol, float], tuple[Deviation, ...]]
 _WITHOUT_LOGIN: Final = ("A", "M")
 """Classes that tell something of a client without credentials too. For others there are rows of its own, since what a
 server takes from it in clear is no login."""
+
+
+def without_starttls(protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:
+    """Offer no STARTTLS."""
+    return (Hide(names=("STLS" if protocol is Protocol.POP3 else "STARTTLS",)),)
 
 
 def _none(_protocol: Protocol, _timeout: float) -> tuple[Deviation, ...]:

@@ -111,8 +111,8 @@ ROWS: Final = (
         rules=("oauth-wire-format",),
         severity="low",
         sources=("RFC 5034 section 4", "RFC 4959 section 3"),
-        # Not SMTP, which the catalogue has too: there the initial response is a part of AUTH, and a line of it may
-        # have 12,288 octets (RFC 4954 section 4).
+        # Not SMTP, which the catalogue has too: RFC 4954 section 4 keeps AUTH with its initial response to the 512
+        # octets of a command line, but many clients put longer tokens there.
         protocols=(_POP3, _IMAP),
         auth="oauth",
         tells={"token": _LONG},

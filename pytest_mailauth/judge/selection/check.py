@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
 from pytest_mailauth.judge.selection.laws import LAWS, Law
 from pytest_mailauth.judge.selection.questions import NotAsked, Questioner, plain
@@ -22,6 +26,10 @@ EXAMPLES: Final = 200
 """Questions asked for each law, unless told otherwise."""
 
 
+DETERMINISTIC: Final = "deterministic"
+"""The law that judges no choice: alone, it says nothing about security."""
+
+
 class LawBroken(MailAuthError, AssertionError):
     """A selector broke a law.
 
@@ -31,6 +39,8 @@ class LawBroken(MailAuthError, AssertionError):
         choice: What the selector answered.
         expected: What would have been right.
     """
+
+    __module__ = "pytest_mailauth.selection"  # where a user imports it from
 
     def __init__(self, law: Law, asked: Situation, choice: Choice, expected: str) -> None:
         self.law = law
@@ -53,11 +63,13 @@ class Checked:
 
     Attributes:
         laws: The laws that it obeys.
-        not_asked: The laws that it could not be asked, each with the reason.
+        not_asked: The laws that could not be asked, or whose questions showed nothing, each with the reason.
+        asked: How many answers each law that it obeys was judged by.
     """
 
     laws: tuple[str, ...]
     not_asked: dict[str, str]
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 def check_selection(
@@ -73,20 +85,27 @@ def check_selection(
     ValueError to refuse. Any other takes an adapter: it is given the function and a
     :class:`~pytest_mailauth.judge.selection.situation.Situation`, calls the one for the other, and returns what it
     answered, a word, an enumeration's member, a pair ``(implicit, starttls)`` of booleans, a mapping, a settings object
-    or a :class:`~pytest_mailauth.judge.selection.situation.Choice`.
+    or a :class:`~pytest_mailauth.judge.selection.situation.Choice`. It raises
+    :class:`~pytest_mailauth.judge.selection.questions.NotAsked` for a question that the function cannot be asked.
+
+    No law is obeyed by default: one whose questions were never asked, or all refused where refusing shows nothing, is
+    in ``not_asked``. The questions are the same in every run.
 
     Args:
         function: The function under test.
-        laws: Names of laws; None (default) for all that the function can be asked.
+        laws: Names of laws, each of which has to be asked; None (default) for all that the function can be asked.
         adapt: Calls the function.
-        examples: How many questions each law asks.
+        examples: How many questions each law asks at most.
 
     Returns:
-        Which laws were asked, and which could not be.
+        Which laws it obeys, and which could not be asked.
 
     Raises:
         LawBroken: A law is broken. The text has the law, its paragraphs, and the smallest question that shows it.
-        ConfigError: There is no such law, the function cannot be asked it, or its answers cannot be read.
+        ConfigError: There is no such law, the function cannot be asked it, no law about what it chooses can be asked at
+            all, or its answers cannot be read.
+        Exception: Whatever the function raises that is no ValueError. It is a defect of the function, and a note says
+            what was asked.
 
     Examples:
         >>> def select(protocol, port, stated):
@@ -99,16 +118,30 @@ def check_selection(
         'standard-ports'
     """
     __tracebackhide__ = True
-    chosen = [_law(name) for name in (LAWS if laws is None else laws)]
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
+        raise ConfigError(f"examples={examples!r}: it is a whole number, 1 or more")
+    named = LAWS if laws is None else (laws,) if isinstance(laws, str) else tuple(laws)
+    chosen = [_law(name) for name in named]
+    if not chosen:
+        raise ConfigError("laws= names no law, so nothing would be asked; leave it out to ask all of them")
     questioner = Questioner(function, adapt)
-    reasons = {law.name: reason for law in chosen if (reason := _cannot_ask(law, questioner)) is not None}
-    if laws is not None and reasons:
-        name, reason = next(iter(reasons.items()))
-        raise ConfigError(f"the law {name} cannot be asked: {reason}")
-    asked = [law for law in chosen if law.name not in reasons]
-    for law in asked:
-        _ask(law, questioner, examples)
-    return Checked(tuple(law.name for law in asked), reasons)
+    obeyed: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for law in chosen:
+        reason = _cannot_ask(law, questioner)
+        if reason is None:
+            judged = _ask(law, questioner, examples)
+            if isinstance(judged, int):
+                obeyed[law.name] = judged
+                continue
+            reason = judged
+        if laws is not None:
+            raise ConfigError(f"the law {law.name} cannot be asked: {reason}")
+        reasons[law.name] = reason
+    if laws is None and not set(obeyed) - {DETERMINISTIC}:
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
+        raise ConfigError(f"no law about what the selector chooses can be asked:{listed}")
+    return Checked(tuple(obeyed), reasons, obeyed)
 
 
 def _law(name: str) -> Law:
@@ -126,10 +159,56 @@ def _cannot_ask(law: Law, questioner: Questioner) -> str | None:
     return None
 
 
-def _ask(law: Law, questioner: Questioner, examples: int) -> None:
-    __tracebackhide__ = True
+def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
+    """Return how many answers the law was judged by, or why that shows nothing.
 
-    @settings(
+    Raises:
+        LawBroken: It is broken.
+    """
+    __tracebackhide__ = True
+    judged = refused = 0
+    broken: LawBroken | None = None
+    notes: list[str] = []
+
+    def question(asked: Situation, others: list[Situation]) -> None:
+        nonlocal judged, refused, broken
+        try:
+            choice = questioner.ask(asked)
+            again = _again(questioner, asked, choice, others) if law.twice else choice
+        except NotAsked:
+            return
+        except Exception as defect:
+            notes[:] = getattr(defect, "__notes__", ())
+            raise
+        judged += 1
+        refused += choice.is_refused
+        expected = law.judge(asked, choice) if not law.twice else (None if again == choice else str(choice))
+        if expected is not None:
+            broken = LawBroken(law, asked, again, expected)
+            raise broken
+
+    test = _as_property(question, law, questioner, examples)
+    try:
+        test()
+    except LawBroken as found:
+        raise _bare(found) from None
+    except Flaky:
+        raise _bare(_undecided(questioner, broken)) from None
+    except Exception as defect:
+        # Without what Hypothesis adds: the question stands in our own words already.
+        defect.__notes__ = notes
+        raise
+    if not judged:
+        return "adapt= raised NotAsked for each of its questions"
+    if refused == judged and not law.by_refusing:
+        return f"the selector refused all of its {judged} questions, and a refusal shows nothing here"
+    return judged
+
+
+def _as_property(
+    question: Callable[[Situation, list[Situation]], None], law: Law, questioner: Questioner, examples: int
+) -> Callable[[], None]:
+    wanted = settings(
         max_examples=examples,
         deadline=None,
         database=None,
@@ -138,18 +217,40 @@ def _ask(law: Law, questioner: Questioner, examples: int) -> None:
         suppress_health_check=(HealthCheck.too_slow,),
         report_multiple_bugs=False,
     )
-    @given(situations(law, questioner.takes))
-    def question(asked: Situation) -> None:
-        try:
-            choice = questioner.ask(asked)
-            again = questioner.ask(asked) if law.twice else choice
-        except NotAsked:
-            return
-        expected = law.judge(asked, choice) if not law.twice else (None if again == choice else str(choice))
-        if expected is not None:
-            raise LawBroken(law, asked, again, expected)
 
-    try:
-        question()
-    except LawBroken as broken:
-        raise broken.with_traceback(None) from None
+    def made() -> Callable[[], None]:
+        asked = situations(law, questioner.takes)
+        others = st.lists(asked, max_size=3) if law.twice else st.just([])
+        test: Callable[[], None] = wanted(given(asked, others)(question))
+        return test
+
+    if not currently_in_test_context():
+        return made()
+    # Inside a test with @given: Hypothesis minds that another one is made there, and knows of it by the thread.
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(made).result()
+
+
+def _again(questioner: Questioner, asked: Situation, choice: Choice, others: list[Situation]) -> Choice:
+    """Return what is answered at another time: another answer than *choice*, if there is one."""
+    again = questioner.ask(asked)
+    if again != choice:
+        return again
+    for other in others:  # a selector that remembers something may be changed by what it is asked in between
+        with suppress(NotAsked):
+            questioner.ask(other)
+    return questioner.ask(asked)
+
+
+def _undecided(questioner: Questioner, broken: LawBroken | None) -> LawBroken:
+    """Return what is told of a selector that broke a law, and did not when it was asked again."""
+    if broken is None:  # pragma: no cover - nothing else of ours is raised in a question
+        raise AssertionError
+    law = LAWS[DETERMINISTIC]
+    return LawBroken(law, broken.asked, questioner.ask(broken.asked), f"{broken.choice}, as at another time")
+
+
+def _bare(broken: LawBroken) -> LawBroken:
+    """Return a failure without what Hypothesis adds: its text says everything."""
+    broken.__notes__ = []
+    return broken.with_traceback(None)

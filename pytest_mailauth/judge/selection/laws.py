@@ -6,6 +6,7 @@ A law judges what is its own and nothing else, so that one mistake is told once:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,11 @@ from typing import Final
 from pytest_mailauth.judge.selection.situation import Choice, Failure, Situation
 from pytest_mailauth.judge.selection.table import MODES, PORTS, plan_for
 from pytest_mailauth.model.terms import RELAY_PORT, Protocol, Security
+
+MODERN: Final = ("1.2", "1.3")
+"""The TLS versions of today (RFC 8997)."""
+
+_SUBMISSION: Final = re.compile(r"(?<!\d)(?:587|465)(?!\d)")
 
 Judge = Callable[[Situation, Choice], str | None]
 """Returns what would have been right, or None when the choice was."""
@@ -32,6 +38,8 @@ class Law:
         takes: What of a question a selector has to look at to be asked.
         answers: What of a choice it has to say to be judged.
         twice: Whether the same question is asked twice.
+        remedy: What to do about it, in one sentence; empty where nothing is told.
+        by_refusing: Whether it is obeyed by refusing, too. Where not, who refuses every question has shown nothing.
     """
 
     name: str
@@ -43,6 +51,8 @@ class Law:
     takes: frozenset[str] = frozenset({"port"})
     answers: frozenset[str] = frozenset({"mode"})
     twice: bool = False
+    remedy: str = ""
+    by_refusing: bool = False
 
 
 def _right_mode(asked: Situation, choice: Choice) -> str | None:
@@ -52,7 +62,7 @@ def _right_mode(asked: Situation, choice: Choice) -> str | None:
 
 
 def _must_refuse(_asked: Situation, choice: Choice) -> str | None:
-    return None if choice.is_refused else "a refusal that says: state implicit or starttls"
+    return None if choice.is_refused else "a refusal that tells the user to state implicit or starttls"
 
 
 def _never_clear(_asked: Situation, choice: Choice) -> str | None:
@@ -60,13 +70,16 @@ def _never_clear(_asked: Situation, choice: Choice) -> str | None:
 
 
 def _never_weaker(_asked: Situation, choice: Choice) -> str | None:
-    if choice.is_refused or choice.is_secure:
+    if choice.is_refused:
         return None
-    return "mode='implicit' or mode='starttls', as before, or a refusal"
+    if not choice.is_secure:
+        return "mode='implicit' or mode='starttls', as before, or a refusal"
+    # An older TLS is a weaker attempt as well; for who never says a version there is nothing to compare.
+    return None if choice.min_tls in (None, *MODERN) else "min_tls='1.2' or '1.3', as before, or a refusal"
 
 
 def _names_submission(_asked: Situation, choice: Choice) -> str | None:
-    if choice.is_refused and any(port in (choice.refusal or "") for port in ("587", "465")):
+    if choice.is_refused and _SUBMISSION.search(choice.refusal or ""):
         return None
     if not choice.is_refused and choice.port in (587, 465):
         return None
@@ -79,7 +92,13 @@ def _not_25(_asked: Situation, choice: Choice) -> str | None:
 
 def _right_name(asked: Situation, choice: Choice) -> str | None:
     wanted = asked.service.host_for(asked.protocol) if asked.service else None
-    return None if choice.is_refused or choice.host == wanted else f"host={wanted!r}"
+    return None if choice.is_refused or _same(choice.host, wanted) else f"host={wanted!r}"
+
+
+def _same(host: str | None, wanted: str | None) -> bool:
+    """Return whether two host names are the same one: in any case, with or without the dot of the root (RFC 4343)."""
+    one, other = ((name or "").rstrip(".").lower() for name in (host, wanted))
+    return one == other
 
 
 def _token(_asked: Situation, choice: Choice) -> str | None:
@@ -87,8 +106,7 @@ def _token(_asked: Situation, choice: Choice) -> str | None:
 
 
 def _floor(_asked: Situation, choice: Choice) -> str | None:
-    modern = choice.min_tls in ("1.2", "1.3")
-    return None if choice.is_refused or modern else "min_tls='1.2' or '1.3'"
+    return None if choice.is_refused or choice.min_tls in MODERN else "min_tls='1.2' or '1.3'"
 
 
 def _is_standard(asked: Situation) -> bool:
@@ -128,6 +146,7 @@ LAWS: Final[dict[str, Law]] = {
             sources=("S10",),
             about=_is_custom,
             judge=_must_refuse,
+            by_refusing=True,
         ),
         Law(
             name="stated-mode-wins",
@@ -154,6 +173,7 @@ LAWS: Final[dict[str, Law]] = {
             about=lambda asked: bool(asked.before) and asked.credentials and asked.stated is not Security.NONE,
             judge=_never_weaker,
             takes=frozenset({"before"}),
+            by_refusing=True,
         ),
         Law(
             name="blocked-25-names-587",
@@ -164,6 +184,7 @@ LAWS: Final[dict[str, Law]] = {
             judge=_names_submission,
             takes=frozenset({"before"}),
             answers=frozenset({"port"}),
+            by_refusing=True,
         ),
         Law(
             name="submission-not-25",
@@ -194,6 +215,7 @@ LAWS: Final[dict[str, Law]] = {
             judge=_token,
             takes=frozenset({"service"}),
             answers=frozenset({"auth"}),
+            by_refusing=True,
         ),
         Law(
             name="tls-floor",
@@ -215,6 +237,7 @@ LAWS: Final[dict[str, Law]] = {
             takes=frozenset(),
             answers=frozenset(),
             twice=True,
+            by_refusing=True,
         ),
     )
 }

@@ -30,13 +30,19 @@ class Attempted:
 
     Attributes:
         port: Where.
-        mode: ``"implicit"``, ``"starttls"`` or ``"none"``.
+        mode: ``"implicit"``, ``"starttls"``, ``"none"`` or ``"opportunistic"``.
         failure: How it ended.
+        host: The host, where whoever tried it said one.
+        min_tls: The oldest TLS version, such as ``"1.2"``, where it was said.
+        verify: Whether the certificate was to be verified, where it was said.
     """
 
     port: int
-    mode: Security
+    mode: str
     failure: Failure
+    host: str | None = None
+    min_tls: str | None = None
+    verify: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +61,13 @@ class Service:
     retrieving: dict[Protocol, str]
     requires_oauth: bool = False
 
+    def __hash__(self) -> int:
+        # A question is hashable as a whole, so that a selector may keep its answers in a cache.
+        return hash((self.name, self.sending, self.requires_oauth))
+
     def host_for(self, protocol: Protocol) -> str:
-        """Return the host for a protocol."""
-        return self.sending if protocol is Protocol.SMTP else self.retrieving[protocol]
+        """Return the host for a protocol, which may be the plain word."""
+        return self.sending if protocol == Protocol.SMTP else self.retrieving[Protocol(protocol)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +100,9 @@ class Situation:
         told += [f"port={self.port}"] if self.port is not None else []
         told += [f"stated={self.stated and str(self.stated)!r}"]
         told += ["without credentials"] if not self.credentials else []
-        told += [f"provider={self.service.name!r}"] if self.service else []
+        if self.service:
+            demand = " (requires OAuth 2.0)" if self.service.requires_oauth else ""
+            told += [f"provider={self.service.name!r}{demand}"]
         told += [f"after {one.mode} on port {one.port} failed ({one.failure})" for one in self.before]
         return ", ".join(told)
 
@@ -109,6 +121,7 @@ class Choice:
         host: The host; None where it does not say.
         auth: ``"password"`` or ``"oauth"``; None where it does not say.
         min_tls: The oldest TLS version, such as ``"1.2"``; None where it does not say.
+        verify: Whether chain and name of the certificate are verified; None where it does not say.
         refusal: Why it connects to nobody, in its own words; None when it does.
     """
 
@@ -117,6 +130,7 @@ class Choice:
     host: str | None = None
     auth: str | None = None
     min_tls: str | None = None
+    verify: bool | None = None
     refusal: str | None = None
 
     @property
@@ -133,4 +147,5 @@ class Choice:
         if self.refusal is not None:
             return f"refused: {self.refusal}" if self.refusal else "refused"
         said = {name: value for name, value in vars(self).items() if value is not None}
-        return ", ".join(f"{name}={value!r}" if name != "port" else f"port={value}" for name, value in said.items())
+        words = [f"{name}={value}" if name == "port" else f"{name}={value!r}" for name, value in said.items()]
+        return ", ".join(words) or "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_mailauth.model import events as e
-from pytest_mailauth.model.canary import find
+from pytest_mailauth.model.canary import CANARY, find
 from pytest_mailauth.model.causes.cause import Cause
 from pytest_mailauth.model.exchanges import (
     CAPABILITIES,
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.causes.cause import Seen
     from pytest_mailauth.model.record import SessionRecord
 
-_CANARY: Final = 12
-"""Characters from which on a secret does not stand in a text by chance."""
 _HANDSHAKE: Final = b"\x16\x03"
 """How a TLS handshake begins (RFC 8446 section 5.1)."""
 _REVEALING: Final = frozenset({b"PLAIN", b"XOAUTH2", b"OAUTHBEARER"})
@@ -60,7 +58,7 @@ def _secret_in_clear(seen: Seen) -> str | None:
                 return f"{seen.quoted(exchange.command.line)} in clear"
     for account in session.accounts:
         for name, secret in account.secrets.items():
-            if len(secret) >= _CANARY and find(secret, session.clear_in):
+            if len(secret) >= CANARY and find(secret, session.clear_in):
                 return f"the {name} was found in what was sent in clear"
     return None
 

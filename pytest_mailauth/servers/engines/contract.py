@@ -2,7 +2,7 @@
 
 1. Bytes in, outputs out. The same bytes give the same outputs however they were cut into pieces.
 2. After :class:`StartTLS` an engine is fed nothing until :meth:`Engine.tls_started`; what the client had sent
-   behind the STARTTLS line is dropped (RFC 3207 section 4.2, RFC 2595 section 4).
+   behind the STARTTLS line is dropped (RFC 3207 section 4.2, RFC 9051 section 6.2.1).
 3. No input raises. Whatever a client sends ends in an error reply or in :class:`Close`, and in a fact.
 """
 

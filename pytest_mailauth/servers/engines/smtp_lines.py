@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pytest_mailauth.model.canary import Account
 
 LINE_LIMITS: Final = {"AUTH": 12_288, "MAIL": 1024, "RCPT": 1024}
-"""Longest command line in bytes: RFC 4954 section 4.1 for AUTH; the others leave room for their parameters."""
+"""Longest command line in bytes. AUTH may be as long as a response (RFC 4954 section 4 names that number for responses,
+and 512 for AUTH: many clients put a token there all the same); the others leave room for their parameters."""
 LONGEST: Final = max(LINE_LIMITS.values())
 LINE_LIMIT: Final = 512
 """RFC 5321 section 4.5.3.1.4."""

@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 
 class Claim(NamedTuple):
-    """What a client presented: authentication identity, secret, authorization identity (RFC 4422 section 3.4.1).
+    """What a client presented: authentication identity, secret, authorization identity (RFC 4422 section 2).
 
     *secret* is what crossed the wire, empty where the mechanism reveals nothing. *proved* is the mechanism's own
     verdict, for claims of kind PROOF and CERTIFICATE.

@@ -98,7 +98,8 @@ def scram(mechanism: str) -> Callable[[Server, bytes | None], Exchange]:
             return attempt
         if play.signature == "missing":
             return attempt._replace(deviated=ODD)
-        # The server's signature; the client answers with an empty response (RFC 5802 section 5).
+        # The server's signature (RFC 5802 section 5). SMTP and POP3 have no room for it beside the success (RFC 4954
+        # and 5034, section 4), so that the client answers with an empty response.
         signature = hmac.digest(kept.server_key, said, name)
         if play.signature == "right":
             yield b"v=" + base64.b64encode(signature)

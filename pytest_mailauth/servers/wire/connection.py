@@ -350,5 +350,8 @@ class Connection(asyncio.Protocol):
             self._farewell_is_owed = True
             return
         self._out.end_tls()
+        if self._mode == _CLEAR and self._end == e.Closed("server", "close"):
+            self._turn_away()  # what a client says after the goodbye crosses the wire, too
+            return
         self._mode = _DEAF
         self._transport.close()

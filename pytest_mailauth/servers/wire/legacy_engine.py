@@ -33,7 +33,6 @@ SSL3: Final = (3, 0)
 TLS12: Final = (3, 3)
 _STARVED: Final = 0
 """What tlslite-ng's generators yield when they want to read."""
-_CLOSE_NOTIFY: Final = 0
 _RECORDS: Final = range(20, 25)
 """Content types (RFC 8446 section 5.1; 24 is heartbeat, RFC 6520)."""
 _RECORD_HEADER: Final = 5

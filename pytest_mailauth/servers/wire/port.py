@@ -79,6 +79,8 @@ class Port:
         self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         # Whatever is accepted inherits it: one write has to be one segment, at once.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Urgent bytes stay among the others: whoever listens on the way reads them all.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a client waits."""

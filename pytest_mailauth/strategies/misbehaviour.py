@@ -131,7 +131,8 @@ _LOGINS: Final = {Protocol.SMTP: "AUTH", Protocol.IMAP: "LOGIN", Protocol.POP3: 
 def deviations(protocol: Protocol | str = Protocol.SMTP) -> st.SearchStrategy[d.Deviation]:
     """Return single ways to misbehave, for ``ServerConfig(deviations=(one,))`` with STARTTLS or implicit TLS.
 
-    All but those that need a TLS engine of their own, tickets, or a flood of data.
+    All but those that need a TLS engine of their own, tickets, or a flood of data, and ``Agree``, ``Precede`` and
+    ``Withhold``, which are about single replies that only a scenario asks for.
 
     Args:
         protocol: The protocol. Default ``"smtp"``.

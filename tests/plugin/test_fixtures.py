@@ -279,7 +279,9 @@ def test_a_failing_test_leaves_nothing_behind(suite):
             except ConnectionResetError:
                 pass
             kept.close()
-            assert {t.name for t in threading.enumerate() if t is not threading.main_thread()} == {"pytest-mailauth"}
+            # Trio keeps idle threads for a while, of tests that ran before in this process.
+            names = {t.name for t in threading.enumerate() if t is not threading.main_thread()}
+            assert {name for name in names if not name.startswith("Trio thread")} == {"pytest-mailauth"}
         """
     ).assert_outcomes(passed=1, failed=1)
 

@@ -252,7 +252,7 @@ def test_questions_are_asked_inside_another_property():
             return "starttls" if asked == port and not stated else select(protocol, asked, stated)
 
         with pytest.raises(LawBroken, match=f"port={port}, stated=None"):
-            check_selection(lenient, examples=50)
+            check_selection(lenient, examples=300)
 
     outer()
 

@@ -34,7 +34,8 @@ def deviated(session):
     return [(fact.kind, fact.verb) for fact in session.of(Deviated)]
 
 
-@pytest.mark.parametrize("size", [len(SUFFIX), 65_000])
+# Larger ones are one write as well, but may be more than the client's kernel has room for at once.
+@pytest.mark.parametrize("size", [len(SUFFIX), 16_000])
 def test_what_is_injected_is_one_write_and_comes_with_one_read(serve, size):
     data = (SUFFIX * (size // len(SUFFIX) + 1))[:size]
     server = serve(deviations=(Trail(data=data),))

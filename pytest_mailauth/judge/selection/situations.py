@@ -58,9 +58,12 @@ _BLOCKED: Final = st.builds(
     failure=st.sampled_from((Failure.TIMEOUT, Failure.REFUSED)),
 )
 _FAVOURITES: Final = st.sampled_from([port for port in CUSTOM if port not in PORTS])
+_ALIKE: Final = st.sampled_from((2465, 2587, 1993, 8143, 1110))
+"""Ports whose last digits are those of a well-known one: a selector may take them for it."""
 _CUSTOM: Final = st.one_of(
     _FAVOURITES,
     _FAVOURITES,
+    _ALIKE,
     st.integers(1, 65535).filter(lambda port: port not in PORTS),
     st.sampled_from(IMPOSSIBLE),
 )

@@ -63,7 +63,7 @@ def verdicts(profile: str, timeout: float) -> dict[str, str]:
         )
         for row in Runner([client], ruleset=RuleSet(profile)).run():
             told = "; ".join(j.finding.evidence for j in row.judgements if j.finding.verdict is not Verdict.PASS)
-            found[row.setting.id] = f"{row.verdict} {told}".strip()
+            found[row.setting.id] = str(row.verdict) if row.verdict is Verdict.PASS else f"{row.verdict} {told}"
 
     threads = [threading.Thread(target=judge, args=(protocol,)) for protocol in Protocol]
     for thread in threads:

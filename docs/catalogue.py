@@ -19,10 +19,10 @@ REASONS: Final[dict[str, str]] = {
     "a client on OpenSSL refuses that before anybody else could; it would need a TLS library of our own at both ends",
     "client-cert-unasked": "a handshake has no place for a certificate that nobody asked for; it would need a client "
     "with a TLS library of its own",
-    "renegotiation-mid-session": "Python's ssl module lets no server ask for a renegotiation; it would need a TLS "
-    "library that does",
-    "cert-revoked": "Python's ssl module lets no server staple an OCSP response; it would need a TLS library that "
-    "does, and a declaration of clients that check for revocation",
+    "renegotiation-mid-session": "Python's ssl module lets no server ask for a renegotiation; it would need a third "
+    "TLS engine that does, such as one on pyOpenSSL",
+    "cert-revoked": "Python's ssl module lets no server staple an OCSP response; it would need a third TLS engine that "
+    "does, such as one on pyOpenSSL, and a declaration of clients that check for revocation",
     "compress-bomb": "the IMAP server has no COMPRESS=DEFLATE (RFC 4978); it would need a layer of compression between "
     "the server and TLS",
 }

@@ -148,7 +148,6 @@ def _run(client: Callable[[Case], object], case: Case) -> str | None:
             let_go(error)
             return f"{type(error).__name__}: {error}"
         finally:
-            gc.collect(
-                1
-            )  # an exception that was kept holds its connection in a cycle, and the next play is another one's
+            # An exception that was kept holds its connection in a cycle, and the next play is another one's.
+            gc.collect(1)
     return None

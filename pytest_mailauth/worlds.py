@@ -10,8 +10,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mailauth.judge.scenarios.scenario import without_starttls
 from pytest_mailauth.model.config import AuthPolicy, ServerConfig, TLSPolicy, choose
-from pytest_mailauth.model.deviations import Hide
 from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.terms import SOUND, Certificate, ClientCertificate, PortState, Protocol, Security
 from pytest_mailauth.model.trial import Declaration
@@ -94,7 +94,7 @@ class Port:
             certificate=self.certificate,
             tls=self.tls,
             auth=self.auth,
-            deviations=(Hide(names=("STARTTLS", "STLS")),) if self.strips else (),
+            deviations=without_starttls(protocol, 0.0) if self.strips else (),
         )
 
     @property

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, Phase, currently_in_test_context, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from pytest_mailauth.judge.selection.asking import apart, meant, repeatable, unsaid
 from pytest_mailauth.judge.selection.laws import LAWS, Law
 from pytest_mailauth.judge.selection.questions import NotAsked, Questioner, plain
 from pytest_mailauth.judge.selection.situations import situations
@@ -47,14 +47,20 @@ class LawBroken(MailAuthError, AssertionError):
         self.asked = asked
         self.choice = choice
         self.expected = expected
-        super().__init__(
-            f"the law {law.name} is broken ({', '.join(law.sources)})\n"
-            f"  Law:      {law.statement}\n"
-            f"  Why:      {law.reason}\n"
-            f"  Asked:    {asked}\n"
-            f"  Expected: {expected}\n"
-            f"  Actual:   {choice}"
-        )
+        told = self._told()
+        width = max(map(len, told)) + 2
+        lines = (f"  {f'{label}:':<{width}}{text}" for label, text in told.items())
+        super().__init__("\n".join([f"the law {law.name} is broken ({', '.join(law.sources)})", *lines]))
+
+    def _told(self) -> dict[str, str]:
+        """Return what the text says, by the labels of its lines."""
+        return {
+            "Law": self.law.statement,
+            "Why": self.law.reason,
+            "Asked": str(self.asked),
+            "Expected": self.expected,
+            "Actual": str(self.choice),
+        }
 
 
 @dataclass(frozen=True)
@@ -120,10 +126,7 @@ def check_selection(
     __tracebackhide__ = True
     if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
         raise ConfigError(f"examples={examples!r}: it is a whole number, 1 or more")
-    named = LAWS if laws is None else (laws,) if isinstance(laws, str) else tuple(laws)
-    chosen = [_law(name) for name in named]
-    if not chosen:
-        raise ConfigError("laws= names no law, so nothing would be asked; leave it out to ask all of them")
+    chosen = meant(laws, LAWS, "law")
     questioner = Questioner(function, adapt)
     obeyed: dict[str, int] = {}
     reasons: dict[str, str] = {}
@@ -144,19 +147,11 @@ def check_selection(
     return Checked(tuple(obeyed), reasons, obeyed)
 
 
-def _law(name: str) -> Law:
-    if name not in LAWS:
-        raise ConfigError(f"there is no law {name!r}; use some of {', '.join(LAWS)}")
-    return LAWS[name]
-
-
 def _cannot_ask(law: Law, questioner: Questioner) -> str | None:
     """Return why a law cannot be asked of a function, or None when it can."""
     if missing := sorted(law.takes - questioner.takes):
         return f"adapt= never looks at asked.{missing[0]}"
-    if missing := sorted(law.answers - questioner.answers):
-        return f"the answers do not say {missing[0]}; return a settings object, a mapping or a Choice that does"
-    return None
+    return unsaid(law, questioner.answers, "answers")
 
 
 def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
@@ -187,7 +182,13 @@ def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
             broken = LawBroken(law, asked, again, expected)
             raise broken
 
-    test = _as_property(question, law, questioner, examples)
+    def made() -> Callable[[], None]:
+        asked = situations(law, questioner.takes)
+        others = st.lists(asked, max_size=3) if law.twice else st.just([])
+        test: Callable[[], None] = repeatable(examples)(given(asked, others)(question))
+        return test
+
+    test = apart(made)
     try:
         test()
     except LawBroken as found:
@@ -203,32 +204,6 @@ def _ask(law: Law, questioner: Questioner, examples: int) -> int | str:
     if refused == judged and not law.by_refusing:
         return f"the selector refused all of its {judged} questions, and a refusal shows nothing here"
     return judged
-
-
-def _as_property(
-    question: Callable[[Situation, list[Situation]], None], law: Law, questioner: Questioner, examples: int
-) -> Callable[[], None]:
-    wanted = settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=(HealthCheck.too_slow,),
-        report_multiple_bugs=False,
-    )
-
-    def made() -> Callable[[], None]:
-        asked = situations(law, questioner.takes)
-        others = st.lists(asked, max_size=3) if law.twice else st.just([])
-        test: Callable[[], None] = wanted(given(asked, others)(question))
-        return test
-
-    if not currently_in_test_context():
-        return made()
-    # Inside a test with @given: Hypothesis minds that another one is made there, and knows of it by the thread.
-    with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(made).result()
 
 
 def _again(questioner: Questioner, asked: Situation, choice: Choice, others: list[Situation]) -> Choice:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, Phase, currently_in_test_context, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from pytest_mailauth.judge.selection.asking import apart, meant, repeatable, unsaid
 from pytest_mailauth.judge.selection.check import LawBroken
 from pytest_mailauth.judge.selection.planlaws import ENDS, LIMIT, PLAN_LAWS
 from pytest_mailauth.judge.selection.questions import NotAsked
 from pytest_mailauth.judge.selection.situation import Choice, Failure
 from pytest_mailauth.judge.selection.steps import BLOCKED, Planner, after, ending, own_attempts, plain_step, started
-from pytest_mailauth.model.errors import ConfigError, MailAuthError
+from pytest_mailauth.model.errors import ConfigError
 from pytest_mailauth.model.settings import check_number
 from pytest_mailauth.model.terms import Protocol
 
@@ -52,28 +51,22 @@ class PlanBroken(LawBroken):
 
     __module__ = "pytest_mailauth.selection"  # where a user imports it from
 
-    def __init__(self, law: Law, asked: Situation, choice: Choice, expected: str) -> None:
-        self.law = law
-        self.asked = asked
-        self.choice = choice
-        self.expected = expected
-        story = [f"{number}. {_told(one)}" for number, one in enumerate(asked.before, start=1)]
-        story.append(f"{len(story) + 1}. {choice}  <- here")
+    def _told(self) -> dict[str, str]:
+        asked = self.asked
+        story = [f"{number}. {_attempted(one)}" for number, one in enumerate(asked.before, start=1)]
+        story.append(f"{len(story) + 1}. {self.choice}  <- here")
         stated = "" if asked.port is None else f", port {asked.port} stated by the user"
-        text = "\n             ".join([f"{asked.protocol}, with credentials{stated}", *story])
-        MailAuthError.__init__(
-            self,
-            f"the law {law.name} is broken ({', '.join(law.sources)})\n"
-            f"  Law:       {law.statement}\n"
-            f"  Why:       {law.reason}\n"
-            f"  Story:     {text}\n"
-            f"  Expected:  {expected}\n"
-            f"  Actual:    {choice}\n"
-            f"  Next step: {law.remedy}",
-        )
+        return {
+            "Law": self.law.statement,
+            "Why": self.law.reason,
+            "Story": "\n             ".join([f"{asked.protocol}, with credentials{stated}", *story]),
+            "Expected": self.expected,
+            "Actual": str(self.choice),
+            "Next step": self.law.remedy,
+        }
 
 
-def _told(one: Attempted) -> str:
+def _attempted(one: Attempted) -> str:
     said = [f"{one.mode} on port {one.port}"]
     said += [f"of {one.host}"] if one.host else []
     said += [f"with TLS {one.min_tls} or newer"] if one.min_tls else []
@@ -143,16 +136,9 @@ def check_connection_plan(
     __tracebackhide__ = True
     check_number(examples, "examples", 1)
     check_number(limit, "limit", 1)
-    chosen = [_law(name) for name in (PLAN_LAWS if laws is None else (laws,) if isinstance(laws, str) else laws)]
-    if not chosen:
-        raise ConfigError("laws= names no law, so nothing would be asked; leave it out to ask all of them")
+    chosen = meant(laws, PLAN_LAWS, "law of plans")
     planner = Planner(step, adapt, limit)
-    unsaid = {law.name: sorted(law.answers - planner.answers) for law in chosen}
-    reasons = {
-        name: f"the steps do not say {missing[0]}; return a settings object, a mapping or a Choice that does"
-        for name, missing in unsaid.items()
-        if missing
-    }
+    reasons = {law.name: reason for law in chosen if (reason := unsaid(law, planner.answers, "steps")) is not None}
     _must_be_asked(reasons, named=laws is not None)
     judged = dict.fromkeys((law.name for law in chosen if law.name not in reasons), 0)
     _drive(planner, [PLAN_LAWS[name] for name in judged], judged, examples, limit)
@@ -165,12 +151,6 @@ def _must_be_asked(reasons: Mapping[str, str], *, named: bool) -> None:
     if named and reasons:
         name, reason = next(iter(reasons.items()))
         raise ConfigError(f"the law {name} cannot be asked: {reason}")
-
-
-def _law(name: str) -> Law:
-    if name not in PLAN_LAWS:
-        raise ConfigError(f"there is no law of plans {name!r}; use some of {', '.join(PLAN_LAWS)}")
-    return PLAN_LAWS[name]
 
 
 def _drive(planner: Planner, laws: Sequence[Law], judged: dict[str, int], examples: int, limit: int) -> None:
@@ -216,24 +196,9 @@ def _drive(planner: Planner, laws: Sequence[Law], judged: dict[str, int], exampl
             end = ending(self.ports.setdefault(choice.port, met), asked.protocol, choice)
             self.asked = None if end is None else after(asked, choice, end)
 
-    options = settings(
-        max_examples=examples,
-        stateful_step_count=2 * limit + 4,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=(HealthCheck.too_slow,),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
+    options = repeatable(examples, stateful_step_count=2 * limit + 4, print_blob=False)
     try:
-        if currently_in_test_context():
-            # Inside a test with @given: Hypothesis minds that another one runs there, and knows of it by the thread.
-            with ThreadPoolExecutor(1) as elsewhere:
-                elsewhere.submit(run_state_machine_as_test, Journey, settings=options).result()
-        else:
-            run_state_machine_as_test(Journey, settings=options)
+        apart(lambda: run_state_machine_as_test(Journey, settings=options))
     except PlanBroken as broken:
         raise PlanBroken(broken.law, broken.asked, broken.choice, broken.expected) from None
     except Flaky:

@@ -60,7 +60,7 @@ def capability_lists(protocol: Protocol | str = Protocol.SMTP) -> st.SearchStrat
         1/8 many: 40 lines nobody knows, and then a usual list.
         1/8 none: an empty list.
 
-    Shrinks to: what announces PLAIN and no more.
+    Shrinks to: what announces PLAIN and little more.
     """
     kind = Protocol(protocol)
     usual = one(_USUAL[kind])

@@ -6,6 +6,7 @@ Each wrong one has one mistake, and the law that has to catch it.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Final
 
 from pytest_mailauth.selection import Choice, Failure
@@ -173,6 +174,13 @@ class OpportunisticAfterABadCertificate(Selector):
         return super().after(asked)
 
 
+class LooksAwayAfterABadCertificate(Selector):
+    def after(self, asked):
+        if asked.failed.failure is Failure.CERTIFICATE:
+            return replace(self.choice(asked, asked.failed.port, asked.failed.mode), verify=False)
+        return super().after(asked)
+
+
 class SaysOnlyFailed(Selector):
     def after(self, asked):
         raise ValueError(f"could not speak {asked.protocol}; check user name and password")
@@ -226,6 +234,7 @@ WRONG: Final = {
     DowngradesOnTimeout: "never-weaker-after-failure",
     GoesOnWithoutStarttls: "never-weaker-after-failure",
     OpportunisticAfterABadCertificate: "never-weaker-after-failure",
+    LooksAwayAfterABadCertificate: "never-weaker-after-failure",
     OldTLSAfterAFailedHandshake: "never-weaker-after-failure",
     SaysOnlyFailed: "blocked-25-names-587",
     First25: "submission-not-25",

@@ -23,7 +23,8 @@ def broken(selector, **options):
 
 
 def test_the_right_selector_obeys_every_law():
-    checked = check_selection(Selector(), adapt=asked_whole, examples=10_000 // len(LAWS))
+    checked = check_selection(Selector(), adapt=asked_whole, examples=1_400)
+    assert sum(checked.asked.values()) >= 10_000  # some laws have few questions
     assert checked.laws == tuple(LAWS)
     assert checked.not_asked == {}
 

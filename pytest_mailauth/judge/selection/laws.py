@@ -74,6 +74,8 @@ def _never_weaker(_asked: Situation, choice: Choice) -> str | None:
         return None
     if not choice.is_secure:
         return "mode='implicit' or mode='starttls', as before, or a refusal"
+    if choice.verify is False:
+        return "verify=True, or a refusal"
     # An older TLS is a weaker attempt as well; for who never says a version there is nothing to compare.
     return None if choice.min_tls in (None, *MODERN) else "min_tls='1.2' or '1.3', as before, or a refusal"
 
